@@ -1,0 +1,76 @@
+"""What can go wrong, one class per thing a caller can do differently.
+
+Every message is a sentence for the person who must act: the place, what was found there,
+what is wanted. Expected outcomes (a rejected message, a bounced delivery) are values, not
+exceptions, and stand elsewhere.
+"""
+
+from __future__ import annotations
+
+
+class OclawError(Exception):
+    """The root of all errors the gateway raises on purpose."""
+
+
+class SettingError(OclawError):
+    """One setting is wrong. `place` is a dotted path in oclaw.toml, or a file with a line."""
+
+    def __init__(self, place: str, *, found: str, wanted: str, hint: str = "") -> None:
+        self.place, self.found, self.wanted, self.hint = place, found, wanted, hint
+        super().__init__(f"{place} is {found}; it must be {wanted}." + (f" {hint}" if hint else ""))
+
+
+class SettingErrors(OclawError):
+    """Everything that is wrong with the configuration, at once. The daemon exits 78 on it."""
+
+    def __init__(self, problems: list[SettingError]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class SealError(OclawError):
+    """A sealed envelope does not open. Subclasses tell why."""
+
+
+class JournalError(OclawError):
+    """The journal cannot do what was asked, and nothing of it was done."""
+
+
+class JournalFull(JournalError):
+    """No space, or the disk refuses writes: new messages are refused until it returns."""
+
+
+class JournalBusy(JournalError):
+    """Another daemon holds this state directory."""
+
+
+class JournalDamaged(JournalError):
+    """The journal file fails its integrity check, or was written by a newer version."""
+
+
+class PluginError(OclawError):
+    """A channel, hook, action or provider cannot be found or built under the configured name."""
+
+
+class Overloaded(OclawError):
+    """The gateway refuses at the door; try again after `retry_after` seconds."""
+
+    def __init__(self, why: str, retry_after: float = 1.0) -> None:
+        self.why, self.retry_after = why, retry_after
+        super().__init__(f"{why}; try again after {retry_after:g} s")
+
+
+class Reject(OclawError):
+    """Raised by a hook to refuse a message: `reason` for the operator, `tell` for the sender (or nothing)."""
+
+    def __init__(self, reason: str, tell: str | None = None) -> None:
+        self.reason, self.tell = reason, tell
+        super().__init__(reason)
+
+
+class ModelError(OclawError):
+    """A model did not answer. `passing` says whether trying again may help."""
+
+    def __init__(self, why: str, *, passing: bool) -> None:
+        self.why, self.passing = why, passing
+        super().__init__(why)

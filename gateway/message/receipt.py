@@ -1,0 +1,34 @@
+"""What came of one attempt to deliver: the four answers a channel can give."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Delivered(Struct, frozen=True, tag="delivered"):
+    """The platform took it; `remote_id` is the platform's name for it, where it gives one."""
+
+    remote_id: str = ""
+
+
+class Deferred(Struct, frozen=True, tag="deferred"):
+    """Not now: try again after `after_seconds`, or by the outbox's own schedule when that is None."""
+
+    why: str
+    after_seconds: float | None = None
+
+
+class Bounced(Struct, frozen=True, tag="bounced"):
+    """Never: trying again cannot help. `disable` asks to stop all traffic to this destination (HTTP 410)."""
+
+    why: str
+    disable: bool = False
+
+
+class Unknown(Struct, frozen=True, tag="unknown"):
+    """Sent, but no answer told what became of it."""
+
+    why: str
+
+
+Receipt = Delivered | Deferred | Bounced | Unknown

@@ -1,0 +1,423 @@
+"""The seams a newcomer implements, and what each side may rely on. One page, nothing else.
+
+`Channel` adapts a platform, `Hook` changes or stops messages, `Provider` answers model
+calls, `Action` is something a rule may do, `Journal` keeps what was accepted. Everything
+that crosses a seam is a frozen value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+from gateway.message.envelope import Delivery
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.message.message import Conversation, Message
+from gateway.message.receipt import Receipt
+from gateway.notices import Report
+from protocols.http1 import Request, Response
+
+# ---- channels ---------------------------------------------------------------------------------
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """What a platform can do. `text_limit` counts `text_unit`s; 0 means no limit.
+
+    `idempotent`: a delivery sent twice under one id arrives once, so an unknown outcome may
+    be retried. `dedupe_seconds`: longer than the platform's own retry ladder.
+    """
+
+    text_limit: int = 0
+    text_unit: Literal["points", "utf16", "bytes"] = "points"
+    idempotent: bool = False
+    can_edit: bool = False
+    can_stream: bool = False
+    can_react: bool = False
+    has_threads: bool = False
+    takes_media: bool = False
+    typing_seconds: float = 0.0
+    dedupe_seconds: float = 86_400.0
+    sends_at_once: int = 16
+
+
+class Accepted(Struct, frozen=True):
+    """Committed under this envelope id; acknowledge the platform now."""
+
+    id: str
+
+
+class Duplicate(Struct, frozen=True):
+    """Known already, as this envelope; acknowledge the platform, nothing else happens."""
+
+    id: str
+
+
+class Refused(Struct, frozen=True):
+    """Not taken: say so to the platform, which may come again after `retry_after` seconds."""
+
+    why: str
+    retry_after: float = 1.0
+
+
+Acceptance = Accepted | Duplicate | Refused
+
+
+class Cursor(Struct, frozen=True):
+    """How far a channel has read its platform; committed together with the messages it covers."""
+
+    name: str
+    value: str
+
+
+class Inlet(Protocol):
+    """The door through which one channel hands over messages; made by the gateway, one per channel."""
+
+    def offer(
+        self,
+        messages: Sequence[Message],
+        then: Callable[[Sequence[Acceptance]], None],
+        cursor: Cursor | None = None,
+    ) -> None:
+        """Take messages without waiting; `then` runs in the loop after the commit, in commit order."""
+
+    async def accept(self, messages: Sequence[Message], cursor: Cursor | None = None) -> Sequence[Acceptance]:
+        """Take messages and return after the commit; waits while the gateway is full (sockets read slower)."""
+
+    async def cursor(self, name: str) -> str:
+        """Return the last committed cursor of that name, or ''."""
+
+    def connected(self, state: str, why: str = "") -> None:
+        """Tell `oclaw status` how the connection to the platform stands; a platform that is down is no crash."""
+
+    def wake(self, conversation: Conversation | None = None) -> None:
+        """Try the deferred deliveries to a conversation (or all of this channel's) now: it is reachable again."""
+
+
+class Channel(Protocol):
+    """An adapter to one platform under one account."""
+
+    name: str
+    platform: str
+    traits: Traits
+
+    async def run(self, inlet: Inlet, *, task_status: Any) -> None:
+        """Live: call `task_status.started()` when able to serve, then hold sockets until cancelled.
+
+        Raising is a crash and restarts the channel with backoff; bad credentials are raised
+        as `SettingError`, which ends it as failed. A webhook has nothing to hold and sleeps for ever.
+        """
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Make one attempt. Runs concurrently for different conversations, never for the same one.
+
+        Returns a `Receipt`; raising counts as `Unknown`. The caller cancels it at the attempt's deadline, which
+        also counts as `Unknown`; a channel that knows better (nothing was sent) catches nothing and says so.
+        """
+
+    def address_of(self, message: Message) -> dict[str, Any]:
+        """Return what a reply to `message` needs in its metadata to find its way (a reply URL, a token); often {}."""
+
+
+class Arrived(Struct, frozen=True):
+    """A webhook request held these messages; `answer` makes the response once they are committed."""
+
+    messages: tuple[Message, ...]
+    answer: Callable[[Sequence[Acceptance]], Response]
+    cursor: Cursor | None = None
+
+
+class Webhook(Protocol):
+    """What a channel has besides when its platform calls over HTTP."""
+
+    def receive(self, request: Request, now: float) -> Arrived | Response | Awaitable[Arrived | Response]:
+        """Verify (raw bytes first), decode and normalise. A `Response` alone refuses or answers a handshake.
+
+        Plain and quick: it runs on the loop. An awaitable is for platforms whose check needs the network.
+        """
+
+
+class Streaming(Protocol):
+    """What a channel has besides when it can show a reply while it is being written."""
+
+    async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        """Send the pieces as they come; the delivery's message is empty until the end. Ends honestly when cut."""
+
+
+class Kit(Struct, frozen=True, kw_only=True):
+    """What the gateway gives every channel, hook and provider when it is built. Times are epoch seconds."""
+
+    report: Report
+    now: Callable[[], float]
+    random: Callable[[int], bytes]
+    http: Any  # protocols.http_client.HttpClient; untyped here so that fakes need not inherit
+    state_dir: str = ""
+    media: Any = None
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What became of an accepted message: `why` for the operator, `tell` for the sender, the replies in order."""
+
+    envelope_id: str
+    state: InboundState
+    why: str = ""
+    tell: str = ""
+    replies: tuple[Message, ...] = ()
+
+
+class Results(Protocol):
+    """Where an endpoint asks what became of a message (`Prefer: wait`, `GET .../messages/<id>`)."""
+
+    async def find(self, envelope_id: str) -> Result | None:
+        """Read the result as it stands now; None for an id that is unknown or past retention."""
+
+    async def wait(self, envelope_id: str) -> Result:
+        """Return when the message's walk has ended, or at once when it already has. The caller sets the deadline."""
+
+
+# ---- hooks, models, actions -------------------------------------------------------------------
+
+
+class HookContext(Struct, frozen=True):
+    """What a hook may know besides the message. `envelope_id` is its idempotency key: hooks may run again."""
+
+    envelope_id: str
+    stage: Literal["inbound", "outbound"]
+    channel: str
+    attempt: int
+    received_at: float
+
+
+Hook = Callable[..., Any]
+"""`hook(message)` or `hook(message, context)`, plain or async; gets a mutable draft, returns it, a new one or None."""
+
+
+class ModelCall(Struct, frozen=True, kw_only=True):
+    """One question to a model: the turns so far, oldest first, and what limits the answer."""
+
+    model: str
+    turns: tuple[Turn, ...]
+    max_tokens: int = 0
+    temperature: float | None = None
+    options: dict[str, Any] = {}
+
+
+class Turn(Struct, frozen=True):
+    """One utterance: who spoke, and the text."""
+
+    role: Literal["system", "user", "assistant"]
+    text: str
+
+
+class ModelAnswer(Struct, frozen=True, kw_only=True):
+    """What a model said, and what it cost."""
+
+    text: str
+    finish: str = "stop"
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+class Provider(Protocol):
+    """The API that serves one or more models."""
+
+    def answer(self, call: ModelCall) -> ModelAnswer | Awaitable[ModelAnswer]:
+        """Answer at once when no waiting is needed (the walk goes straight on), else return an awaitable.
+
+        Raises `ModelError`, which says whether trying again may help.
+        """
+
+    def stream(self, call: ModelCall) -> AsyncIterator[str]:
+        """Give the answer in pieces as they come."""
+
+
+# ---- the journal ------------------------------------------------------------------------------
+
+
+class InboundRecord(Struct, frozen=True, kw_only=True):
+    """An accepted message as the journal sees it: sealed bytes, and keyed digests for what must be found."""
+
+    id: str
+    channel: str
+    dedupe: bytes  # digest of (channel, dedupe key); empty when the message has none
+    dedupe_until: float
+    lane: bytes  # digest of the conversation
+    sender: bytes
+    received_at: float
+    sealed: bytes
+
+
+class DeliveryRecord(Struct, frozen=True, kw_only=True):
+    """A reply's intent as the journal sees it."""
+
+    id: str
+    envelope_id: str
+    channel: str
+    destination: bytes
+    created_at: float
+    expires_at: float
+    sealed: bytes
+    state: DeliveryState = DeliveryState.PENDING
+
+
+class Accept(Struct, frozen=True):
+    """Store messages; the outcome is one `Stored` or `Known` for each, in order."""
+
+    records: tuple[InboundRecord, ...]
+    cursor: tuple[str, str, bytes] | None = None  # channel, name, sealed value
+
+
+class HandOver(Struct, frozen=True, kw_only=True):
+    """End a message's walk and store its replies' intents, in one transaction. `note` is the sealed story.
+
+    `due_at` belongs to DELAYED. The outcome is `Moved`, or `Impossible` when the message is elsewhere by now,
+    and then nothing is stored.
+    """
+
+    id: str
+    state: InboundState
+    at: float
+    note: bytes = b""
+    deliveries: tuple[DeliveryRecord, ...] = ()
+    due_at: float = 0.0
+
+
+class Settle(Struct, frozen=True, kw_only=True):
+    """Record what one attempt, or a person, made of a delivery. `sealed` replaces the reply when given."""
+
+    id: str
+    state: DeliveryState
+    at: float
+    attempt: int
+    note: bytes = b""
+    due_at: float = 0.0
+    sealed: bytes = b""
+
+
+class Revive(Struct, frozen=True, kw_only=True):
+    """A person retries, releases or drops: move a message (`to` an InboundState) or a delivery, with a note."""
+
+    id: str
+    to: InboundState | DeliveryState
+    at: float
+    note: bytes = b""
+
+
+Work = Accept | HandOver | Settle | Revive
+
+
+class Stored(Struct, frozen=True):
+    """The message is committed as number `seq` of the journal."""
+
+    seq: int
+
+
+class Known(Struct, frozen=True):
+    """The message was accepted before, as this envelope."""
+
+    id: str
+
+
+class Moved(Struct, frozen=True):
+    """The transition is committed."""
+
+
+class Impossible(Struct, frozen=True):
+    """The transition is not in the table, or the record is gone; nothing changed."""
+
+    why: str
+
+
+class Failed(Struct, frozen=True):
+    """The commit failed (disk full, I/O error); nothing of this work is stored."""
+
+    why: str
+
+
+Outcome = tuple[Stored | Known, ...] | Moved | Impossible | Failed
+
+
+class InboundRow(Struct, frozen=True, kw_only=True):
+    """An inbound message read back; `note` is its sealed story so far."""
+
+    seq: int
+    id: str
+    channel: str
+    state: InboundState
+    attempt: int
+    received_at: float
+    changed_at: float
+    due_at: float
+    lane: bytes
+    sealed: bytes
+    note: bytes
+
+
+class DeliveryRow(Struct, frozen=True, kw_only=True):
+    """A delivery read back; `notes` are the sealed notes of its attempts, oldest first."""
+
+    seq: int
+    id: str
+    envelope_id: str
+    channel: str
+    state: DeliveryState
+    attempt: int
+    created_at: float
+    changed_at: float
+    due_at: float
+    expires_at: float
+    destination: bytes
+    sealed: bytes
+    notes: tuple[bytes, ...]
+
+
+class Recovered(Struct, frozen=True):
+    """One page of what a stop left unfinished, oldest first; attempts of what was in flight are counted."""
+
+    inbound: tuple[InboundRow, ...] = ()
+    deliveries: tuple[DeliveryRow, ...] = ()
+
+
+class Journal(Protocol):
+    """The durable store. One writer; what is submitted commits in order of submission, in groups.
+
+    `submit` never waits: `done` runs in the loop, after the commit (FULL sync) that holds the work, in order of
+    submission. `done=None` lets the work ride along with the next commit that somebody waits for, at the latest
+    after a second. Every `async` method reads a consistent snapshot beside the writer.
+    """
+
+    def submit(self, work: Work, done: Callable[[Outcome], None] | None = None) -> None: ...
+
+    @property
+    def backlog(self) -> int:
+        """Works submitted and not yet committed."""
+
+    @property
+    def failing(self) -> str:
+        """Why the journal cannot write at the moment, or ''."""
+
+    def recover(self) -> AsyncIterator[Recovered]:
+        """Read back all that is unfinished, once, at start; counts an attempt for the head of every lane."""
+
+    async def message(self, envelope_id: str) -> InboundRow | None: ...
+
+    async def delivery(self, delivery_id: str) -> DeliveryRow | None: ...
+
+    async def deliveries_of(self, envelope_id: str) -> Sequence[DeliveryRow]: ...
+
+    async def inbound_in(self, state: InboundState, *, limit: int, after_seq: int = 0) -> Sequence[InboundRow]: ...
+
+    async def deliveries_in(
+        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = ""
+    ) -> Sequence[DeliveryRow]: ...
+
+    async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]: ...
+
+    async def turns(self, lane: bytes, *, limit: int) -> Sequence[tuple[InboundRow, Sequence[DeliveryRow]]]:
+        """Return the last finished exchanges of a conversation, oldest first: the history a model is shown."""
+
+    async def cursor(self, channel: str, name: str) -> bytes: ...
+
+    async def tally(self) -> Mapping[str, int]:
+        """Count rows by state, as 'inbound.accepted' or 'delivery.pending'."""
