@@ -29,7 +29,43 @@ class SettingErrors(OclawError):
 
 
 class SealError(OclawError):
-    """A sealed envelope does not open. Subclasses tell why."""
+    """A record cannot be sealed or does not open. Subclasses tell why."""
+
+
+class Truncated(SealError):
+    """Bytes are missing at the end of a sealed record."""
+
+
+class Altered(SealError):
+    """A sealed record is not what was written: a flipped bit, a forgery, or another key under the same id."""
+
+
+class WrongRecord(SealError):
+    """A sealed record stands in the place of another, or is of another kind than was asked for."""
+
+
+class UnknownSeal(SealError):
+    """Not a sealed record, or of a version that this oclaw does not know."""
+
+
+class UnknownKey(SealError):
+    """The key ring lacks the key that a record was sealed with."""
+
+
+class UnknownDictionary(SealError):
+    """The zstd dictionary that a record was compressed with is missing or damaged."""
+
+
+class TooLarge(SealError):
+    """A record is, or would expand to, more bytes than are allowed."""
+
+
+class Unsealable(SealError):
+    """A value has no msgpack form (an integer beyond 64 bits, a lone surrogate, an object of a foreign class)."""
+
+
+class KeyRingError(OclawError):
+    """The key ring cannot be read or written, or its file is open to others."""
 
 
 class JournalError(OclawError):

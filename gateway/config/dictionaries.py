@@ -1,0 +1,33 @@
+"""Find the zstd dictionaries: the shipped ones and the operator's own.
+
+The operator's folder is `dictionaries/` in the state directory, backed up with it. The
+newest file there (by name) compresses, else the newest shipped one; all of them open.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.errors import UnknownDictionary
+from gateway.message import dictionary
+from gateway.message.dictionary import Dictionaries, Dictionary, read_dictionary
+
+SUFFIX = ".zdict"
+SHIPPED = Path(dictionary.__file__).parent / "dictionaries"
+
+
+def load_dictionaries(own: Path | None = None) -> Dictionaries:
+    """Read every dictionary. Raises `UnknownDictionary` for a damaged or unreadable one; blocks on the disk."""
+    found = _read_folder(SHIPPED)
+    if own is not None:
+        found += _read_folder(own)
+    if not found:
+        return Dictionaries()
+    return Dictionaries(found[-1], tuple(found[:-1]))
+
+
+def _read_folder(folder: Path) -> list[Dictionary]:
+    try:
+        return [read_dictionary(path.read_bytes(), str(path)) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    except OSError as error:
+        raise UnknownDictionary(f"{error.filename} cannot be read: {error.strerror}.") from error

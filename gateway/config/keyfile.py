@@ -1,0 +1,94 @@
+"""Keep the key ring's file: made on the first run, readable by its owner alone, replaced whole.
+
+A key ring that others can read protects nothing, so one with an open mode is refused, not
+mended: its keys may be known already. What the text means is `gateway/message/keyring.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from gateway.errors import KeyRingError
+from gateway.message.keyring import KeyRing, format_keyring, parse_keyring
+
+FILE_NAME = "keyring"
+_OTHERS = 0o077
+
+
+def read_keyring(path: Path) -> KeyRing | None:
+    """Return the ring in `path`, or None where there is no such file. Raises `KeyRingError`; blocks on the disk."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            if mode & _OTHERS:
+                raise KeyRingError(
+                    f"{path} has mode {mode:04o}, so other users may have read its keys; "
+                    f"if you are sure they have not, run 'chmod 600 {path}', else rotate the keys after it."
+                )
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise KeyRingError(f"{path} cannot be read: {error.strerror}. The daemon's user must own it.") from error
+    return parse_keyring(text, str(path))
+
+
+def write_keyring(path: Path, ring: KeyRing) -> None:
+    """Replace the file with `ring`: whoever reads sees the old or the new, also after a power cut.
+
+    The file is made with mode 0600 before the first secret is written. Raises `KeyRingError`; blocks on the disk.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        fresh.unlink(missing_ok=True)
+        _write_new(fresh, format_keyring(ring).encode())
+        fresh.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise KeyRingError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        _discard(fresh)
+
+
+def create_keyring(path: Path, ring: KeyRing) -> KeyRing:
+    """Write `ring` unless the file exists, and return the ring that is in the file now.
+
+    Two daemons that start together for the first time end up with the same ring. Raises `KeyRingError`.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.unlink(missing_ok=True)
+        _write_new(fresh, format_keyring(ring).encode())
+        try:
+            os.link(fresh, path)  # unlike rename, fails where a ring stands already: never overwrite one
+        except FileExistsError:
+            pass
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise KeyRingError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        _discard(fresh)
+    return read_keyring(path) or ring
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _discard(fresh: Path) -> None:
+    with suppress(OSError):
+        fresh.unlink(missing_ok=True)
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
