@@ -1,0 +1,177 @@
+"""Answer gRPC calls on one HTTP/2 connection: find the handler, keep its deadline, turn its end into a
+status.
+
+A handler's bug becomes INTERNAL without a word about its inside; the exception itself goes to `report`.
+Nothing a handler does reaches the connection's nursery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+import trio
+from grpclib.const import Handler, Status
+from grpclib.exceptions import GRPCError
+
+from protocols.grpc.deadline import Deadline, decode_timeout
+from protocols.grpc.errors import MetadataError
+from protocols.grpc.framing import ENCODINGS
+from protocols.grpc.server_call import ServerCall
+from protocols.grpc.status import encode_status
+from protocols.http2.errors import Http2Error, PeerBrokeRules
+from protocols.http2.events import Headers
+from protocols.http2.limits import Limits
+from protocols.http2.server import serve_connection
+from protocols.http2.stream import Stream
+
+Report = Callable[[str, Exception], None]
+Methods = Mapping[bytes, Handler]
+# gRPC's customary default; a caller that sends more hears RESOURCE_EXHAUSTED.
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+# Trailers of a call past its deadline wait this long for a caller that does not read, then the stream is
+# reset.
+TRAILER_SECONDS = 1.0
+CANCEL = 0x8
+
+
+class Service(Protocol):
+    """What grpclib's generated service bases are."""
+
+    def __mapping__(self) -> Mapping[str, Handler]: ...
+
+
+class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """What one call may cost; the connection's limits are in `http2`."""
+
+    max_message_bytes: int = MAX_MESSAGE_BYTES
+
+
+def methods_of(services: Iterable[Service]) -> Methods:
+    """The paths that are served; make it once and share it between connections."""
+    return {path.encode(): handler for service in services for path, handler in service.__mapping__().items()}
+
+
+async def serve_h2(
+    transport: trio.abc.Stream,
+    already_read: bytes,
+    methods: Methods,
+    *,
+    limits: GrpcLimits | None = None,
+    http2: Limits | None = None,
+    report: Report | None = None,
+    draining: trio.Event | None = None,
+) -> PeerBrokeRules | None:
+    """Serve one connection whose first bytes are `already_read`, until the peer leaves or the drain is done.
+
+    `report(method, exception)` hears of handler bugs. Setting `draining` refuses new calls and lets running
+    ones end; cancel to be rid of those too. Returns how the peer broke HTTP/2, if it did. Closes the
+    transport.
+    """
+    most_bytes = (limits or GrpcLimits()).max_message_bytes
+    tell = report or _ignore
+
+    async def answer(stream: Stream) -> None:
+        await _answer(stream, methods, most_bytes, tell)
+
+    return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
+
+
+async def _answer(stream: Stream, methods: Methods, most_bytes: int, report: Report) -> None:
+    headers = dict(stream.headers or [])
+    if refusal := _refusal(headers):
+        stream.send_headers(refusal, end=True)
+        return
+    try:
+        handler, deadline = _admit(headers, methods)
+        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=most_bytes)
+    except (GRPCError, MetadataError) as error:
+        stream.send_headers(_trailers_only(error), end=True)
+        return
+    await _run(stream, call, handler, headers[b":path"].decode("ascii", "replace"), report)
+
+
+async def _run(stream: Stream, call: ServerCall, handler: Handler, method: str, report: Report) -> None:
+    at = call.deadline.at if call.deadline is not None else float("inf")
+    with trio.CancelScope(deadline=at) as scope:
+        stream.scope = scope
+        await _outcome(call, handler, method, report)
+        await call.sent()
+    if scope.cancelled_caught and stream.fault is None:
+        await _too_late(stream, call)
+
+
+async def _outcome(call: ServerCall, handler: Handler, method: str, report: Report) -> None:
+    """Run the handler; whatever happens, the call is finished afterwards, unless it was cancelled."""
+    try:
+        await handler.func(call)
+        if not call.finished:
+            await call.send_trailing_metadata()
+    except Http2Error:
+        # The caller is gone: there is nobody to tell.
+        call.finished = True
+    except Exception as error:
+        told = _expected(error)
+        if told is None:
+            report(method, error)
+        if not call.finished:
+            told = told or GRPCError(Status.INTERNAL, "The server failed to handle the call.")
+            call.finish(told.status, told.message, told.details)
+
+
+async def _too_late(stream: Stream, call: ServerCall) -> None:
+    """The deadline passed. Sent outside the cancelled scope, or it would never leave."""
+    if not call.finished:
+        call.finish(Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
+    with trio.move_on_after(TRAILER_SECONDS) as scope:
+        try:
+            await stream.sent()
+        except Http2Error:
+            return
+    if scope.cancelled_caught:
+        stream.reset(CANCEL)
+
+
+def _refusal(headers: dict[bytes, bytes]) -> Headers | None:
+    """HTTP's own answers, for what is not gRPC at all."""
+    if headers.get(b":method") != b"POST":
+        return [(b":status", b"405"), (b"allow", b"POST")]
+    content_type = headers.get(b"content-type", b"")
+    kind = content_type.partition(b";")[0].strip().lower()
+    if kind not in (b"application/grpc", b"application/grpc+proto"):
+        return [(b":status", b"415"), (b"accept-post", b"application/grpc")]
+    return None
+
+
+def _admit(headers: dict[bytes, bytes], methods: Methods) -> tuple[Handler, Deadline | None]:
+    path = headers.get(b":path", b"")
+    handler = methods.get(path)
+    if handler is None:
+        raise GRPCError(Status.UNIMPLEMENTED, f"There is no method {path.decode('utf-8', 'replace')}.")
+    encoding = headers.get(b"grpc-encoding", b"identity")
+    if encoding not in ENCODINGS:
+        raise GRPCError(Status.UNIMPLEMENTED, f"Messages in {encoding.decode('utf-8', 'replace')} are not taken.")
+    timeout = headers.get(b"grpc-timeout")
+    # Converted at once: every moment of waiting counts against the caller's deadline.
+    deadline = None if timeout is None else Deadline(trio.current_time() + decode_timeout(timeout))
+    return handler, deadline
+
+
+def _trailers_only(error: GRPCError | MetadataError) -> Headers:
+    if isinstance(error, GRPCError):
+        outcome = encode_status(error.status, error.message, error.details)
+    else:
+        outcome = encode_status(Status.INVALID_ARGUMENT, str(error))
+    extra = [(b"grpc-accept-encoding", b",".join(ENCODINGS))]
+    return [(b":status", b"200"), (b"content-type", b"application/grpc"), *outcome, *extra]
+
+
+def _expected(error: BaseException) -> GRPCError | None:
+    """The GRPCError a handler raised, also from within its nurseries; None for anything else."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error if isinstance(error, GRPCError) else None
+
+
+def _ignore(method: str, error: Exception) -> Any: ...

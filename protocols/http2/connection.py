@@ -1,0 +1,318 @@
+"""Drive one connection core over a byte stream: a reader, a writer, a watch, and a task per request.
+
+The writer alone calls `send_all` and takes everything that is ready in one piece, so that headers, messages
+and trailers of many streams leave together. Faults of a stream stay in the stream; faults of the connection
+fail every stream and end `run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+from h2.errors import ErrorCodes
+
+from protocols.http2.errors import ConnectionLost, Http2Error, PeerBrokeRules, StreamRefused, StreamReset
+from protocols.http2.events import (
+    Answered,
+    Chunk,
+    Ended,
+    Event,
+    GoneAway,
+    Headers,
+    Opened,
+    Ponged,
+    SettingsArrived,
+    Trailed,
+    WasReset,
+)
+from protocols.http2.limits import Limits
+from protocols.http2.machine import HIGHEST_STREAM_ID, Machine
+from protocols.http2.stream import Stream
+
+# Half of the default kernel buffer of a loopback socket: one read empties what a burst of calls left there.
+READ_BYTES = 256 * 1024
+KEEPALIVE_PING = b"\x00still?\x00"
+
+Answer = Callable[[Stream], Awaitable[None]]
+
+
+class Connection:
+    """One side of one connection. `run` it once; the other methods work while it runs."""
+
+    def __init__(
+        self,
+        transport: trio.abc.Stream,
+        limits: Limits,
+        *,
+        answer: Answer | None,
+        draining: trio.Event | None = None,
+    ) -> None:
+        """With `answer` a server, which gets each request's stream in a task of its own; without, a client."""
+        self._transport = transport
+        self._limits = limits
+        self._machine = Machine(client=answer is None, limits=limits)
+        self._answer = answer
+        self._draining = draining
+        self._streams: dict[int, Stream] = {}
+        self._unsent = trio.lowlevel.ParkingLot()
+        self._slots = trio.lowlevel.ParkingLot()
+        self._scope = trio.CancelScope()
+        self._heard_at = 0.0
+        self._writing = False
+        self._closing = False
+        self._settings = trio.Event()
+        self._fault: Http2Error | None = None
+        self._last_usable = HIGHEST_STREAM_ID
+        # Why the connection ended, for whoever reports it; None when the peer just left.
+        self.ended_because: PeerBrokeRules | None = None
+
+    async def run(self, already_read: bytes = b"") -> None:
+        """Serve until the peer leaves, the drain is done, or a rule is broken; closes the transport."""
+        self._heard_at = trio.current_time()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    nursery.start_soon(self._watch)
+                    if self._draining is not None:
+                        nursery.start_soon(self._drain_when, self._draining)
+                    await self._read(already_read, nursery)
+                    # The writer still has the GOAWAY to say; it ends the scope when that has left.
+                    self._scope.deadline = trio.current_time() + self._limits.farewell_seconds
+        finally:
+            self._lose(ConnectionLost("The connection was closed while the stream was open."))
+            await trio.aclose_forcefully(self._transport)
+
+    # -- for clients
+
+    @property
+    def usable(self) -> bool:
+        """True while new streams may be opened."""
+        return self._fault is None and not self._closing and self._last_usable == HIGHEST_STREAM_ID
+
+    async def established(self) -> None:
+        """Wait for the peer's SETTINGS: only then is it known to speak HTTP/2 and how much it allows."""
+        await self._settings.wait()
+        if self._fault is not None:
+            raise self._fault
+
+    async def open(self, headers: Headers, *, end: bool = False) -> Stream:
+        """Open a stream, after waiting for a free slot. Raises ConnectionLost or StreamRefused."""
+        while self.usable and len(self._streams) >= self._machine.peer_max_streams:
+            await self._slots.park()
+        if not self.usable:
+            raise self._fault or StreamRefused("The connection takes no new streams; open another.")
+        stream_id = self._machine.open(headers, end=end)
+        stream = self._streams[stream_id] = Stream(self, stream_id)
+        self._wake()
+        return stream
+
+    def release(self, stream: Stream) -> None:
+        """The caller is done with the stream: reset what is left of it and free its slot."""
+        if self._streams.pop(stream.id, None) is None:
+            return
+        if not (stream.ended and self._machine.ended_by_us(stream.id)):
+            self._machine.reset(stream.id, ErrorCodes.NO_ERROR if self._answer else ErrorCodes.CANCEL)
+        self._machine.release(stream.id, stream.unread_bytes())
+        self._slots.unpark()
+        self._wake()
+        self._close_when_idle()
+
+    def close(self) -> None:
+        """Take no new streams and end when the running ones have."""
+        self._last_usable = 0
+        self._slots.unpark_all()
+        self._close_when_idle()
+
+    # -- what streams use
+
+    def send_headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> None:
+        self._machine.send_headers(stream_id, headers, end=end)
+        self._wake()
+
+    def send_body(self, stream_id: int, body: bytes) -> None:
+        self._machine.send_body(stream_id, body)
+        self._wake()
+
+    def end(self, stream_id: int, trailers: Headers | None = None) -> None:
+        self._machine.end(stream_id, trailers)
+        self._wake()
+
+    def ended_by_us(self, stream_id: int) -> bool:
+        return self._machine.ended_by_us(stream_id)
+
+    def reset(self, stream_id: int, code: int) -> None:
+        self._machine.reset(stream_id, code)
+        self._wake()
+
+    def consumed(self, stream_id: int, size: int) -> None:
+        self._machine.consumed(stream_id, size)
+        self._wake()
+
+    def must_wait(self, stream_id: int) -> bool:
+        """A stream may always queue one message; more only while little is unsent, here and in all."""
+        waiting = self._machine.waiting(stream_id)
+        return waiting > 0 and (
+            waiting > self._limits.unsent_stream_bytes
+            or self._machine.unsent_bytes > self._limits.unsent_connection_bytes
+        )
+
+    # -- the tasks
+
+    async def _read(self, already_read: bytes, nursery: trio.Nursery) -> None:
+        wire = already_read or await self._receive()
+        while wire:
+            now = self._heard_at = trio.current_time()
+            try:
+                events = self._machine.receive(wire, now)
+            except PeerBrokeRules as error:
+                self.ended_because = error
+                break
+            for event in events:
+                self._dispatch(event, nursery)
+            self._wake()
+            if self._machine.control_bytes > self._limits.unread_control_bytes:
+                self._machine.hang_up(ErrorCodes.ENHANCE_YOUR_CALM, "answers are not read")
+                break
+            wire = await self._receive()
+        self._stop()
+
+    async def _receive(self) -> bytes:
+        try:
+            return bytes(await self._transport.receive_some(READ_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                wire = self._machine.take()
+                if wire:
+                    await self._transport.send_all(wire)
+                    for stream_id in self._machine.moved:
+                        if (stream := self._streams.get(stream_id)) is not None:
+                            stream.has_room()
+                elif self._closing:
+                    break
+                else:
+                    await self._unsent.park()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        self._scope.cancel()
+
+    async def _watch(self) -> None:
+        """Handshake deadline first, then a PING into every long silence."""
+        limits = self._limits
+        with trio.move_on_after(limits.handshake_seconds):
+            await self._settings.wait()
+        if not self._settings.is_set():
+            self._break_off("no SETTINGS arrived in time")
+        while not self._closing:
+            quiet_at = self._heard_at + limits.keepalive_seconds
+            if trio.current_time() < quiet_at:
+                await trio.sleep_until(quiet_at)
+                continue
+            self._machine.ping(KEEPALIVE_PING)
+            self._wake()
+            asked_at = trio.current_time()
+            await trio.sleep(limits.keepalive_answer_seconds)
+            if self._heard_at < asked_at:
+                self._break_off("the peer stopped answering")
+
+    async def _drain_when(self, draining: trio.Event) -> None:
+        await draining.wait()
+        self._machine.drain()
+        self._wake()
+        await trio.sleep(self._limits.drain_answer_seconds)
+        self._finish_drain()
+
+    def _finish_drain(self) -> None:
+        self._machine.refuse_new_streams()
+        self._last_usable = 0
+        self._wake()
+        self._close_when_idle()
+
+    # -- what arrives
+
+    def _dispatch(self, event: Event, nursery: trio.Nursery) -> None:
+        match event:
+            case Chunk():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    stream.put(event.body, event.size)
+                else:
+                    self._machine.consumed(event.stream_id, event.size)
+            case Ended():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    stream.finish()
+            case Opened():
+                stream = self._streams[event.stream_id] = Stream(self, event.stream_id, event.headers)
+                nursery.start_soon(self._serve, stream)
+            case Answered():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    stream.begin(event.headers)
+            case Trailed():
+                if (stream := self._streams.get(event.stream_id)) is not None:
+                    stream.trailers = event.headers
+            case WasReset():
+                self._was_reset(event)
+            case SettingsArrived():
+                self._settings.set()
+                self._slots.unpark_all()
+            case Ponged():
+                if self._machine.draining and event.payload != KEEPALIVE_PING:
+                    self._finish_drain()
+            case GoneAway():
+                self._gone_away(event)
+
+    def _was_reset(self, event: WasReset) -> None:
+        stream = self._streams.get(event.stream_id)
+        # After a complete response a reset only says that our request's rest is not wanted.
+        if stream is not None and not (stream.ended and self._answer is None):
+            refused = event.code == ErrorCodes.REFUSED_STREAM
+            stream.fail(StreamRefused("The peer refused the stream.") if refused else StreamReset(event.code))
+
+    def _gone_away(self, event: GoneAway) -> None:
+        if self._answer is None:
+            self._last_usable = min(self._last_usable, event.last_stream_id, HIGHEST_STREAM_ID - 1)
+            for stream_id, stream in list(self._streams.items()):
+                if stream_id > event.last_stream_id:
+                    stream.fail(StreamRefused("The peer was going away and did not take the stream."))
+            self._slots.unpark_all()
+            self._close_when_idle()
+
+    async def _serve(self, stream: Stream) -> None:
+        assert self._answer is not None
+        try:
+            await self._answer(stream)
+        finally:
+            self.release(stream)
+
+    # -- endings
+
+    def _wake(self) -> None:
+        self._unsent.unpark()
+
+    def _close_when_idle(self) -> None:
+        if not self._streams and self._last_usable != HIGHEST_STREAM_ID and not self._closing:
+            self._machine.hang_up(ErrorCodes.NO_ERROR)
+            self._stop()
+
+    def _break_off(self, why: str) -> None:
+        self._machine.hang_up(ErrorCodes.NO_ERROR, why)
+        self._stop()
+
+    def _stop(self) -> None:
+        """Let the writer say what is left, within the farewell time, then end."""
+        self._closing = True
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self._limits.farewell_seconds)
+        self._lose(ConnectionLost("The connection was lost while the stream was open."))
+        self._wake()
+
+    def _lose(self, fault: Http2Error) -> None:
+        if self._fault is None:
+            self._fault = fault
+            self._settings.set()
+            self._slots.unpark_all()
+            for stream in self._streams.values():
+                stream.fail(fault)

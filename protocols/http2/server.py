@@ -1,0 +1,29 @@
+"""Serve HTTP/2 on a stream somebody else accepted, and perhaps already read from."""
+
+from __future__ import annotations
+
+import trio
+
+from protocols.http2.connection import Answer, Connection
+from protocols.http2.errors import PeerBrokeRules
+from protocols.http2.limits import Limits
+
+
+async def serve_connection(
+    transport: trio.abc.Stream,
+    answer: Answer,
+    *,
+    already_read: bytes = b"",
+    limits: Limits | None = None,
+    draining: trio.Event | None = None,
+) -> PeerBrokeRules | None:
+    """Answer each request in a task of its own until the peer leaves or a drain is done.
+
+    `answer` must not raise: what it cannot handle ends the connection and reaches the caller. When
+    `draining` is set, new streams are refused and the call returns after the running ones; a caller in a
+    hurry cancels. Returns how the peer broke the rules, if it did. The transport is closed on every way
+    out.
+    """
+    connection = Connection(transport, limits or Limits(), answer=answer, draining=draining)
+    await connection.run(already_read)
+    return connection.ended_because

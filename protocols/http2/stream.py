@@ -1,0 +1,136 @@
+"""One HTTP/2 stream as a task sees it: headers, body chunks, an end, perhaps a fault.
+
+The connection's reader fills it, one task reads from it, one writes to it. Bytes count as consumed, and may
+be replaced by the peer, when `receive` returns them and not before.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+import trio
+
+from protocols.http2.errors import Http2Error
+from protocols.http2.events import Headers
+
+
+class Carrier(Protocol):
+    """What a stream needs from its connection."""
+
+    def send_headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> None: ...
+    def send_body(self, stream_id: int, body: bytes) -> None: ...
+    def end(self, stream_id: int, trailers: Headers | None = None) -> None: ...
+    def ended_by_us(self, stream_id: int) -> bool: ...
+    def reset(self, stream_id: int, code: int) -> None: ...
+    def consumed(self, stream_id: int, size: int) -> None: ...
+    def must_wait(self, stream_id: int) -> bool: ...
+
+
+class Stream:
+    """Made by a connection. `headers` are the request's on a server, the response's on a client."""
+
+    __slots__ = (
+        "_carrier",
+        "_inbox",
+        "_readable",
+        "_writable",
+        "ended",
+        "fault",
+        "headers",
+        "id",
+        "scope",
+        "trailers",
+    )
+
+    def __init__(self, carrier: Carrier, stream_id: int, headers: Headers | None = None) -> None:
+        self._carrier = carrier
+        self._inbox: deque[tuple[bytes, int]] = deque()
+        self._readable = trio.lowlevel.ParkingLot()
+        self._writable = trio.lowlevel.ParkingLot()
+        self.id = stream_id
+        self.headers = headers
+        self.trailers: Headers | None = None
+        self.ended = False
+        self.fault: Http2Error | None = None
+        # Cancelled when the peer resets the stream, so that work nobody waits for stops.
+        self.scope: trio.CancelScope | None = None
+
+    async def receive_headers(self) -> Headers:
+        """The response's headers; a checkpoint only while they are not there. Raises the stream's fault."""
+        while self.headers is None:
+            if self.fault is not None:
+                raise self.fault
+            await self._readable.park()
+        return self.headers
+
+    async def receive(self) -> bytes:
+        """The next piece of the body, b"" at its end; a checkpoint only while there is none. Raises the
+        fault.
+        """
+        while not self._inbox:
+            if self.fault is not None:
+                raise self.fault
+            if self.ended:
+                return b""
+            await self._readable.park()
+        body, size = self._inbox.popleft()
+        self._carrier.consumed(self.id, size)
+        return body
+
+    def send_headers(self, headers: Headers, *, end: bool = False) -> None:
+        self._carrier.send_headers(self.id, headers, end=end)
+
+    async def send(self, body: bytes) -> None:
+        """Queue body bytes; waits first while too many are unsent. Raises the stream's fault."""
+        while self.fault is None and self._carrier.must_wait(self.id):
+            await self._writable.park()
+        if self.fault is not None:
+            raise self.fault
+        self._carrier.send_body(self.id, body)
+
+    def end(self, trailers: Headers | None = None) -> None:
+        """Nothing more will be sent; queued bytes go out before the trailers do."""
+        self._carrier.end(self.id, trailers)
+
+    async def sent(self) -> None:
+        """Wait until everything up to our end is framed; a checkpoint only if it is not. Raises the fault."""
+        while not self._carrier.ended_by_us(self.id):
+            if self.fault is not None:
+                raise self.fault
+            await self._writable.park()
+
+    def reset(self, code: int) -> None:
+        self._carrier.reset(self.id, code)
+
+    # -- filled in by the connection
+
+    def put(self, body: bytes, size: int) -> None:
+        self._inbox.append((body, size))
+        self._readable.unpark_all()
+
+    def begin(self, headers: Headers) -> None:
+        self.headers = headers
+        self._readable.unpark_all()
+
+    def finish(self) -> None:
+        self.ended = True
+        self._readable.unpark_all()
+
+    def fail(self, fault: Http2Error) -> None:
+        """The stream is broken: wake everyone, and stop the work behind it."""
+        if self.fault is None:
+            self.fault = fault
+            self._readable.unpark_all()
+            self._writable.unpark_all()
+            if self.scope is not None:
+                self.scope.cancel()
+
+    def has_room(self) -> None:
+        self._writable.unpark_all()
+
+    def unread_bytes(self) -> int:
+        """What arrived and was never received; the connection's window gets it back."""
+        unread = sum(size for _, size in self._inbox)
+        self._inbox.clear()
+        return unread
