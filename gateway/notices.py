@@ -140,6 +140,13 @@ class HookFailed(Notice, frozen=True):
     policy: str
 
 
+class RulesRan(Notice, frozen=True):
+    """The rules decided on one message in `seconds`."""
+
+    level: ClassVar[str] = "debug"
+    seconds: float
+
+
 class RuleMismatch(Notice, frozen=True):
     """A rule met a value of the wrong type in a dynamic field."""
 

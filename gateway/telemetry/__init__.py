@@ -1,0 +1,12 @@
+"""Notices become log lines, metrics and a live view. See README.md."""
+
+from __future__ import annotations
+
+from gateway.telemetry.book import Book
+from gateway.telemetry.context import about, current
+from gateway.telemetry.lines import Masks
+from gateway.telemetry.log import Log, open_log
+from gateway.telemetry.report import make_report
+from gateway.telemetry.tail import Gap, Seen, Watchers
+
+__all__ = ["Book", "Gap", "Log", "Masks", "Seen", "Watchers", "about", "current", "make_report", "open_log"]

@@ -1,0 +1,105 @@
+"""The book of numbers: which notice moves which counter or histogram.
+
+To count a new notice, add a line to `_table`. Names follow Prometheus: a counter ends in
+`_total` (added when it is exposed), a duration in `_seconds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway import notices as n
+from gateway.telemetry.counts import DELIVERY_BOUNDS, OVERHEAD_BOUNDS, STEP_BOUNDS, Counter, Histogram
+
+Entry = Callable[[Any], None]
+
+
+class Book:
+    """All counters and histograms of one gateway. `entries` maps a notice's class to what it moves."""
+
+    def __init__(self) -> None:
+        self.accepted = Counter("oclaw_accepted", "Messages committed and acknowledged.", "channel")
+        self.duplicates = Counter("oclaw_duplicates", "Redeliveries of known messages.", "channel")
+        self.refused = Counter("oclaw_refused", "Messages refused at the door.", "channel", "reason")
+        self.rejected = Counter("oclaw_rejected", "Messages a hook or rule rejected.", "channel", "stage")
+        self.routed = Counter("oclaw_routed", "Messages given to a pipeline.", "pipeline")
+        self.unrouted = Counter("oclaw_unrouted", "Messages nothing took.", "channel")
+        self.set_aside = Counter("oclaw_set_aside", "Messages held or delayed.", "channel", "state")
+        self.dropped = Counter("oclaw_dropped", "Messages a rule or person discarded.", "channel")
+        self.settled = Counter("oclaw_settled", "Messages that walked to the end.", "channel")
+        self.dead = Counter("oclaw_dead", "Messages and deliveries that gave up.", "kind", "channel")
+        self.delivered = Counter("oclaw_delivered", "Replies that arrived.", "channel")
+        self.deferred = Counter("oclaw_deferred", "Attempts to be repeated.", "channel")
+        self.unknown = Counter("oclaw_unknown", "Replies of unknown outcome.", "channel")
+        self.disabled = Counter("oclaw_destinations_disabled", "Destinations that asked for no more.", "channel")
+        self.breakers = Counter("oclaw_breaker_changes", "Circuit breakers that changed.", "channel", "state")
+        self.hook_overruns = Counter("oclaw_hook_overruns", "Hooks past their deadline.", "hook")
+        self.hook_failures = Counter("oclaw_hook_failures", "Hooks that raised.", "hook")
+        self.rule_mismatches = Counter("oclaw_rule_mismatches", "Rules that met a wrong type.", "rule")
+        self.step_failures = Counter("oclaw_step_failures", "Pipeline steps without answer.", "pipeline", "step")
+        self.child_crashes = Counter("oclaw_child_crashes", "Crashes of supervised children.", "child")
+        self.unknown_events = Counter("oclaw_unknown_events", "Platform events unknown to us.", "channel", "kind")
+        self.requests_failed = Counter("oclaw_requests_failed", "Requests answered with 500.", "where")
+        self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
+        self.stalls = Counter("oclaw_loop_stalls", "Task steps that held the loop too long.")
+        self.reloads = Counter("oclaw_configurations", "Configurations taken or refused.", "outcome")
+        self.overhead = Histogram("oclaw_overhead_seconds", "Gateway time of a message.", OVERHEAD_BOUNDS)
+        self.delivery = Histogram("oclaw_delivery_seconds", "From intent to receipt.", DELIVERY_BOUNDS, "channel")
+        self.hook_time = Histogram("oclaw_hook_seconds", "Time of hooks over 1 ms.", STEP_BOUNDS, "hook")
+        self.rule_time = Histogram("oclaw_rules_seconds", "Time the rules took.", STEP_BOUNDS)
+        self.entries: dict[type[n.Notice], Entry] = _table(self)
+
+    def counters(self) -> tuple[Counter, ...]:
+        """All counters, in the order of definition."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Counter))
+
+    def histograms(self) -> tuple[Histogram, ...]:
+        """All histograms, in the order of definition."""
+        return tuple(value for value in vars(self).values() if isinstance(value, Histogram))
+
+    def summary(self) -> dict[str, int]:
+        """Every counter's total under its short name, for `oclaw status`."""
+        return {counter.name.removeprefix("oclaw_"): counter.total() for counter in self.counters()}
+
+
+def _table(b: Book) -> dict[type[n.Notice], Entry]:
+    def settled(notice: n.EnvelopeSettled) -> None:
+        b.settled.add(notice.channel)
+        b.overhead.observe(notice.gateway_seconds)
+
+    def delivered(notice: n.DeliverySettled) -> None:
+        b.delivered.add(notice.channel)
+        b.delivery.observe(notice.seconds, notice.channel)
+
+    return {
+        n.EnvelopeAccepted: lambda x: b.accepted.add(x.channel),
+        n.EnvelopeDuplicate: lambda x: b.duplicates.add(x.channel),
+        n.EnvelopeRefused: lambda x: b.refused.add(x.channel, x.reason),
+        n.EnvelopeRejected: lambda x: b.rejected.add(x.channel, x.stage),
+        n.EnvelopeRouted: lambda x: b.routed.add(x.pipeline),
+        n.EnvelopeUnrouted: lambda x: b.unrouted.add(x.channel),
+        n.EnvelopeSetAside: lambda x: b.set_aside.add(x.channel, x.state),
+        n.EnvelopeDropped: lambda x: b.dropped.add(x.channel),
+        n.EnvelopeSettled: settled,
+        n.EnvelopeBuried: lambda x: b.dead.add("message", x.channel),
+        n.HookRan: lambda x: b.hook_time.observe(x.seconds, x.hook),
+        n.HookOverran: lambda x: b.hook_overruns.add(x.hook),
+        n.HookFailed: lambda x: b.hook_failures.add(x.hook),
+        n.RulesRan: lambda x: b.rule_time.observe(x.seconds),
+        n.RuleMismatch: lambda x: b.rule_mismatches.add(x.rule),
+        n.StepFailed: lambda x: b.step_failures.add(x.pipeline, x.step),
+        n.DeliverySettled: delivered,
+        n.DeliveryDeferred: lambda x: b.deferred.add(x.channel),
+        n.DeliveryUnknown: lambda x: b.unknown.add(x.channel),
+        n.DeliveryBuried: lambda x: b.dead.add("delivery", x.channel),
+        n.DestinationDisabled: lambda x: b.disabled.add(x.channel),
+        n.BreakerChanged: lambda x: b.breakers.add(x.channel, x.state),
+        n.ChildCrashed: lambda x: b.child_crashes.add(x.child),
+        n.UnknownEvent: lambda x: b.unknown_events.add(x.channel, x.kind),
+        n.RequestFailed: lambda x: b.requests_failed.add(x.where),
+        n.JournalFailed: lambda x: b.journal_failures.add(),
+        n.LoopStalled: lambda x: b.stalls.add(),
+        n.ConfigurationLoaded: lambda x: b.reloads.add("loaded"),
+        n.ConfigurationRefused: lambda x: b.reloads.add("refused"),
+    }

@@ -1,0 +1,83 @@
+"""Turn a notice into what may be written: a flat record, then a line of JSON.
+
+Pure. This is where secrets and message text are kept out of the logs: known secrets are
+masked wherever they stand, and texts that quote what people wrote are cut unless `texts`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from gateway.notices import HookFailed, Notice, RequestFailed, StepFailed
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+MASK = "[secret]"
+# One line must fit journald's default LineMax of 48 KiB, with room for the other fields.
+LONGEST = 8192
+# Shorter values ("on", "test") would mask half of every line and hide nothing.
+SHORTEST_SECRET = 6
+
+# These tell an exception that code working on a message raised; its text may quote the message.
+_QUOTING: dict[type[Notice], str] = {HookFailed: "error", RequestFailed: "error", StepFailed: "why"}
+_PLACE = re.compile(r" \[[^\[\]]+:\d+\]")
+
+
+class Masks:
+    """The secrets that must not appear in any line; the configuration adds each one it resolves."""
+
+    def __init__(self, secrets: Collection[str] = ()) -> None:
+        self._pattern: re.Pattern[str] | None = None
+        self._known: set[str] = set()
+        self.add(*secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Mask these from now on. Anything under six characters is too common to mask."""
+        self._known |= {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        # Longest first, so that a secret that begins with another one is masked whole.
+        known = sorted(self._known, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def hide(self, text: str) -> str:
+        """Return `text` without any known secret."""
+        return self._pattern.sub(MASK, text) if self._pattern is not None else text
+
+
+def record_of(notice: Notice, at: float, *, masks: Masks, envelope_id: str = "", texts: bool = False) -> dict[str, Any]:
+    """Flatten a notice to `time`, `level`, `event`, its fields, and the envelope it is about."""
+    record: dict[str, Any] = {"time": stamp(at), "level": notice.level, "event": type(notice).__name__}
+    if envelope_id:
+        record["envelope_id"] = envelope_id
+    quoting = "" if texts else _QUOTING.get(type(notice), "")
+    for name in notice.__struct_fields__:
+        value = getattr(notice, name)
+        if name == quoting:
+            value = _without_quote(value)
+        record[name] = _short(masks.hide(value)) if isinstance(value, str) else value
+    return record
+
+
+def json_line(record: dict[str, Any]) -> str:
+    """Write a record as one line of JSON; a line break in a value is escaped, so no field can forge a line."""
+    return msgspec.json.encode(record, enc_hook=str).decode() + "\n"
+
+
+def stamp(at: float) -> str:
+    """Write epoch seconds as RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _without_quote(error: str) -> str:
+    kind, colon, _ = error.partition(":")
+    if not colon or not kind.isidentifier():
+        return error if error.isidentifier() else "(text withheld)"
+    place = _PLACE.search(error)
+    return f"{kind}: (text withheld){place.group() if place else ''}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"

@@ -1,0 +1,53 @@
+"""Make the one function through which the whole gateway reports: count it, log it, show it to who watches.
+
+The function is synchronous, never waits and never raises. It belongs to the loop's thread;
+another thread comes through `trio.from_thread.run_sync`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gateway.notices import Notice, Report
+from gateway.telemetry.book import Book, Entry
+from gateway.telemetry.context import current
+from gateway.telemetry.lines import LEVELS, Masks, record_of
+from gateway.telemetry.log import Log
+from gateway.telemetry.tail import Seen, Watchers
+
+
+def make_report(
+    book: Book,
+    watchers: Watchers,
+    log: Log | None,
+    now: Callable[[], float],
+    *,
+    level: str = "info",
+    masks: Masks | None = None,
+    texts: bool = False,
+) -> Report:
+    """Build it. Notices below `level` are counted and shown, and not logged; `texts` lets quoted texts into the log."""
+    threshold = LEVELS[level]
+    masks = masks or Masks()
+    entries: dict[type[Notice], Entry] = book.entries
+    watching = watchers.all
+
+    def report(notice: Notice) -> None:
+        entry = entries.get(type(notice))
+        if entry is not None:
+            entry(notice)
+        if watching:
+            seen = Seen(now(), notice, getattr(notice, "envelope_id", "") or current())
+            for watcher in watching:
+                watcher.put(seen)
+        if log is not None and LEVELS[notice.level] >= threshold:
+            log.put(_line(notice, now(), masks, texts=texts))
+
+    return report
+
+
+def _line(notice: Notice, at: float, masks: Masks, *, texts: bool) -> Callable[[], dict[str, Any]]:
+    # The context is the reporting task's: read it here, render in the writer thread.
+    envelope_id = current()
+    return lambda: record_of(notice, at, masks=masks, envelope_id=envelope_id, texts=texts)

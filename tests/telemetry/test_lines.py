@@ -1,0 +1,52 @@
+"""Notices as lines: complete, one line each, and without secrets or quoted texts."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.notices import ChildCrashed, EnvelopeAccepted, EnvelopeRefused, HookFailed
+from gateway.telemetry.lines import Masks, json_line, record_of
+
+
+def line(notice, **options):
+    return json.loads(json_line(record_of(notice, 1700000000.25, masks=options.pop("masks", Masks()), **options)))
+
+
+def test_a_line_has_the_time_the_level_the_event_and_every_field():
+    assert line(EnvelopeRefused("shop", "overloaded", "journal backlog 5000")) == {
+        "time": "2023-11-14T22:13:20.250Z",
+        "level": "warning",
+        "event": "EnvelopeRefused",
+        "channel": "shop",
+        "reason": "overloaded",
+        "detail": "journal backlog 5000",
+    }
+
+
+def test_the_notices_own_envelope_wins_over_the_tasks():
+    assert line(ChildCrashed("irc", "boom", 1.0), envelope_id="e1")["envelope_id"] == "e1"
+    assert line(EnvelopeAccepted("e2", "shop", "c"), envelope_id="e1")["envelope_id"] == "e2"
+
+
+def test_a_known_secret_is_masked_wherever_it_stands():
+    masks = Masks(["hunter22"])
+    masks.add("hunter22-long", "abc")
+    told = line(ChildCrashed("irc", "login hunter22 and hunter22-long abc failed", 1.0), masks=masks)
+    assert told["error"] == "login [secret] and [secret] abc failed"
+
+
+def test_an_exception_that_may_quote_a_message_is_cut_unless_texts_are_switched_on():
+    notice = HookFailed("e1", "my_hooks:check", "ValueError: bad word in 'I am ill' [hooks/my.py:3]", "reject")
+    assert line(notice)["error"] == "ValueError: (text withheld) [hooks/my.py:3]"
+    assert "I am ill" in line(notice, texts=True)["error"]
+    assert line(HookFailed("e1", "h", "I am ill: said so", "skip"))["error"] == "(text withheld)"
+
+
+@settings(max_examples=100)
+@given(st.text())
+def test_no_text_can_forge_a_second_line(text):
+    written = json_line(record_of(ChildCrashed("irc", text, 1.0), 0.0, masks=Masks()))
+    assert written.count("\n") == 1 and written.splitlines(keepends=False)[0].startswith("{")
