@@ -1,0 +1,1 @@
+"""oclaw.toml → typed settings, or all errors at once."""

@@ -1,0 +1,76 @@
+"""Import the operator's Python from the folder hooks/ beside oclaw.toml.
+
+A module is loaded from CONFIG/hooks/NAME.py under a name of its own, so it can neither
+shadow an installed module nor be shadowed by one. The folder is also put at the end of the search path,
+so that the operator's modules find each other. No byte code is written there.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gateway.errors import PluginError
+
+
+class OperatorCode:
+    """The operator's modules, each imported once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._modules: dict[str, ModuleType] = {}
+
+    def function(self, reference: str) -> Callable[..., Any]:
+        """Return the function that "module:function" names; raises `PluginError` that completes "it must be …"."""
+        name, _, attribute = reference.partition(":")
+        module = self._module(name)
+        found = getattr(module, attribute, None)
+        if callable(found):
+            return found  # type: ignore[no-any-return]
+        functions = [key for key, item in vars(module).items() if callable(item) and not key.startswith("_")]
+        raise PluginError(f"a function of {self._folder / name}.py, which has {_listed(functions)}")
+
+    def _module(self, name: str) -> ModuleType:
+        if name not in self._modules:
+            self._modules[name] = self._import(name)
+        return self._modules[name]
+
+    def _import(self, name: str) -> ModuleType:
+        path = self._folder / f"{name}.py"
+        if not name.isidentifier() or not path.is_file():
+            raise PluginError(f'"module:function" with a module in {self._folder}, where {name}.py is not found')
+        if str(self._folder) not in sys.path:
+            sys.path.append(str(self._folder))
+        unique = f"oclaw_operator_{name}"
+        spec = importlib.util.spec_from_file_location(unique, path)
+        assert spec is not None and spec.loader is not None, "a path ending in .py always has a loader"
+        module = importlib.util.module_from_spec(spec)
+        written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:  # the operator's code may raise anything while it is imported
+            line = _line_of(error, path)
+            raise PluginError(f"code that loads; {path}{line} failed with {type(error).__name__}: {error}") from error
+        finally:
+            sys.dont_write_bytecode = written
+        sys.modules[unique] = module
+        return module
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    if isinstance(error, SyntaxError):
+        return f":{error.lineno}"
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = f":{trace.tb_lineno}"
+        trace = trace.tb_next
+    return line
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names) if names else "no functions"

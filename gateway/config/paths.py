@@ -1,0 +1,63 @@
+"""Where the gateway keeps what it writes: never in the configuration folder.
+
+State: systemd's `$STATE_DIRECTORY`, else `[gateway] state_dir`, else a folder of its own
+below the XDG state folder. Control socket: systemd's `$RUNTIME_DIRECTORY`, else
+`$XDG_RUNTIME_DIR/oclaw`, else /tmp/oclaw-UID. Both carry a digest of the configuration
+folder's path, so that two gateways of one user do not meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.errors import SettingError
+
+SYSTEMD_RUNTIME = Path("/run/oclaw")
+
+
+def state_dir(directory: Path, setting: str, environment: Mapping[str, str]) -> Path:
+    """Return the state folder (not made yet); raises `SettingError` for one inside the configuration folder."""
+    given = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    if not setting:
+        home = environment.get("XDG_STATE_HOME", "") or Path(environment.get("HOME", "~"), ".local/state")
+        return Path(home).expanduser() / "oclaw" / f"{directory.resolve().name}-{digest(directory)}"
+    path = Path(os.path.normpath(directory.resolve() / Path(setting).expanduser()))
+    if path.is_relative_to(directory.resolve()):
+        wanted = "outside the folder of oclaw.toml, in which nothing is written"
+        raise SettingError("gateway.state_dir", found=f'"{setting}"', wanted=wanted)
+    return path
+
+
+def control_socket(directory: Path, environment: Mapping[str, str]) -> Path:
+    """Return where the daemon opens the control socket of this configuration."""
+    return runtime_dir(environment) / _socket_name(directory)
+
+
+def control_sockets(directory: Path, environment: Mapping[str, str]) -> list[Path]:
+    """Return where a client looks for it: its own place first, then where systemd puts the service's."""
+    name = _socket_name(directory)
+    return [runtime_dir(environment) / name, SYSTEMD_RUNTIME / name]
+
+
+def runtime_dir(environment: Mapping[str, str]) -> Path:
+    """Return the folder of the control socket (not made yet)."""
+    given = environment.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if given:
+        return Path(given)
+    session = environment.get("XDG_RUNTIME_DIR", "")
+    return Path(session) / "oclaw" if session else Path(f"/tmp/oclaw-{os.getuid()}")
+
+
+def digest(directory: Path) -> str:
+    """Return a short name for a configuration folder."""
+    return hashlib.blake2b(os.fsencode(directory.resolve()), digest_size=4).hexdigest()
+
+
+def _socket_name(directory: Path) -> str:
+    # A Unix socket's path may have 107 bytes, so the folder is named by digest, not by path.
+    return f"control-{digest(directory)}.sock"

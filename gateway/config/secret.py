@@ -1,0 +1,100 @@
+"""A secret: named in oclaw.toml, read from elsewhere, never shown.
+
+A setting of type `Secret` holds `env:NAME`, `file:PATH` or `credential:NAME` (a file in
+systemd's `$CREDENTIALS_DIRECTORY`). The value is read once, while the configuration is
+loaded; `repr`, logs and error messages only ever show where it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.errors import SettingError
+
+HOW = "env:NAME, file:PATH or credential:NAME, which say where the secret is kept"
+
+
+class Secret:
+    """Where a secret is kept and, once read, its value. Equal when the source is."""
+
+    __slots__ = ("_value", "source")
+
+    def __init__(self, source: str, value: str | None = None) -> None:
+        self.source, self._value = source, value
+
+    def reveal(self) -> str:
+        """Return the value; raises `SettingError` when it was not supplied (as of a channel switched off)."""
+        if self._value is None:
+            raise SettingError(self.source, found="not supplied", wanted="set before it is used")
+        return self._value
+
+    def __repr__(self) -> str:
+        return f"Secret({self.source!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.source == self.source
+
+    def __hash__(self) -> int:
+        return hash(self.source)
+
+
+class SecretStore:
+    """Reads secrets out of the environment, files and credentials. `directory` is where relative paths start."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+        self._directory, self._environment = directory, environment
+
+    def read(self, text: object, place: str) -> Secret:
+        """Return the secret that `text` names, with its value; raises `SettingError` saying how to supply it."""
+        secret = name(text, place)
+        kind, _, where = secret.source.partition(":")
+        match kind:
+            case "env":
+                value = self._variable(where, place)
+            case "file":
+                value = self._file(self._directory / where, place, f"the file {where}")
+            case _:
+                value = self._credential(where, place)
+        return Secret(secret.source, value)
+
+    def _variable(self, variable: str, place: str) -> str:
+        value = self._environment.get(variable, "")
+        if value:
+            return value
+        found = f"the environment variable {variable}, which is " + (
+            "empty" if variable in self._environment else "unset"
+        )
+        raise SettingError(place, found=found, wanted="a secret with a value", hint=f"Set {variable} and start again.")
+
+    def _credential(self, credential: str, place: str) -> str:
+        folder = self._environment.get("CREDENTIALS_DIRECTORY", "")
+        if folder:
+            return self._file(Path(folder) / credential, place, f"the credential {credential}")
+        raise SettingError(
+            place,
+            found=f"the credential {credential}, but systemd passed no credentials",
+            wanted="a secret with a value",
+            hint=f"Add LoadCredential={credential}:/path/to/file to the unit, or use env: or file:.",
+        )
+
+    def _file(self, path: Path, place: str, what: str) -> str:
+        try:
+            value = path.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            hint = f"Put the secret, and nothing else, into {path}."
+            raise SettingError(place, found=f"{what}: {why}", wanted="a readable secret", hint=hint) from error
+        if value:
+            return value
+        raise SettingError(place, found=f"{what}, which is empty", wanted="a secret with a value")
+
+
+def name(text: object, place: str) -> Secret:
+    """Return the secret `text` names without reading it; raises `SettingError` for a secret written out in the file."""
+    if isinstance(text, str):
+        kind, colon, where = text.partition(":")
+        if colon and where and kind in ("env", "file", "credential"):
+            return Secret(text)
+    hint = f'Move it out of the file, for example into a variable: {place.rpartition(".")[2]} = "env:NAME".'
+    raise SettingError(place, found="a secret written out in the file", wanted=HOW, hint=hint)

@@ -1,0 +1,49 @@
+"""A secret is read from where it is kept, and never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.config.secret import Secret, SecretStore, name
+from gateway.errors import SettingError
+
+
+def test_a_secret_is_read_from_a_variable_a_file_or_a_credential(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from a file\n", "utf-8")
+    (tmp_path / "cred").mkdir()
+    (tmp_path / "cred" / "key").write_text("from systemd", "utf-8")
+    store = SecretStore(tmp_path, {"TOKEN": "from a variable", "CREDENTIALS_DIRECTORY": str(tmp_path / "cred")})
+    assert store.read("env:TOKEN", "x").reveal() == "from a variable"
+    assert store.read("file:token", "x").reveal() == "from a file"
+    assert store.read(f"file:{tmp_path / 'token'}", "x").reveal() == "from a file"
+    assert store.read("credential:key", "x").reveal() == "from systemd"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("env:GONE", "GONE, which is unset"),
+        ("env:EMPTY", "EMPTY, which is empty"),
+        ("file:gone", "No such file"),
+        ("file:empty", "which is empty"),
+        ("file:binary", "not UTF-8"),
+        ("credential:key", "LoadCredential=key"),
+    ],
+)
+def test_a_missing_secret_says_how_to_supply_it(tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "empty").write_text("\n", "utf-8")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingError) as caught:
+        SecretStore(tmp_path, {"EMPTY": ""}).read(source, "channels.x.token")
+    assert caught.value.place == "channels.x.token"
+    assert said in str(caught.value)
+
+
+def test_a_secret_never_shows_its_value() -> None:
+    secret = Secret("env:TOKEN", "hunter2")
+    assert "hunter2" not in repr(secret) + str(secret) + f"{secret}"
+    assert secret == name("env:TOKEN", "x")
+    with pytest.raises(SettingError, match="not supplied"):
+        name("env:TOKEN", "x").reveal()
