@@ -1,0 +1,194 @@
+"""The server's machine: bytes in, complete requests out, or one Refusal.
+
+Pure. It holds at most a head, a body and what the client sent ahead, each bounded by the
+limits; the answer to given bytes does not depend on how they were cut into reads. After a
+Refusal, and after a request that ends the connection, it takes nothing more.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from protocols.errors import Refusal
+from protocols.http1.chunked import BadChunks, ChunkedBody
+from protocols.http1.framing import CHUNKED, request_length, wants_to_stay
+from protocols.http1.grammar import check_request_head, has_bare_break
+from protocols.http1.headers import Headers
+from protocols.http1.heads import Head, ReadHead, UnreadableHead
+from protocols.http1.limits import HttpLimits
+from protocols.http1.messages import Peer, Request
+
+
+class Phase(Enum):
+    """Where the reader stands: which deadline applies hangs on it."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+
+
+class RequestReader:
+    """One per connection. `feed` bytes, then call `next_request` until it returns None."""
+
+    __slots__ = ("_buffer", "_chunks", "_head", "_limits", "_over", "_parts", "_peer", "_read_head",
+                 "_searched", "_secure", "_wanted", "expects_continue", "phase")  # fmt: skip
+
+    def __init__(self, read_head: ReadHead, limits: HttpLimits, peer: Peer, *, secure: bool = False) -> None:
+        self._read_head = read_head
+        self._limits = limits
+        self._peer = peer
+        self._secure = secure
+        self._buffer = b""
+        self._searched = 0
+        self._head: tuple[Head, Headers] | None = None
+        self._chunks: ChunkedBody | None = None
+        self._parts: list[bytes] = []
+        self._wanted = 0
+        self._over = False
+        self.expects_continue = False
+        self.phase = Phase.IDLE
+
+    @property
+    def buffered(self) -> int:
+        """How many bytes wait that belong to no finished request."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the wire. Nothing is looked at before `next_request`."""
+        if not self._over:
+            self._buffer = self._buffer + data if self._buffer else data
+
+    def next_request(self) -> Request | None:
+        """Return the next complete request, None when bytes are missing; raise Refusal."""
+        if not self._buffer and self.phase is not Phase.BODY:
+            return None
+        try:
+            if self._head is None and not self._take_head():
+                return None
+            if not self._take_body():
+                return None
+        except Refusal:
+            self._over, self._buffer = True, b""
+            raise
+        return self._complete()
+
+    @property
+    def body_begun(self) -> bool:
+        """Tell whether any byte of the body has arrived."""
+        return bool(self._parts and any(self._parts)) or bool(self._buffer)
+
+    def starts_with(self, preface: bytes) -> bool | None:
+        """Tell whether the buffered bytes begin with `preface`; None while that cannot be known."""
+        if len(self._buffer) >= len(preface):
+            return self._buffer.startswith(preface)
+        if not preface.startswith(self._buffer):
+            return False
+        if self._buffer:
+            self.phase = Phase.HEAD
+        return None
+
+    def take_tail(self) -> bytes:
+        """Give up what was read beyond the last request, for a protocol that takes over."""
+        tail, self._buffer, self._over = self._buffer, b"", True
+        return tail
+
+    def _take_head(self) -> bool:
+        buffer = self._buffer
+        if buffer[:1] in (b"\r", b"\n"):
+            # RFC 9112 section 2.2 lets a server skip an empty line before a request.
+            if not buffer.startswith(b"\r\n"):
+                if buffer == b"\r":
+                    return False
+                raise Refusal(400, "The head has a line end other than CR LF.")
+            buffer = self._buffer = buffer[2:]
+        end = buffer.find(b"\r\n\r\n", self._searched)
+        if end < 0:
+            self._check_unfinished(buffer)
+            return False
+        self._read(buffer[: end + 4])
+        self._buffer = buffer[end + 4 :]
+        self._searched = 0
+        return True
+
+    def _check_unfinished(self, buffer: bytes) -> None:
+        if buffer:
+            self.phase = Phase.HEAD
+        self._check_head_size(buffer, 0)
+        if has_bare_break(buffer[max(0, self._searched - 1) :]):
+            raise Refusal(400, "The head has a line end other than CR LF.")
+        self._searched = max(0, len(buffer) - 3)
+
+    def _check_head_size(self, head: bytes, line_end: int) -> None:
+        limits = self._limits
+        line = line_end or (head.find(b"\r\n") if len(head) > limits.target_bytes else 0)
+        if line < 0 or line > limits.target_bytes + 32:
+            raise Refusal(414, f"The request target may have at most {limits.target_bytes} bytes.")
+        if len(head) > limits.head_bytes:
+            raise Refusal(431, f"The head may have at most {limits.head_bytes} bytes.")
+        if head.count(b"\r\n") > limits.head_fields + 2:
+            raise Refusal(431, f"The head may have at most {limits.head_fields} fields.")
+
+    def _read(self, head: bytes) -> None:
+        self._check_head_size(head, head.find(b"\r\n"))
+        check_request_head(head)
+        try:
+            parsed = self._read_head(head)
+        except UnreadableHead as error:
+            raise Refusal(400, "The head is malformed.") from error
+        if parsed.target == "*" and parsed.method != "OPTIONS":
+            raise Refusal(400, "The target * is for OPTIONS.")
+        headers = Headers(parsed.fields)
+        self._wanted = request_length(parsed, headers, body_bytes=self._limits.body_bytes)
+        if self._wanted:
+            self.expects_continue = b"expect" in headers.index and parsed.version == "1.1"
+            if self._wanted == CHUNKED:
+                self._chunks, self._wanted = ChunkedBody(), 0
+        self._head = (parsed, headers)
+        self.phase = Phase.BODY
+
+    def _take_body(self) -> bool:
+        if self._chunks is not None:
+            return self._take_chunks(self._chunks)
+        if not self._wanted:
+            return True
+        piece = self._buffer[: self._wanted]
+        self._buffer = self._buffer[self._wanted :]
+        self._wanted -= len(piece)
+        self._parts.append(piece)
+        return not self._wanted
+
+    def _take_chunks(self, chunks: ChunkedBody) -> bool:
+        try:
+            chunks.feed(self._buffer)
+        except BadChunks as error:
+            raise Refusal(400, str(error)) from error
+        self._buffer = chunks.rest
+        piece = chunks.take()
+        self._wanted -= len(piece)
+        if -self._wanted > self._limits.body_bytes:
+            raise Refusal(413, f"The body may have at most {self._limits.body_bytes} bytes.")
+        self._parts.append(piece)
+        if chunks.finished:
+            self._wanted = 0
+        return chunks.finished
+
+    def _complete(self) -> Request:
+        assert self._head is not None
+        head, headers = self._head
+        parts = self._parts
+        body = b"" if not parts else parts[0] if len(parts) == 1 else b"".join(parts)
+        self._head, self._chunks, self.phase, self.expects_continue = None, None, Phase.IDLE, False
+        if parts:
+            self._parts = []
+        stays = wants_to_stay(head.version, headers)
+        target = head.target
+        path, _, query = (target if target[0] == "/" else _origin_form(target)).partition("?")
+        return Request(head.method, target, path, query, head.version, headers, body, self._peer, self._secure, stays)
+
+
+def _origin_form(target: str) -> str:
+    if target == "*":
+        return target
+    rest = target.partition("://")[2]
+    start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    return rest[start:] if rest[start : start + 1] == "/" else "/" + rest[start:]

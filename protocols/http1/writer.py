@@ -1,0 +1,60 @@
+"""Put answers and requests into bytes. Pure; refuses header fields that would split a message."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from http import HTTPStatus
+
+from protocols.errors import UnsafeHeader
+from protocols.http1.messages import Fields
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+CLOSE = b"Connection: close\r\n"
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# RFC 9110 section 8.6: these answers carry neither a body nor a length.
+_BODILESS = frozenset((204, 304))
+
+
+@lru_cache(maxsize=128)
+def status_line(status: int) -> bytes:
+    try:
+        phrase = HTTPStatus(status).phrase
+    except ValueError:
+        phrase = "Status"
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+@lru_cache(maxsize=512)
+def field_lines(fields: Fields) -> bytes:
+    """Return the fields as lines; raise UnsafeHeader. Cached: most answers repeat the same few sets."""
+    for name, value in fields:
+        if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+            raise UnsafeHeader(f"The header field {name!r} cannot be sent: it has a forbidden character.")
+    return "".join([f"{name}: {value}\r\n" for name, value in fields]).encode("latin-1")
+
+
+def answer_bytes(status: int, fields: Fields, body: bytes, *, extra: bytes = b"", to_head: bool = False) -> bytes:
+    """Return a complete answer. `extra` are ready field lines, `to_head` leaves the body out."""
+    if status in _BODILESS:
+        return b"%b%b%b\r\n" % (status_line(status), field_lines(fields), extra)
+    head = b"%b%b%bContent-Length: %d\r\n\r\n" % (status_line(status), field_lines(fields), extra, len(body))
+    return head if to_head else head + body
+
+
+def stream_head(status: int, fields: Fields, *, extra: bytes = b"", chunked: bool = True) -> bytes:
+    """Return the head of an answer whose length is not known yet."""
+    coding = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+    return b"%b%b%b%b\r\n" % (status_line(status), field_lines(fields), extra, coding)
+
+
+def request_head(method: str, target: str, host: str, fields: Fields, *, length: int | None) -> bytes:
+    """Return a request's head; `length` None announces a chunked body. Raise UnsafeHeader."""
+    if _NAME.fullmatch(method) is None or not target.isascii() or not target.isprintable() or " " in target:
+        raise UnsafeHeader("The method or the target of a request has a forbidden character.")
+    body = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
+    if length == 0 and method in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        body = b""
+    line = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
+    return b"%b%b%b%b\r\n" % (line, field_lines((("Host", host),)), field_lines(fields), body)

@@ -1,0 +1,48 @@
+"""What the hub tells its owner, through one injected callback. It logs and counts nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from protocols.http1.messages import Peer, Request
+
+
+class DispatchCrashed(msgspec.Struct, frozen=True):
+    """The application raised while it looked at a request; the client got 500."""
+
+    request: Request
+    error: Exception
+
+
+class RequestRefused(msgspec.Struct, frozen=True):
+    """A client sent something that is not an acceptable request, or was too slow."""
+
+    peer: Peer
+    status: int
+    detail: str
+
+
+class ConnectionTurnedAway(msgspec.Struct, frozen=True):
+    """A connection was closed at once because a bound on connections is reached."""
+
+    peer: Peer
+    why: str
+
+
+class SlowReaderCut(msgspec.Struct, frozen=True):
+    """A client did not read its answer in time; the connection was reset."""
+
+    peer: Peer
+    unsent_bytes: int
+
+
+class AcceptPaused(msgspec.Struct, frozen=True):
+    """The system has no descriptor or memory left for a connection; accepting pauses for a moment."""
+
+    error: OSError
+
+
+HubEvent = DispatchCrashed | RequestRefused | ConnectionTurnedAway | SlowReaderCut | AcceptPaused
+Report = Callable[[HubEvent], None]

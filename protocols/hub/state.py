@@ -1,0 +1,83 @@
+"""What the hub and its connections share: the outside world's callbacks, bounds and the epoll set."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from protocols.http1.heads import ReadHead
+from protocols.http1.limits import HttpLimits
+from protocols.hub.events import Report
+from protocols.transport.stream import PipeStream
+
+if TYPE_CHECKING:
+    from protocols.hub.connection import Connection
+    from protocols.hub.exchange import Exchange
+
+Dispatch = Callable[["Exchange"], None]
+H2Entrance = Callable[[PipeStream], None]
+
+
+class HubState:
+    """One per hub; used by one task and by plain calls from the same thread."""
+
+    __slots__ = ("by_address", "connections", "date_line", "detached", "dispatch", "draining", "epoll",
+                 "h2_entrance", "limits", "on_empty", "read_head", "report")  # fmt: skip
+
+    def __init__(
+        self,
+        dispatch: Dispatch,
+        limits: HttpLimits,
+        report: Report,
+        read_head: ReadHead,
+        h2_entrance: H2Entrance | None,
+    ) -> None:
+        self.dispatch = dispatch
+        self.limits = limits
+        self.report = report
+        self.read_head = read_head
+        self.h2_entrance = h2_entrance
+        self.epoll = select.epoll()
+        self.connections: dict[int, Connection] = {}
+        self.by_address: dict[str, int] = {}
+        self.detached = 0
+        self.draining = False
+        self.date_line = b""
+        self.on_empty: Callable[[], None] = lambda: None
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that count against the bound, those handed over included."""
+        return len(self.connections) + self.detached
+
+    def enter(self, connection: Connection) -> None:
+        host = connection.peer.host
+        self.by_address[host] = self.by_address.get(host, 0) + 1
+        self.connections[connection.pipe.socket.fileno()] = connection
+
+    def leave(self, descriptor: int, host: str) -> None:
+        """A connection is closed: it no longer counts."""
+        del self.connections[descriptor]
+        self.uncount(host)
+        if not self.connections:
+            self.on_empty()
+
+    def detach(self, descriptor: int) -> None:
+        """A connection is handed over: it counts until `reclaim`, but is no longer ours to serve."""
+        del self.connections[descriptor]
+        self.detached += 1
+        if not self.connections:
+            self.on_empty()
+
+    def reclaim(self, host: str) -> None:
+        """A connection that was handed over is closed."""
+        self.detached -= 1
+        self.uncount(host)
+
+    def uncount(self, host: str) -> None:
+        left = self.by_address[host] - 1
+        if left:
+            self.by_address[host] = left
+        else:
+            del self.by_address[host]

@@ -1,0 +1,37 @@
+"""Problem documents (RFC 9457): the one shape of every error answer."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from protocols.http1.messages import Fields, Response
+
+CONTENT_TYPE = ("Content-Type", "application/problem+json")
+
+
+def problem(
+    status: int,
+    detail: str = "",
+    *,
+    title: str = "",
+    kind: str = "about:blank",
+    headers: Fields = (),
+    members: dict[str, Any] | None = None,
+) -> Response:
+    """Build the error answer `status`. `members` are JSON values added at the top level."""
+    document: dict[str, Any] = {"type": kind, "title": title or _phrase(status), "status": status}
+    if detail:
+        document["detail"] = detail
+    if members:
+        document.update(members)
+    return Response(status, (CONTENT_TYPE, *headers), msgspec.json.encode(document))
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Error"

@@ -1,0 +1,129 @@
+"""Open the sockets a server listens on: TCP, Unix, or handed over by a supervisor.
+
+Everything is opened before the first client is served, so that a port in use is one clear
+error at the start.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import ssl
+import stat
+from pathlib import Path
+
+import msgspec
+
+from protocols.errors import ListenError
+
+# The kernel caps it at net.core.somaxconn (4096 on Linux): room for a burst while we compute.
+BACKLOG = 4096
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One listening socket, with its TLS context when it speaks TLS."""
+
+    socket: socket.socket
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def address(self) -> str:
+        """The address as an operator would write it: `127.0.0.1:8420`, `[::1]:8420` or a path."""
+        name = self.socket.getsockname()
+        if self.socket.family == socket.AF_UNIX:
+            return os.fsdecode(name)
+        host, port = name[0], name[1]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    @property
+    def port(self) -> int:
+        """The TCP port, 0 for a Unix socket."""
+        return 0 if self.socket.family == socket.AF_UNIX else int(self.socket.getsockname()[1])
+
+
+def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list[Listener]:
+    """Listen on every address `host` stands for (a number costs no DNS). Raises ListenError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise ListenError(f"Cannot listen on {host}:{port}: the host name does not resolve.") from error
+    listeners = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            listeners.append(Listener(_bound_tcp(family, address), tls))
+    except OSError as error:
+        for listener in listeners:
+            listener.socket.close()
+        raise ListenError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port or stop what holds it."
+        ) from error
+    return listeners
+
+
+def open_unix(path: Path, *, mode: int = 0o600) -> Listener:
+    """Listen on a Unix socket, replacing one that nobody serves any more. Raises ListenError."""
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # The mode must hold from the first moment: between bind and chmod anybody could connect.
+    before = os.umask(0o777 & ~mode)
+    try:
+        sock.bind(os.fspath(path))
+    except OSError as error:
+        sock.close()
+        raise ListenError(f"Cannot listen on {path}: {error.strerror or error}.") from error
+    finally:
+        os.umask(before)
+    sock.listen(BACKLOG)
+    sock.settimeout(0.0)
+    return Listener(sock)
+
+
+def adopt(descriptors: list[int], *, tls: ssl.SSLContext | None = None) -> list[Listener]:
+    """Take over listening sockets that a supervisor opened (systemd passes them from 3 on).
+
+    TLS applies to the TCP sockets among them. Raises ListenError for one that does not listen.
+    """
+    listeners = []
+    for descriptor in descriptors:
+        sock = socket.socket(fileno=descriptor)
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise ListenError(f"Descriptor {descriptor} is not a listening socket; use ListenStream=.")
+        sock.settimeout(0.0)
+        # What the daemon starts must not inherit the port.
+        fcntl.fcntl(descriptor, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        listeners.append(Listener(sock, None if sock.family == socket.AF_UNIX else tls))
+    return listeners
+
+
+def _bound_tcp(family: int, address: object) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)  # type: ignore[arg-type]
+        sock.listen(BACKLOG)
+        sock.settimeout(0.0)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ListenError(f"Cannot listen on {path}: a file that is not a socket is there.")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.0)
+        try:
+            probe.connect(os.fspath(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError:
+            pass
+    raise ListenError(f"Cannot listen on {path}: another process serves it.")

@@ -1,0 +1,33 @@
+"""TLS contexts with our defaults: 1.3 for what we serve, the system's trust for what we call."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+
+def server_context(
+    certificate: Path,
+    key: Path | None = None,
+    *,
+    password: str | None = None,
+    minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    offer_h2: bool = False,
+) -> ssl.SSLContext:
+    """Build the context of a listener. Raises OSError or ssl.SSLError for unreadable files.
+
+    `http/1.1` stands before `h2`: a browser, which offers both, gets HTTP/1.1, and only a client
+    that offers nothing else gets h2.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = minimum
+    context.load_cert_chain(certificate, key, password)
+    context.set_alpn_protocols(["http/1.1", "h2"] if offer_h2 else ["http/1.1"])
+    return context
+
+
+def client_context(authority: Path | None = None) -> ssl.SSLContext:
+    """Build a verifying client context: the system's roots, or those in `authority` alone."""
+    context = ssl.create_default_context(cafile=None if authority is None else str(authority))
+    context.set_alpn_protocols(["http/1.1"])
+    return context
