@@ -104,6 +104,14 @@ class Reject(OclawError):
         super().__init__(reason)
 
 
+class Hold(OclawError):
+    """Raised by a hook to set a message aside until a person releases or drops it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class ModelError(OclawError):
     """A model did not answer. `passing` says whether trying again may help."""
 

@@ -18,7 +18,8 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     epoch; the deadline drives admission and metrics and never cancels what was accepted.
     `trace` is a W3C traceparent or empty. `attempt` counts the times the message was taken
     up after a crash, `hops` the gateways it came through. `tags` are what rules wrote.
-    `priority` is what rules asked for: higher goes first when the gateway is busy.
+    `priority` is what rules asked for: higher goes first when the gateway is busy. `passed` says that
+    it was held or delayed before and is through with that: neither is done to it again.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     hops: int = 0
     tags: tuple[str, ...] = ()
     priority: int = 0
+    passed: bool = False
 
 
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -1,0 +1,232 @@
+"""The door: take messages, seal and journal them, and only then say so.
+
+`offer` never waits; what it took is acknowledged by the callback of the commit, which also feeds
+the lanes, in commit order (feeding them from the caller's task would break the order within a
+conversation). What comes in while the gateway cannot keep its deadline is refused here and nowhere
+later: what was accepted is never shed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+import trio
+from msgspec import Struct
+
+from gateway.flow import admission
+from gateway.message.envelope import Envelope, uuid7
+from gateway.message.message import Conversation, Message
+from gateway.message.seal import RecordKind, Sealer
+from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
+from gateway.ports import (
+    Accept,
+    Acceptance,
+    Accepted,
+    Cursor,
+    Duplicate,
+    Failed,
+    InboundRecord,
+    Journal,
+    Known,
+    Outcome,
+    Refused,
+    Stored,
+    Traits,
+)
+
+Then = Callable[[Sequence[Acceptance]], None]
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """How much the door lets in. `most_in_hand` bounds memory: about 4 KB a waiting message."""
+
+    deadline_seconds: float = 0.2
+    most_in_hand: int = 50_000
+    most_in_lane: int = 1_000
+
+
+class Feed(Protocol):
+    """Where accepted messages go next; the lanes."""
+
+    def feed(self, envelope: Envelope) -> None: ...
+
+    def depth(self, message: Message) -> int: ...
+
+    @property
+    def in_hand(self) -> int: ...
+
+
+class Door:
+    """Admission for all channels together. One instance a gateway; lives in the loop's thread."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        sealer: Sealer,
+        lanes: Feed,
+        pressure: admission.Pressure,
+        limits: Limits,
+        report: Report,
+        now: Callable[[], float],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._journal, self._sealer, self._lanes = journal, sealer, lanes
+        self._pressure, self._limits, self._report = pressure, limits, report
+        self._now, self._random = now, random
+        self._uncommitted = 0
+        self._closed_because = ""
+        self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def in_hand(self) -> int:
+        """Messages between the door and the end of their walk that wait for us (not for a model or a person)."""
+        return self._uncommitted + self._lanes.in_hand
+
+    def close(self, why: str) -> None:
+        """Refuse everything from now on; what was taken goes its way (Drain)."""
+        self._closed_because = why
+        self._waiting.unpark_all()
+
+    def refusal(self, messages: Sequence[Message]) -> Refused | None:
+        """Say why these messages cannot be taken now, or None."""
+        if self._closed_because:
+            return Refused(self._closed_because, retry_after=5.0)
+        if self._journal.failing:
+            return Refused("journal", retry_after=5.0)
+        in_hand = self.in_hand
+        if in_hand >= admission.room(self._pressure, self._limits.deadline_seconds) or in_hand >= (
+            self._limits.most_in_hand
+        ):
+            return Refused("overloaded", admission.retry_after(in_hand, self._pressure))
+        if messages and self._lanes.depth(messages[0]) >= self._limits.most_in_lane:
+            return Refused("conversation_full", retry_after=5.0)
+        return None
+
+    def offer(
+        self, channel: str, traits: Traits, messages: Sequence[Message], then: Then, cursor: Cursor | None = None
+    ) -> None:
+        """Take messages of one channel; all of them commit together, or none is taken."""
+        refused = self.refusal(messages)
+        if refused is not None:
+            self._report(EnvelopeRefused(channel, refused.why))
+            then((refused,) * len(messages))
+            return
+        now = self._now()
+        envelopes = tuple(self._envelope(message, now) for message in messages)
+        records = tuple(self._record(envelope, traits) for envelope in envelopes)
+        self._uncommitted += len(envelopes)
+        sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
+        self._journal.submit(Accept(records, sealed_cursor), partial(self._committed, channel, envelopes, then))
+
+    async def wait_for_room(self, messages: Sequence[Message]) -> None:
+        """Return when these messages would not be refused for want of room. Closing the door ends the wait, too."""
+        while (refused := self.refusal(messages)) is not None and not self._closed_because:
+            with trio.move_on_after(min(refused.retry_after, 0.1)):
+                await self._waiting.park()
+
+    def _envelope(self, message: Message, now: float) -> Envelope:
+        return Envelope(
+            id=uuid7(now, self._random(10)),
+            message=message,
+            received_at=now,
+            deadline=now + self._limits.deadline_seconds,
+        )
+
+    def _record(self, envelope: Envelope, traits: Traits) -> InboundRecord:
+        message, digest = envelope.message, self._sealer.digest
+        return InboundRecord(
+            id=envelope.id,
+            channel=message.channel,
+            dedupe=digest("dedupe", message.channel, message.dedupe_key) if message.dedupe_key else b"",
+            dedupe_until=envelope.received_at + traits.dedupe_seconds,
+            lane=digest("lane", message.channel, message.conversation.id, message.conversation.thread),
+            sender=digest("sender", message.channel, message.sender.id),
+            received_at=envelope.received_at,
+            sealed=self._sealer.seal(RecordKind.ENVELOPE, envelope.id, envelope),
+        )
+
+    def _sealed_cursor(self, channel: str, cursor: Cursor) -> tuple[str, str, bytes]:
+        place = f"{channel}/{cursor.name}"
+        return channel, cursor.name, self._sealer.seal_bytes(RecordKind.CURSOR, place, cursor.value.encode())
+
+    def _committed(self, channel: str, envelopes: tuple[Envelope, ...], then: Then, outcome: Outcome) -> None:
+        self._uncommitted -= len(envelopes)
+        match outcome:
+            case Failed(why):
+                self._report(EnvelopeRefused(channel, "journal", why))
+                then((Refused("journal", retry_after=5.0),) * len(envelopes))
+            case tuple():
+                self._acknowledge(channel, envelopes, then, outcome)
+            case _:
+                raise AssertionError(f"the journal answered an Accept with {outcome!r}")
+
+    def _acknowledge(
+        self, channel: str, envelopes: tuple[Envelope, ...], then: Then, outcome: tuple[Stored | Known, ...]
+    ) -> None:
+        fresh: list[Envelope] = []
+        answers: list[Acceptance] = []
+        for envelope, stored in zip(envelopes, outcome, strict=True):
+            if isinstance(stored, Known):
+                answers.append(Duplicate(stored.id))
+                self._report(EnvelopeDuplicate(stored.id, channel))
+            else:
+                answers.append(Accepted(envelope.id))
+                fresh.append(envelope)
+                self._report(EnvelopeAccepted(envelope.id, channel, envelope.message.conversation.id))
+        try:
+            then(answers)
+        finally:  # a client that is gone must not keep its message from its lane
+            for envelope in fresh:
+                self._lanes.feed(envelope)
+            if self._waiting:
+                self._waiting.unpark_all()
+
+
+class ChannelInlet:
+    """The door as one channel sees it (`ports.Inlet`)."""
+
+    def __init__(
+        self,
+        door: Door,
+        channel: str,
+        traits: Traits,
+        *,
+        read_cursor: Callable[[str, str], Awaitable[str]],
+        connected: Callable[[str, str, str], None],
+        wake: Callable[[str, Conversation | None], None],
+    ) -> None:
+        self._door, self._channel, self._traits = door, channel, traits
+        self._read_cursor, self._connected, self._wake = read_cursor, connected, wake
+
+    def offer(self, messages: Sequence[Message], then: Then, cursor: Cursor | None = None) -> None:
+        """Take messages without waiting; `then` runs after the commit, or at once with a refusal."""
+        self._door.offer(self._channel, self._traits, messages, then, cursor)
+
+    async def accept(self, messages: Sequence[Message], cursor: Cursor | None = None) -> Sequence[Acceptance]:
+        """Take messages and return after the commit; waits for room. A commit under way survives cancellation."""
+        await self._door.wait_for_room(messages)
+        answers: list[Sequence[Acceptance]] = []
+        committed = trio.Event()
+
+        def then(acceptances: Sequence[Acceptance]) -> None:
+            answers.append(acceptances)
+            committed.set()
+
+        self.offer(messages, then, cursor)
+        await committed.wait()
+        return answers[0]
+
+    async def cursor(self, name: str) -> str:
+        """Return the last committed cursor of that name, or ''."""
+        return await self._read_cursor(self._channel, name)
+
+    def connected(self, state: str, why: str = "") -> None:
+        """Tell `status` how the connection stands."""
+        self._connected(self._channel, state, why)
+
+    def wake(self, conversation: Conversation | None = None) -> None:
+        """Try deferred deliveries now."""
+        self._wake(self._channel, conversation)

@@ -1,0 +1,125 @@
+"""End a walk in one transaction: the message's next state and the intents of all its replies.
+
+Long replies are cut to the channel's limit here, so that every piece is a delivery of its own with
+an id that a re-run makes again. What was committed goes to the outbox in the commit's callback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from gateway.flow.retry import RetryPolicy
+from gateway.flow.story import Story
+from gateway.flow.walk import Ending
+from gateway.message.chunking import chunk
+from gateway.message.envelope import Delivery, Envelope, delivery_id
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.message.message import Message
+from gateway.message.seal import RecordKind, Sealer
+from gateway.notices import EnvelopeSettled, JournalFailed, Report
+from gateway.ports import DeliveryRecord, HandOver, Impossible, Journal, Outcome, Traits
+
+
+class Send(Protocol):
+    """Where committed deliveries go; the outbox."""
+
+    def add(self, delivery: Delivery) -> None: ...
+
+
+class Clerk:
+    """Hands walks over to the journal and, once committed, to the outbox and to whoever waits for the result."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        sealer: Sealer,
+        outbox: Send,
+        traits_of: Callable[[str], Traits],
+        policy: RetryPolicy,
+        ended: Callable[[Envelope, Ending], None],
+        delay: Callable[[Envelope, float], None],
+        report: Report,
+        now: Callable[[], float],
+    ) -> None:
+        self._journal, self._sealer, self._outbox = journal, sealer, outbox
+        self._traits_of, self._policy = traits_of, policy
+        self._ended, self._delay, self._report, self._now = ended, delay, report, now
+
+    def hand_over(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None:
+        """Submit the end of a walk; `done` runs when it is committed, whatever came of it."""
+        now = self._now()
+        story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
+        deliveries = self.deliveries(envelope, ending, now)
+        made = tuple(self._record(delivery, DeliveryState.PENDING) for delivery in deliveries)
+        sent = tuple(self._record(delivery, DeliveryState.DELIVERED) for delivery in ending.streamed)
+        work = HandOver(
+            id=envelope.id,
+            state=ending.state,
+            at=now,
+            note=self._sealer.seal(RecordKind.NOTE, envelope.id, story),
+            deliveries=sent + made,
+            due_at=ending.due_at,
+        )
+
+        def committed(outcome: Outcome) -> None:
+            try:
+                self._committed(envelope, ending, deliveries, outcome)
+            finally:
+                done()
+
+        self._journal.submit(work, committed)
+
+    def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
+        """Cut the replies into deliveries, numbered behind what was streamed already."""
+        pieces = [piece for reply in ending.replies for piece in self._pieces(reply)]
+        return [
+            Delivery(
+                id=delivery_id(envelope.id, index),
+                envelope_id=envelope.id,
+                message=piece,
+                created_at=now,
+                expires_at=now + self._policy.expiry_seconds,
+            )
+            for index, piece in enumerate(pieces, start=len(ending.streamed))
+        ]
+
+    def _pieces(self, reply: Message) -> list[Message]:
+        traits = self._traits_of(reply.channel)
+        if not traits.text_limit or len(reply.content) * 4 <= traits.text_limit:
+            return [reply]  # no unit needs more than four for one code point
+        texts = chunk(reply.content, traits.text_limit, traits.text_unit)
+        first, *rest = [replace(reply, content=text) for text in texts] or [reply]
+        return [first, *(replace(piece, attachments=()) for piece in rest)]
+
+    def _record(self, delivery: Delivery, state: DeliveryState) -> DeliveryRecord:
+        message, digest = delivery.message, self._sealer.digest
+        return DeliveryRecord(
+            id=delivery.id,
+            envelope_id=delivery.envelope_id,
+            channel=message.channel,
+            destination=digest("lane", message.channel, message.conversation.id, message.conversation.thread),
+            created_at=delivery.created_at,
+            expires_at=delivery.expires_at,
+            sealed=self._sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
+            state=state,
+        )
+
+    def _committed(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
+        if isinstance(outcome, Impossible):
+            self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
+            return
+        for delivery in made:
+            self._outbox.add(delivery)
+        if ending.state is InboundState.DELAYED:
+            self._delay(envelope, ending.due_at)
+        self._report(EnvelopeSettled(envelope.id, envelope.message.channel, len(made), self._share(envelope, ending)))
+        self._ended(envelope, ending)
+
+    def _share(self, envelope: Envelope, ending: Ending) -> float:
+        """Return our own share: from arrival to this commit, less the time the steps themselves took."""
+        steps = sum(step.seconds for step in ending.story.steps) if ending.story else 0.0
+        return max(0.0, self._now() - envelope.received_at - steps)

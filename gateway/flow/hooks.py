@@ -1,0 +1,177 @@
+"""A chain of hooks over one message: pass, replace, reject, hold.
+
+Each hook gets a draft of its own and answers under its own deadline and policy. A plain hook runs
+where the walk runs and costs nothing more; an async one makes the walk step aside first. What a
+hook raises is a verdict (`ValueError` exactly, `Reject`, `Hold`) or a failure that its policy decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import isawaitable
+from time import perf_counter
+from typing import Any, Literal
+
+import trio
+from msgspec import Struct
+
+from gateway.errors import Hold, Reject
+from gateway.flow.aside import Turn
+from gateway.flow.story import HookNote
+from gateway.message.draft import Draft
+from gateway.message.envelope import Envelope
+from gateway.message.message import Message
+from gateway.notices import HookFailed, HookOverran, HookRan, Report
+from gateway.ports import HookContext
+
+
+class Passed(Struct, frozen=True):
+    """The message as the chain leaves it; the very same object when no hook changed it."""
+
+    message: Message
+
+
+class Rejected(Struct, frozen=True):
+    """A hook refused: `tell` is what the sender hears, '' for nothing."""
+
+    by: str
+    why: str
+    tell: str = ""
+
+
+class Held(Struct, frozen=True):
+    """A hook set the message aside for a person."""
+
+    by: str
+    why: str
+
+
+Verdict = Passed | Rejected | Held
+
+# A hook that overran this often without being declared slow is moved off the loop: it has had its chance.
+OVERRUNS_ALLOWED = 5
+# Reported as a notice of its own only beyond this; the story has every hook's time anyway.
+WORTH_A_NOTICE = 0.001
+
+
+class Link(Struct):
+    """One hook in a chain, with how it is run. `mode` moves from loop to slow when it keeps overrunning.
+
+    `loop`: on the event loop; a plain hook cannot be cancelled there. `slow`: a plain hook in a worker
+    thread, abandoned at its deadline. `quarantined`: not run any more; its policy decides at once.
+    """
+
+    name: str
+    call: Callable[..., Any]
+    takes_context: bool = False
+    is_async: bool = False
+    mode: Literal["loop", "slow", "quarantined"] = "loop"
+    policy: Literal["reject", "skip"] = "reject"
+    deadline_seconds: float = 0.05
+    overrun: Literal["slow", "quarantine"] = "slow"
+    channels: frozenset[str] = frozenset()
+    overruns: int = 0
+
+
+class Chain:
+    """The hooks of one direction, in order. `threads` bounds how many slow hooks run at once."""
+
+    def __init__(
+        self,
+        stage: Literal["inbound", "outbound"],
+        links: Sequence[Link],
+        report: Report,
+        threads: trio.CapacityLimiter,
+    ) -> None:
+        self.stage, self.links = stage, tuple(links)
+        self._report, self._threads = report, threads
+
+    async def run(self, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]) -> Verdict:
+        """Give the message to every hook in turn; adds a note for each. Never raises what a hook raises."""
+        for link in self.links:
+            if link.channels and message.channel not in link.channels:
+                continue
+            verdict = await self._ask(link, envelope, message, turn, notes)
+            if not isinstance(verdict, Passed):
+                return verdict
+            message = verdict.message
+        return Passed(message)
+
+    async def _ask(
+        self, link: Link, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]
+    ) -> Verdict:
+        began = perf_counter()
+        verdict, word = await self._judge(link, envelope, message, turn)
+        seconds = perf_counter() - began
+        why = "" if isinstance(verdict, Passed) else verdict.why
+        notes.append(HookNote(link.name, word, seconds, why))
+        if seconds > WORTH_A_NOTICE:
+            self._report(HookRan(link.name, seconds, word))
+            if seconds > link.deadline_seconds and link.mode == "loop" and not link.is_async:
+                self._overran(link, envelope, seconds)
+        return verdict
+
+    async def _judge(self, link: Link, envelope: Envelope, message: Message, turn: Turn) -> tuple[Verdict, str]:
+        try:
+            answer = await self._answer(link, envelope, message, turn)
+        except Reject as refusal:
+            return Rejected(link.name, refusal.reason, refusal.tell or ""), "reject"
+        except Hold as hold:
+            return Held(link.name, hold.reason), "hold"
+        except Exception as error:
+            if type(error) is ValueError:
+                return Rejected(link.name, str(error)), "reject"
+            return self._failed(link, envelope, message, error)
+        return Passed(answer), "pass" if answer is message else "replace"
+
+    async def _answer(self, link: Link, envelope: Envelope, message: Message, turn: Turn) -> Message:
+        if link.mode == "quarantined":
+            raise RuntimeError("quarantined after too many overruns")
+        draft = Draft(message)
+        arguments: tuple[Any, ...] = (draft,)
+        if link.takes_context:
+            arguments = (draft, self._context(envelope, message))
+        if link.mode == "slow":
+            answer = await self._in_thread(link, arguments, turn)
+        else:
+            answer = link.call(*arguments)
+        if isawaitable(answer):
+            answer = await self._awaited(link, answer, turn)
+        if answer is None or answer is draft:
+            return draft.finish()
+        if isinstance(answer, Draft):
+            return answer.finish()
+        if isinstance(answer, Message):
+            return answer
+        raise TypeError(f"returned {type(answer).__name__}; a hook returns its message, another one, or None")
+
+    async def _awaited(self, link: Link, answer: Awaitable[Any], turn: Turn) -> Any:
+        await turn.aside()
+        with trio.move_on_after(link.deadline_seconds) as scope:
+            return await answer
+        assert scope.cancelled_caught
+        raise TimeoutError(f"no answer within {link.deadline_seconds:g} s")
+
+    async def _in_thread(self, link: Link, arguments: tuple[Any, ...], turn: Turn) -> Any:
+        await turn.aside()
+        with trio.move_on_after(link.deadline_seconds):
+            return await trio.to_thread.run_sync(link.call, *arguments, abandon_on_cancel=True, limiter=self._threads)
+        raise TimeoutError(f"no answer within {link.deadline_seconds:g} s")
+
+    def _context(self, envelope: Envelope, message: Message) -> HookContext:
+        return HookContext(envelope.id, self.stage, message.channel, envelope.attempt, envelope.received_at)
+
+    def _failed(self, link: Link, envelope: Envelope, message: Message, error: Exception) -> tuple[Verdict, str]:
+        said = f"{type(error).__name__}: {error}"
+        self._report(HookFailed(envelope.id, link.name, said, link.policy))
+        if isinstance(error, TimeoutError):
+            self._report(HookOverran(envelope.id, link.name, link.deadline_seconds, link.deadline_seconds))
+        if link.policy == "skip":
+            return Passed(message), "skip"
+        return Rejected(link.name, said), "reject"
+
+    def _overran(self, link: Link, envelope: Envelope, seconds: float) -> None:
+        self._report(HookOverran(envelope.id, link.name, seconds, link.deadline_seconds))
+        link.overruns += 1
+        if link.overruns >= OVERRUNS_ALLOWED:
+            link.mode = "slow" if link.overrun == "slow" else "quarantined"

@@ -1,0 +1,185 @@
+"""One queue a conversation: order within it, everything else side by side.
+
+A lane walks one message at a time and is free again when that walk's replies are committed. The
+walk runs straight through in the commit's batch when nothing in it waits, else in a task of its
+own; conversations therefore never wait for each other. A walk that raises is tried again after a
+pause, its attempt counted, and buried after too many: a poison message stops its own conversation
+for seconds, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import trio
+from msgspec.structs import replace
+
+from gateway.flow.admission import Pressure
+from gateway.flow.aside import Ended, Turn, carry_on, straight
+from gateway.flow.walk import Ending
+from gateway.message.envelope import Envelope, lane_key
+from gateway.message.lifecycle import InboundState
+from gateway.message.message import Message
+from gateway.notices import EnvelopeBuried, Report, RequestFailed
+
+Key = tuple[str, str, str]
+Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
+
+
+class HandOverTo(Protocol):
+    """What takes a walk's ending: commits it, then calls `done`."""
+
+    def __call__(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None: ...
+
+
+class _Lane:
+    __slots__ = ("applied", "queue", "walking")
+
+    def __init__(self) -> None:
+        self.applied: set[str] = set()  # edits that were folded into a message ahead of them
+        self.queue: deque[Envelope] = deque()
+        self.walking: Envelope | None = None
+
+
+class Lanes:
+    """All conversations that have a message in hand. `nursery` holds the walks that stepped aside."""
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        *,
+        walk: Walk,
+        hand_over: HandOverTo,
+        pressure: Pressure,
+        report: Report,
+        poison_attempts: int = 3,
+    ) -> None:
+        self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
+        self._pressure, self._report, self._poison_attempts = pressure, report, poison_attempts
+        self._lanes: dict[Key, _Lane] = {}
+        self._aside = 0
+        self._total = 0
+        self._empty = trio.lowlevel.ParkingLot()
+
+    @property
+    def total(self) -> int:
+        """Messages in all lanes, walking or waiting."""
+        return self._total
+
+    @property
+    def in_hand(self) -> int:
+        """Messages that wait for the gateway itself; those whose walk waits for a model are not our load."""
+        return self._total - self._aside
+
+    def depth(self, message: Message) -> int:
+        """Return how many messages wait in the lane of `message`."""
+        lane = self._lanes.get(lane_key(message.channel, message.conversation))
+        return 0 if lane is None else len(lane.queue)
+
+    def feed(self, envelope: Envelope) -> None:
+        """Queue an accepted message, or walk it at once when its conversation is quiet. Never raises."""
+        message = envelope.message
+        key = lane_key(message.channel, message.conversation)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane()
+        self._total += 1
+        if lane.walking is not None:
+            if message.action != "new" and self._changes_a_queued_one(lane, envelope):
+                return
+            lane.queue.append(envelope)
+        else:
+            self._start(key, lane, envelope)
+
+    async def drained(self) -> None:
+        """Return when no lane holds a message. The caller sets the deadline."""
+        while self._total:
+            await self._empty.park()
+
+    def _start(self, key: Key, lane: _Lane, envelope: Envelope) -> None:
+        lane.walking = envelope
+        if envelope.id in lane.applied:
+            lane.applied.discard(envelope.id)
+            why = "applied to a message that was still queued"
+            self._end(key, lane, envelope, Ended(Ending(InboundState.DONE, why=why, by="lane")))
+            return
+        walk = self._walk(envelope, Turn())
+        try:
+            ended = straight(walk)
+        except Exception as error:  # whatever operators plugged in; contained to this message
+            self._failed(key, lane, envelope, error)
+            return
+        if ended is None:
+            self._aside += 1
+            self._nursery.start_soon(self._rest, key, lane, envelope, walk)
+        else:
+            self._end(key, lane, envelope, ended)
+
+    async def _rest(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+        try:
+            ending = await carry_on(walk)
+        except Exception as error:
+            self._aside -= 1
+            self._failed(key, lane, envelope, error)
+        else:
+            self._aside -= 1
+            self._end(key, lane, envelope, Ended(ending))
+
+    def _end(self, key: Key, lane: _Lane, envelope: Envelope, ended: Ended[Ending]) -> None:
+        self._hand_over(envelope, ended.value, lambda: self._released(key, lane))
+
+    def _released(self, key: Key, lane: _Lane) -> None:
+        lane.walking = None
+        self._forget(1)
+        if lane.queue:
+            self._start(key, lane, lane.queue.popleft())
+        elif self._lanes.get(key) is lane:
+            del self._lanes[key]
+
+    def _forget(self, count: int) -> None:
+        self._total -= count
+        self._pressure.finished += count
+        if not self._total and self._empty:
+            self._empty.unpark_all()
+
+    def _failed(self, key: Key, lane: _Lane, envelope: Envelope, error: Exception) -> None:
+        why = f"{type(error).__name__}: {error}"
+        self._report(RequestFailed(f"the walk of {envelope.id}", why))
+        if envelope.attempt >= self._poison_attempts:
+            self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
+            self._end(key, lane, envelope, Ended(Ending(InboundState.DEAD, why=why, by="walk")))
+        else:
+            again = replace(envelope, attempt=envelope.attempt + 1)
+            self._aside += 1
+            self._nursery.start_soon(self._again, key, lane, again)
+
+    async def _again(self, key: Key, lane: _Lane, envelope: Envelope) -> None:
+        await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
+        self._aside -= 1
+        self._start(key, lane, envelope)
+
+    def _changes_a_queued_one(self, lane: _Lane, change: Envelope) -> bool:
+        """Apply an edit or a delete to a message that still waits.
+
+        The edit itself stays queued behind it, so that a crash finds both and applies it again.
+        """
+        for index, waiting in enumerate(lane.queue):  # noqa: B007
+            if waiting.message.id == change.message.target_id and waiting.message.sender == change.message.sender:
+                break
+        else:
+            return False
+        if change.message.action == "delete":
+            del lane.queue[index]
+            self._settle(waiting, Ending(InboundState.DROPPED, why="deleted by its sender", by="lane"))
+            self._settle(change, Ending(InboundState.DONE, why="deleted a message that was still queued", by="lane"))
+        else:
+            edited = replace(waiting.message, content=change.message.content, attachments=change.message.attachments)
+            lane.queue[index] = replace(waiting, message=edited)
+            lane.applied.add(change.id)
+            lane.queue.append(change)
+        return True
+
+    def _settle(self, envelope: Envelope, ending: Ending) -> None:
+        self._hand_over(envelope, ending, lambda: self._forget(1))

@@ -1,0 +1,56 @@
+"""What became of a message: for an endpoint that waits for it, and for one that asks later.
+
+The journal is the truth; waiting only saves asking it again and again.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from gateway.flow.story import Story
+from gateway.flow.walk import Ending
+from gateway.message.envelope import Delivery, Envelope
+from gateway.message.lifecycle import InboundState
+from gateway.message.seal import RecordKind, Sealer
+from gateway.ports import InboundRow, Journal, Result
+
+
+class JournalResults:
+    """Implements `ports.Results` over the journal. `ended` is called by the hand-over, after its commit."""
+
+    def __init__(self, journal: Journal, sealer: Sealer) -> None:
+        self._journal, self._sealer = journal, sealer
+        self._waiting: dict[str, trio.Event] = {}
+
+    def ended(self, envelope: Envelope, _ending: Ending) -> None:
+        """Wake whoever waits for this message."""
+        event = self._waiting.pop(envelope.id, None)
+        if event is not None:
+            event.set()
+
+    async def find(self, envelope_id: str) -> Result | None:
+        """Read the result as it stands; None for an id that is unknown or past retention."""
+        row = await self._journal.message(envelope_id)
+        return None if row is None else await self._result(row)
+
+    async def wait(self, envelope_id: str) -> Result:
+        """Return when the message's walk has ended, or at once when it already has."""
+        event = self._waiting.setdefault(envelope_id, trio.Event())
+        row = await self._journal.message(envelope_id)
+        if row is None or row.state is InboundState.ACCEPTED:
+            await event.wait()
+            row = await self._journal.message(envelope_id)
+        else:
+            self._waiting.pop(envelope_id, None)
+            event.set()  # somebody else may have registered beside us
+        if row is None:
+            raise LookupError(f"message {envelope_id} left the journal while it was waited for")
+        return await self._result(row)
+
+    async def _result(self, row: InboundRow) -> Result:
+        replies = []
+        for delivery in await self._journal.deliveries_of(row.id):
+            opened = self._sealer.open(RecordKind.DELIVERY, delivery.id, delivery.sealed, Delivery)
+            replies.append(opened.message)
+        story = self._sealer.open(RecordKind.NOTE, row.id, row.note, Story) if row.note else Story()
+        return Result(envelope_id=row.id, state=row.state, why=story.why, tell=story.tell, replies=tuple(replies))

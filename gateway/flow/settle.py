@@ -1,0 +1,75 @@
+"""Write what an attempt came to: receipts become journal records and notices.
+
+Marks of success ride along with the next commit that somebody waits for: losing one in a crash
+costs a repetition under the same idempotency key, never a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from gateway.flow.story import Attempt
+from gateway.message.envelope import Delivery
+from gateway.message.lifecycle import DeliveryState
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.seal import RecordKind, Sealer
+from gateway.notices import DeliveryBuried, DeliveryDeferred, DeliverySettled, DeliveryUnknown, Report
+from gateway.ports import Journal, Outcome, Settle
+
+
+class Settler:
+    """Records the outcome of attempts. `began` is when the attempt started, in epoch seconds."""
+
+    def __init__(self, journal: Journal, sealer: Sealer, report: Report, now: Callable[[], float]) -> None:
+        self._journal, self._sealer, self._report, self._now = journal, sealer, report, now
+
+    def delivered(self, delivery: Delivery, receipt: Delivered, began: float) -> None:
+        """It arrived."""
+        now = self._settle(delivery, DeliveryState.DELIVERED, receipt, began)
+        self._report(
+            DeliverySettled(delivery.id, delivery.message.channel, delivery.attempt, now - delivery.created_at)
+        )
+
+    def deferred(self, delivery: Delivery, receipt: Deferred, began: float, due_at: float) -> None:
+        """It will be tried again at `due_at`."""
+        now = self._settle(delivery, DeliveryState.DEFERRED, receipt, began, due_at)
+        self._report(
+            DeliveryDeferred(delivery.id, delivery.message.channel, delivery.attempt, due_at - now, receipt.why)
+        )
+
+    def buried(self, delivery: Delivery, receipt: Bounced, began: float) -> None:
+        """It gave up; a dead letter."""
+        self._settle(delivery, DeliveryState.DEAD, receipt, began)
+        self._report(DeliveryBuried(delivery.id, delivery.message.channel, receipt.why))
+
+    def parked(self, delivery: Delivery, receipt: Unknown, began: float) -> None:
+        """Nobody knows whether it arrived, and sending it again might say it twice: a person decides."""
+        self._settle(delivery, DeliveryState.UNKNOWN, receipt, began)
+        self._report(DeliveryUnknown(delivery.id, delivery.message.channel, receipt.why))
+
+    async def mark_sending(self, delivery: Delivery) -> None:
+        """Commit that an attempt which cannot be repeated safely is about to start; returns after the commit."""
+        committed = trio.Event()
+
+        def done(_outcome: Outcome) -> None:
+            committed.set()
+
+        self._journal.submit(
+            Settle(id=delivery.id, state=DeliveryState.SENDING, at=self._now(), attempt=delivery.attempt), done
+        )
+        await committed.wait()
+
+    def _settle(
+        self, delivery: Delivery, state: DeliveryState, receipt: Receipt, began: float, due_at: float = 0.0
+    ) -> float:
+        now = self._now()
+        note = Attempt(at=began, number=delivery.attempt, receipt=receipt, seconds=now - began)
+        sealed = b""
+        if state is not DeliveryState.DELIVERED or delivery.attempt > 1 or getattr(receipt, "remote_id", ""):
+            sealed = self._sealer.seal(RecordKind.NOTE, delivery.id, note)
+        self._journal.submit(
+            Settle(id=delivery.id, state=state, at=now, attempt=delivery.attempt, note=sealed, due_at=due_at)
+        )
+        return now

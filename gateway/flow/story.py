@@ -1,0 +1,56 @@
+"""What is kept of a message's walk, for `oclaw trace` and for the result its sender may ask for.
+
+Written sealed beside the message in the commit that ends the walk. Offsets are seconds since
+the message was received, so one glance tells where the time went.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from gateway.message.receipt import Receipt
+
+
+class HookNote(Struct, frozen=True, omit_defaults=True):
+    """One hook's answer: `verdict` is pass, replace, reject, hold, skip (it failed, policy skip) or overrun."""
+
+    name: str
+    verdict: str
+    seconds: float = 0.0
+    why: str = ""
+
+
+class StepNote(Struct, frozen=True, omit_defaults=True):
+    """One pipeline step: the model that answered, how long it took, how often it was tried."""
+
+    name: str
+    model: str = ""
+    seconds: float = 0.0
+    tries: int = 1
+    why: str = ""
+
+
+class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear."""
+
+    attempt: int = 1
+    stages: dict[str, float] = {}
+    hooks: tuple[HookNote, ...] = ()
+    rules: tuple[str, ...] = ()
+    actions: tuple[str, ...] = ()
+    pipeline: str = ""
+    steps: tuple[StepNote, ...] = ()
+    tags: tuple[str, ...] = ()
+    by: str = ""
+    why: str = ""
+    tell: str = ""
+
+
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One attempt at a delivery, kept sealed beside it. `at` is epoch seconds."""
+
+    at: float
+    number: int
+    receipt: Receipt
+    seconds: float = 0.0
+    by: str = ""
