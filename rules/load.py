@@ -1,0 +1,271 @@
+"""Load rule files: parse, check, compile. All problems of all files, or a `Ruleset`.
+
+Works rule by rule: a rule's tree is dropped once its condition is checked, only its place in the
+source is kept. Bounded in every direction: size of a file, number of problems, nesting.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from rules import core
+from rules import syntax as s
+from rules.calls import ActionChecker
+from rules.check import Checker
+from rules.cursor import Cursor, Mistake
+from rules.decision import Ready, RuleRef
+from rules.engine import Engine, Planned
+from rules.errors import Problem, Rejected, meant, problem_at
+from rules.lets import Definition, cycle_from
+from rules.parser import statement, statements
+from rules.ruleset import ROUTING, Part, Ruleset
+from rules.vocabulary import Loader, Scope, Vocabulary
+
+# 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
+MAX_FILE_BYTES = 64 * 1024 * 1024
+MAX_PROBLEMS = 100
+_LET = re.compile(
+    r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/])*+
+    (?P<let>(?i:let)\b)""",
+    re.VERBOSE,
+)
+
+
+def load(files: Mapping[str, str | bytes], vocabulary: Vocabulary, loader: Loader) -> Ruleset | Rejected:
+    """The ruleset the files make together, or every problem found in them."""
+    return Load(vocabulary, loader).run(files)
+
+
+class Drafted(msgspec.Struct, frozen=True):
+    """A checked rule before it has a rank."""
+
+    ready: Ready
+    condition: core.Core
+    file_order: int
+
+
+class _Draft:
+    """One named ruleset while it is loaded."""
+
+    def __init__(self, name: str, scope: Scope) -> None:
+        self.name, self.scope = name, scope
+        self.mode = ""
+        self.rules: list[Drafted] = []
+        self.otherwise: tuple[core.Call, ...] = ()
+        self.origin: RuleRef | None = None
+
+
+class _TooMany(Exception):
+    """A file has MAX_PROBLEMS; more would help nobody."""
+
+
+class Load:
+    """One load of a set of files."""
+
+    def __init__(self, vocabulary: Vocabulary, loader: Loader) -> None:
+        self.vocabulary, self.loader = vocabulary, loader
+        self.problems: list[Problem] = []
+        self.lets: dict[str, Definition] = {}
+        self.names: dict[tuple[str, str], RuleRef] = {}
+        self.checker = Checker(loader, self.lets)
+        self.calls = ActionChecker(self.checker, dict(vocabulary.names))
+        self.drafts: dict[str, _Draft] = {}
+        self._file, self._text, self._reported = "", "", 0
+
+    def run(self, files: Mapping[str, str | bytes]) -> Ruleset | Rejected:
+        sources = {}
+        for name in sorted(files):
+            text = self._decode(name, files[name])
+            if text is not None:
+                sources[name] = text
+        for name, text in sources.items():
+            self._guarded(name, text, self._gather_lets)
+        self._check_lets(sources)
+        for name, text in sources.items():
+            self._guarded(name, text, self._read)
+        if self.problems:
+            return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
+        parts = {draft.name: _part(draft) for draft in self.drafts.values()}
+        return Ruleset(parts, sources, self.lets, self.vocabulary, self.loader)
+
+    def _guarded(self, name: str, text: str, work: object) -> None:
+        self._file, self._text = name, text
+        self._reported = sum(problem.file == name for problem in self.problems)
+        try:
+            work()  # type: ignore[operator]
+        except _TooMany:
+            pass
+
+    def report(self, start: int, end: int, message: str, hint: str = "") -> None:
+        self._reported += 1
+        if self._reported > MAX_PROBLEMS:
+            message = f"more than {MAX_PROBLEMS} problems in this file; the rest is not shown"
+            self.problems.append(problem_at(self._file, self._text, start, start + 1, message))
+            raise _TooMany
+        self.problems.append(problem_at(self._file, self._text, start, end, message, hint))
+
+    def _decode(self, name: str, content: str | bytes) -> str | None:
+        if len(content) > MAX_FILE_BYTES:
+            shown = f"this file has {len(content)} bytes or characters; {MAX_FILE_BYTES} are the most"
+            self.problems.append(Problem(name, 1, 1, 1, "", shown, "split it"))
+            return None
+        text = _decoded(name, content)
+        if isinstance(text, Problem):
+            self.problems.append(text)
+            return None
+        return text
+
+    def _gather_lets(self) -> None:
+        position = 0
+        while match := _LET.match(self._text, position):
+            cursor = Cursor(self._text, match.start("let"))
+            position = match.end()
+            try:
+                made = statement(cursor)
+            except Mistake:
+                continue
+            assert isinstance(made, s.Let)
+            position = made.end
+            known = self.lets.get(made.name)
+            if known is not None:
+                line = problem_at(known.file, self._text if known.file == self._file else "", 0, 0, "").line
+                where = known.file if known.file != self._file else f"line {line}"
+                self.report(made.start, made.end, f"LET {made.name} is already defined", f"see {where}")
+                continue
+            self.lets[made.name] = Definition(self._file, made)
+
+    def _check_lets(self, sources: dict[str, str]) -> None:
+        scopes = list(self.vocabulary.scopes.values())
+        for name, definition in list(self.lets.items()):
+            let = definition.let
+            self._file, self._text, self._reported = definition.file, sources[definition.file], 0
+            cycle = cycle_from(name, self.lets)
+            if cycle:
+                shown = " → ".join(cycle[:8])
+                self.report(let.start, let.end, f"LET {name} leads back to itself: {shown}")
+                self.checker.broken.add(name)
+        for name, definition in list(self.lets.items()):
+            self._file, self._text, self._reported = definition.file, sources[definition.file], 0
+            if name not in self.checker.broken:
+                self._check_let(name, definition.let, scopes)
+
+    def _check_let(self, name: str, let: s.Let, scopes: list[Scope]) -> None:
+        found: list[list[tuple[int, int, str, str]]] = []
+        used = set(self.checker.used)
+        for scope in scopes:
+            mistakes: list[tuple[int, int, str, str]] = []
+            self.checker.definition(let, scope, lambda *args, into=mistakes: into.append(args))
+            found.append(mistakes)
+            if not mistakes:
+                break
+        self.checker.used = used
+        if found and all(found):
+            self.checker.broken.add(name)
+            for mistake in found[0]:
+                self.report(*mistake)
+
+    def _read(self) -> None:
+        draft = self._draft(ROUTING)
+        opened: s.Open | None = None
+        for made in statements(self._text, self.report):
+            match made:
+                case s.Rule():
+                    self._rule(made, draft)
+                case s.Otherwise():
+                    self._otherwise(made, draft)
+                case s.Open():
+                    if opened is not None:
+                        self.report(made.start, made.end, "a RULESET inside a RULESET", "close it with END")
+                    opened, draft = made, self._open(made)
+                case s.Close():
+                    if opened is None:
+                        self.report(made.start, made.end, "found END, but no RULESET is open")
+                    opened, draft = None, self._draft(ROUTING)
+                case _:
+                    pass
+        if opened is not None:
+            self.report(opened.start, opened.end, f'RULESET "{opened.name}" has no END')
+
+    def _draft(self, name: str) -> _Draft:
+        draft = self.drafts.get(name)
+        if draft is None:
+            scope = self.vocabulary.scopes.get(name) or Scope({}, {})
+            draft = self.drafts[name] = _Draft(name, scope)
+        return draft
+
+    def _open(self, made: s.Open) -> _Draft:
+        if made.name not in self.vocabulary.scopes:
+            hint = meant(made.name, self.vocabulary.scopes)
+            self.report(made.start, made.end, f'there is no ruleset "{made.name}"', hint)
+            return _Draft(made.name, next(iter(self.vocabulary.scopes.values())))
+        draft = self._draft(made.name)
+        if made.mode and draft.mode and made.mode != draft.mode:
+            shown = f'RULESET "{made.name}" is MODE {draft.mode} elsewhere'
+            self.report(made.start, made.end, shown, "one ruleset has one mode")
+        draft.mode = made.mode or draft.mode
+        return draft
+
+    def _rule(self, rule: s.Rule, draft: _Draft) -> None:
+        condition = self.checker.condition(rule.condition, draft.scope, self.report)
+        calls = self.calls.calls(rule.actions, draft.scope, self.report)
+        if rule.disabled:
+            return
+        line = self._line(rule.start)
+        name = rule.name if rule.named else f"{self._file}:{line}"
+        stops = rule.outcome != "CONTINUE" and (rule.outcome == "STOP" or draft.mode != "ALL")
+        ref = RuleRef(
+            draft.name, name, self._file, line, rule.start, rule.end, rule.priority, rule.shadow, stops
+        )
+        if rule.named and self.names.setdefault((draft.name, name), ref) is not ref:
+            other = self.names[(draft.name, name)]
+            where = f"the other is at {other.file}:{other.line}"
+            self.report(rule.start, rule.end, f'two rules are called "{name}"', where)
+        draft.rules.append(Drafted(Ready(ref, calls), condition, len(draft.rules)))
+
+    def _line(self, offset: int) -> int:
+        if self._file != self._counted_file or offset < self._counted:
+            self._counted_file, self._counted, self._lines = self._file, 0, 1
+        self._lines += self._text.count("\n", self._counted, offset)
+        self._counted = offset
+        return self._lines
+
+    _counted_file = ""
+    _counted = 0
+    _lines = 1
+
+    def _otherwise(self, made: s.Otherwise, draft: _Draft) -> None:
+        calls = self.calls.calls(made.actions, draft.scope, self.report)
+        if draft.origin is not None:
+            where = f"the other is at {draft.origin.file}:{draft.origin.line}"
+            self.report(made.start, made.end, f'ruleset "{draft.name}" has two OTHERWISE', where)
+            return
+        line = self._line(made.start)
+        draft.origin = RuleRef(draft.name, "OTHERWISE", self._file, line, made.start, made.end)
+        draft.otherwise = calls
+
+
+def _part(draft: _Draft) -> Part:
+    draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
+    ranked = dict(enumerate(draft.rules))
+    plans = [
+        Planned(rank, drafted.condition, drafted.ready.ref.stops and not drafted.ready.ref.shadow)
+        for rank, drafted in ranked.items()
+    ]
+    rules = {rank: drafted.ready for rank, drafted in ranked.items()}
+    return Part(draft.name, draft.mode, rules, Engine(plans), draft.otherwise, draft.origin)
+
+
+def _decoded(name: str, content: str | bytes) -> str | Problem:
+    try:
+        text = content if isinstance(content, str) else content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        good = error.object[: error.start].decode("utf-8", "replace")
+        shown = f"this file is not UTF-8: byte 0x{error.object[error.start]:02X} at offset {error.start}"
+        return problem_at(name, good, len(good), len(good) + 1, shown, "save it as UTF-8")
+    place = text.find("\0")
+    if place >= 0:
+        return problem_at(name, text, place, place + 1, "this file is binary: it has a NUL character")
+    return text
