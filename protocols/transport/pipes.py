@@ -190,10 +190,18 @@ class TlsPipe:
 
 
 def send_some(sock: socket.socket, unsent: bytearray) -> None:
-    """Send from `unsent` until it is empty or the socket is full; drop what was sent."""
+    """Send from `unsent` until it is empty or the socket is full; drop what was sent.
+
+    Raises OSError only when this call has sent nothing; a break after that shows at the next call.
+    """
+    before = len(unsent)
     while unsent:
         try:
             sent = sock.send(unsent)
         except BlockingIOError:
             return
+        except OSError:
+            if len(unsent) < before:
+                return
+            raise
         del unsent[:sent]

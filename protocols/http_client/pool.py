@@ -1,0 +1,84 @@
+"""Connections to one origin: reuse what is idle and fresh, open at most so many, queue beyond.
+
+The queue is bounded by who waits: a caller that waits here is one task under its own deadline.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from protocols.http_client.connect import Connector
+from protocols.transport.pipes import Pipe
+from protocols.urls import Url
+
+
+class Pool:
+    """The connections to one origin."""
+
+    __slots__ = ("_connector", "_idle", "_most", "_url", "_waiting", "in_use")
+
+    def __init__(self, connector: Connector, url: Url, *, most: int) -> None:
+        self._connector = connector
+        self._url = url
+        self._most = most
+        # Each with the moment from which it is too old to be used. The youngest is last and used first.
+        self._idle: list[tuple[Pipe, float]] = []
+        self._waiting = trio.lowlevel.ParkingLot()
+        self.in_use = 0
+
+    @property
+    def idle(self) -> int:
+        return len(self._idle)
+
+    def take_idle(self) -> Pipe | None:
+        """Return a connection on which nothing has happened since its last answer, None if there is none."""
+        while self._idle:
+            pipe, until = self._idle.pop()
+            if until > trio.current_time() and _is_quiet(pipe):
+                self.in_use += 1
+                return pipe
+            pipe.close()
+        return None
+
+    async def open(self) -> Pipe:
+        """Open a connection, or wait for one to come free and return it. Raises NothingSent."""
+        while self.in_use >= self._most:
+            await self._waiting.park()
+            pipe = self.take_idle()
+            if pipe is not None:
+                return pipe
+        self.in_use += 1
+        try:
+            return await self._connector.open(self._url)
+        except BaseException:
+            self._leave()
+            raise
+
+    def give_back(self, pipe: Pipe, *, until: float) -> None:
+        """The connection may serve another request until that moment."""
+        self._idle.append((pipe, until))
+        self._leave()
+
+    def drop(self, pipe: Pipe) -> None:
+        """The connection is not fit for another request."""
+        pipe.close()
+        self._leave()
+
+    def prune(self, now: float) -> None:
+        """Close the idle connections that are too old."""
+        old = [pipe for pipe, until in self._idle if until <= now]
+        self._idle = [entry for entry in self._idle if entry[1] > now]
+        for pipe in old:
+            pipe.close()
+
+    def _leave(self) -> None:
+        self.in_use -= 1
+        self._waiting.unpark()
+
+
+def _is_quiet(pipe: Pipe) -> bool:
+    """A server that closed, or spoke without being asked, cannot be trusted with a request."""
+    try:
+        return pipe.receive() is None
+    except OSError:
+        return False
