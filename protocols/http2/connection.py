@@ -77,9 +77,8 @@ class Connection:
                     nursery.start_soon(self._watch)
                     if self._draining is not None:
                         nursery.start_soon(self._drain_when, self._draining)
+                    # Afterwards the writer still has the GOAWAY to say; it ends the scope when that has left.
                     await self._read(already_read, nursery)
-                    # The writer still has the GOAWAY to say; it ends the scope when that has left.
-                    self._scope.deadline = trio.current_time() + self._limits.farewell_seconds
         finally:
             self._lose(ConnectionLost("The connection was closed while the stream was open."))
             await trio.aclose_forcefully(self._transport)
@@ -271,6 +270,8 @@ class Connection:
         if stream is not None and not (stream.ended and self._answer is None):
             refused = event.code == ErrorCodes.REFUSED_STREAM
             stream.fail(StreamRefused("The peer refused the stream.") if refused else StreamReset(event.code))
+        elif stream is not None:
+            stream.has_room()
 
     def _gone_away(self, event: GoneAway) -> None:
         if self._answer is None:

@@ -2,50 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import grpc
 import trio
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from protocols.grpc.server import methods_of, serve_h2
-from tests.protocols.grpc.echo import SERVICE, Echo
-
-
-class Server:
-    def __init__(self) -> None:
-        self.echo = Echo()
-        self.bugs: list[tuple[str, Exception]] = []
-        self.draining = trio.Event()
-        self.ended: list[Any] = []
-        self.port = 0
-
-
-@asynccontextmanager
-async def serving(services: list[Any] | None = None, **limits: Any) -> AsyncIterator[Server]:
-    server = Server()
-    methods = methods_of(services if services is not None else [server.echo])
-
-    async def serve(stream: trio.SocketStream) -> None:
-        server.ended.append(
-            await serve_h2(
-                stream,
-                b"",
-                methods,
-                report=lambda *bug: server.bugs.append(bug),
-                draining=server.draining,
-                **limits,
-            )
-        )
-
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        server.port = listeners[0].socket.getsockname()[1]
-        yield server
-        nursery.cancel_scope.cancel()
+from tests.protocols.grpc.echo import SERVICE
+from tests.protocols.grpc.serving import Server, serving
 
 
 def method(channel: grpc.Channel, name: str, kind: str = "unary_unary") -> Any:

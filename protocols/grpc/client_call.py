@@ -1,0 +1,259 @@
+"""One call as its caller sees it: the stream object that grpclib's generated stubs expect.
+
+Its outcome is an exception or none: leaving `async with` waits for the trailers and raises GRPCError unless they say
+OK. A deadline covers everything between, and the server hears of a call that is left early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import trio
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError
+from hpack import NeverIndexedHeaderTuple
+
+from protocols.grpc.deadline import encode_timeout
+from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
+from protocols.grpc.framing import Unpacker, pack
+from protocols.grpc.metadata import Metadata, MetadataLike, decode_metadata, encode_metadata
+from protocols.grpc.status import decode_status, error_for_http, error_for_reset
+from protocols.http2.connection import Connection
+from protocols.http2.errors import Http2Error, StreamRefused, StreamReset
+from protocols.http2.events import Headers
+from protocols.http2.stream import Stream
+
+if TYPE_CHECKING:
+    from protocols.grpc.channel import Channel
+
+_REQUEST: Headers = [
+    (b"te", b"trailers"),
+    (b"content-type", b"application/grpc"),
+    (b"user-agent", b"grpc-python-trio-oclaw/1"),
+    (b"grpc-accept-encoding", b"identity,gzip"),
+]
+# RFC 7541 section 7.1.3: credentials stay out of the compression tables.
+_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+READS_PER_CHECKPOINT = 32
+
+
+class ClientCall:
+    """Duck-typed as grpclib.client.Stream. `Any`: messages are whatever the generated code says."""
+
+    def __init__(
+        self, channel: Channel, path: str, cardinality: Cardinality, request_type: Any, reply_type: Any, *,
+        at: float | None, metadata: MetadataLike | None, most_bytes: int, compress: bool,
+    ) -> None:  # fmt: skip
+        self._channel = channel
+        self._path = path
+        self._cardinality = cardinality
+        self._request_type = request_type
+        self._reply_type = reply_type
+        self._at = at
+        self._metadata = encode_metadata(metadata)
+        self._most_bytes = most_bytes
+        self._compress = compress
+        self._lifetime: AbstractAsyncContextManager[None] | None = None
+        self._connection: Connection | None = None
+        self._stream: Stream | None = None
+        self._unpacker = Unpacker(most_bytes=most_bytes)
+        self._sent = 0
+        self._reads = 0
+        self._ended = False
+        self._outcome_known = False
+        self._cancelled = False
+        #: Filled when the response's headers and trailers arrive.
+        self.initial_metadata: Metadata | None = None
+        self.trailing_metadata: Metadata | None = None
+
+    async def __aenter__(self) -> ClientCall:
+        self._lifetime = self._live()
+        await self._lifetime.__aenter__()
+        return self
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> Awaitable[bool | None]:
+        assert self._lifetime is not None
+        return self._lifetime.__aexit__(kind, error, trace)
+
+    async def send_request(self, *, end: bool = False) -> None:
+        """Send the request's headers; the first message does it when this was not called."""
+        if self._stream is not None:
+            raise CallMisused("The request was already sent.")
+        if end and not self._cardinality.client_streaming:
+            raise CallMisused("A unary request is exactly one message; it cannot end without.")
+        self._connection, self._stream = await self._channel.open_stream(self._path, self._request_headers(), end=end)
+        self._ended = end
+
+    async def send_message(self, message: Any, *, end: bool = False) -> None:
+        """Queue one message; waits while the server does not read. Raises the call's error if it has ended."""
+        if self._stream is None:
+            await self.send_request()
+        assert self._stream is not None
+        if self._ended:
+            raise CallMisused("The request has ended; no message can follow.")
+        if not isinstance(message, self._request_type):
+            raise TypeError(f"The request must be a {self._request_type.__name__}, not a {type(message).__name__}.")
+        packed = pack(message.SerializeToString(), compress=self._compress)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with _as_grpc_error():
+            await self._stream.send(packed)
+        self._sent += 1
+        if end or not self._cardinality.client_streaming:
+            self._end()
+        elif self._stream.ended:
+            # The server has answered without waiting for the rest: its status is what the caller wants.
+            await self.recv_trailing_metadata()
+
+    async def end(self) -> None:
+        """No more messages will be sent."""
+        if self._stream is None:
+            raise CallMisused("The request was not sent yet.")
+        if not self._ended:
+            self._end()
+
+    async def recv_initial_metadata(self) -> None:
+        """Wait for the response's headers. Raises GRPCError when they already tell of a failure."""
+        stream = self._opened()
+        with _as_grpc_error():
+            headers = await stream.receive_headers()
+        if self.initial_metadata is None:
+            self._judge(headers)
+
+    async def recv_message(self) -> Any:
+        """The next message, None when there is none left. Raises GRPCError."""
+        if self.initial_metadata is None:
+            await self.recv_initial_metadata()
+        self._reads += 1
+        if self._reads % READS_PER_CHECKPOINT == 0:
+            await trio.lowlevel.checkpoint()
+        else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        message = await self._next_message(self._opened())
+        return None if message is None else _parse(self._reply_type, message)
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def recv_trailing_metadata(self) -> None:
+        """Read the response to its end; raises GRPCError unless it ended OK."""
+        if self.initial_metadata is None:
+            await self.recv_initial_metadata()
+        stream = self._opened()
+        with _as_grpc_error():
+            while not stream.ended:
+                await stream.receive()
+        self._read_outcome(stream)
+
+    async def cancel(self) -> None:
+        """Give the call up; the server's handler is cancelled."""
+        self._cancelled = True
+        self._release()
+
+    # -- below: the life of a call
+
+    @asynccontextmanager
+    async def _live(self) -> AsyncIterator[None]:
+        with trio.CancelScope(deadline=float("inf") if self._at is None else self._at) as scope:
+            try:
+                yield
+                if self._stream is not None and not self._outcome_known and not self._cancelled:
+                    await self.recv_trailing_metadata()
+            finally:
+                self._release()
+        if scope.cancelled_caught:
+            raise GRPCError(Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
+
+    def _release(self) -> None:
+        if self._connection is not None and self._stream is not None:
+            self._connection.release(self._stream)
+
+    def _request_headers(self) -> Headers:
+        headers = list(_REQUEST)
+        if self._at is not None:
+            headers.append((b"grpc-timeout", encode_timeout(self._at - trio.current_time())))
+        if self._compress:
+            headers.append((b"grpc-encoding", b"gzip"))
+        for key, value in self._metadata:
+            headers.append(NeverIndexedHeaderTuple(key, value) if key in _SECRET else (key, value))
+        return headers
+
+    def _opened(self) -> Stream:
+        if self._stream is None:
+            raise CallMisused("The request was not sent yet.")
+        return self._stream
+
+    def _end(self) -> None:
+        self._ended = True
+        self._opened().end()
+
+    def _judge(self, headers: Headers) -> None:
+        fields = dict(headers)
+        if fields.get(b":status") != b"200":
+            self._fail(error_for_http(fields.get(b":status", b"")))
+        if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
+            self._fail(GRPCError(Status.UNKNOWN, "The server's answer is not gRPC (its content-type says so)."))
+        self._unpacker = Unpacker(most_bytes=self._most_bytes, encoding=fields.get(b"grpc-encoding", b"identity"))
+        self.initial_metadata = decode_metadata(headers) if b"grpc-status" not in fields else Metadata()
+        if b"grpc-status" in fields:
+            self._conclude(headers)
+
+    def _read_outcome(self, stream: Stream) -> None:
+        if not self._outcome_known:
+            self._conclude(stream.trailers or [])
+
+    def _conclude(self, trailers: Headers) -> None:
+        self._outcome_known = True
+        self.trailing_metadata = decode_metadata(trailers)
+        if (error := decode_status(trailers)) is not None:
+            raise error
+
+    def _fail(self, error: GRPCError) -> None:
+        self._outcome_known = True
+        raise error
+
+    async def _next_message(self, stream: Stream) -> bytes | None:
+        unpacker = self._unpacker
+        try:
+            while (message := unpacker.take()) is None:
+                with _as_grpc_error():
+                    piece = await stream.receive()
+                if not piece and stream.ended:
+                    unpacker.check_end()
+                    return None
+                unpacker.feed(piece)
+        except MessageTooLarge as error:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, str(error)) from error
+        except MessageError as error:
+            raise GRPCError(Status.INTERNAL, str(error)) from error
+        return message
+
+
+@contextmanager
+def _as_grpc_error() -> Iterator[None]:
+    """A stream's fault, as the status it stands for."""
+    try:
+        yield
+    except StreamReset as error:
+        raise error_for_reset(error.code) from error
+    except StreamRefused as error:
+        raise GRPCError(Status.UNAVAILABLE, str(error)) from error
+    except Http2Error as error:
+        raise GRPCError(Status.UNAVAILABLE, str(error)) from error
+
+
+def _parse(reply_type: Any, message: bytes) -> Any:
+    try:
+        return reply_type.FromString(message)
+    except Exception as error:
+        raise GRPCError(Status.INTERNAL, "The reply is not valid protobuf of its type.") from error
