@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from gateway.telemetry.book import Book
 from gateway.telemetry.context import about, current
+from gateway.telemetry.latest import LatestErrors
 from gateway.telemetry.lines import Masks
 from gateway.telemetry.log import Log, open_log
 from gateway.telemetry.report import make_report
 from gateway.telemetry.tail import Gap, Seen, Watchers
 
-__all__ = ["Book", "Gap", "Log", "Masks", "Seen", "Watchers", "about", "current", "make_report", "open_log"]
+__all__ = [
+    "Book",
+    "Gap",
+    "LatestErrors",
+    "Log",
+    "Masks",
+    "Seen",
+    "Watchers",
+    "about",
+    "current",
+    "make_report",
+    "open_log",
+]

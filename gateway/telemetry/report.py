@@ -12,6 +12,7 @@ from typing import Any
 from gateway.notices import Notice, Report
 from gateway.telemetry.book import Book, Entry
 from gateway.telemetry.context import current
+from gateway.telemetry.latest import LatestErrors
 from gateway.telemetry.lines import LEVELS, Masks, record_of
 from gateway.telemetry.log import Log
 from gateway.telemetry.tail import Seen, Watchers
@@ -25,9 +26,13 @@ def make_report(
     *,
     level: str = "info",
     masks: Masks | None = None,
+    latest: LatestErrors | None = None,
     texts: bool = False,
 ) -> Report:
-    """Build it. Notices below `level` are counted and shown, and not logged; `texts` lets quoted texts into the log."""
+    """Build it. Notices below `level` are counted and shown, and not logged.
+
+    `latest` remembers errors for `oclaw status`; `texts` lets texts that may quote messages into the log.
+    """
     threshold = LEVELS[level]
     masks = masks or Masks()
     entries: dict[type[Notice], Entry] = book.entries
@@ -37,14 +42,18 @@ def make_report(
         entry = entries.get(type(notice))
         if entry is not None:
             entry(notice)
-        if watching:
-            seen = Seen(now(), notice, getattr(notice, "envelope_id", "") or current())
-            for watcher in watching:
-                watcher.put(seen)
+        for watcher in watching:
+            watcher.put(_seen(notice, now()))
+        if latest is not None and notice.level == "error":
+            latest.put(_seen(notice, now()))
         if log is not None and LEVELS[notice.level] >= threshold:
             log.put(_line(notice, now(), masks, texts=texts))
 
     return report
+
+
+def _seen(notice: Notice, at: float) -> Seen:
+    return Seen(at, notice, getattr(notice, "envelope_id", "") or current())
 
 
 def _line(notice: Notice, at: float, masks: Masks, *, texts: bool) -> Callable[[], dict[str, Any]]:

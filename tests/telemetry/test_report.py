@@ -8,8 +8,8 @@ import json
 import trio
 
 from gateway import notices
-from gateway.notices import EnvelopeAccepted, EnvelopeRefused, EnvelopeSettled, Notice, UnknownEvent
-from gateway.telemetry import Book, Gap, Seen, Watchers, about, make_report, open_log
+from gateway.notices import EnvelopeAccepted, EnvelopeBuried, EnvelopeRefused, EnvelopeSettled, Notice, UnknownEvent
+from gateway.telemetry import Book, Gap, LatestErrors, Seen, Watchers, about, make_report, open_log
 from gateway.telemetry.counts import MOST_SERIES
 
 ACCEPTED = EnvelopeAccepted("e1", "shop", "c1")
@@ -93,3 +93,13 @@ async def test_a_slow_watcher_loses_notices_and_is_told_how_many():
         assert quick.statistics().current_buffer_used == 11
     report(ACCEPTED)
     assert watchers.all == []
+
+
+def test_the_latest_errors_are_remembered_newest_first():
+    latest = LatestErrors()
+    report = settled_report(latest=latest)
+    for number in range(25):
+        report(EnvelopeBuried(f"e{number}", "shop", "poison"))
+        report(ACCEPTED)
+    ids = [seen.envelope_id for seen in latest.read()]
+    assert ids == [f"e{number}" for number in range(24, 4, -1)]

@@ -1,0 +1,66 @@
+"""A scrape: every number in Prometheus' own words, gauges read at that moment."""
+
+from __future__ import annotations
+
+from gateway.notices import DeliverySettled, EnvelopeAccepted, EnvelopeBuried, EnvelopeSettled
+from gateway.telemetry import Book, Watchers, make_report
+from gateway.telemetry.metrics import Gauge, Metrics
+
+
+async def scrape(metrics):
+    from prometheus_client.parser import text_string_to_metric_families
+
+    content_type, text = await metrics.scrape()
+    assert content_type.startswith("text/plain")
+    return {
+        (sample.name, *sorted(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
+
+
+async def test_notices_are_found_again_in_the_scrape():
+    book = Book()
+    report = make_report(book, Watchers(), None, lambda: 0.0)
+    metrics = Metrics(book)
+    report(EnvelopeAccepted("e1", "shop", "c"))
+    report(EnvelopeSettled("e1", "shop", 1, 0.004))
+    report(EnvelopeSettled("e2", "shop", 1, 9.0))
+    report(DeliverySettled("e1.0", "shop", 1, 0.03))
+    report(EnvelopeBuried("e2", "shop", "poison"))
+    found = await scrape(metrics)
+    assert found["oclaw_accepted_total", ("channel", "shop")] == 1
+    assert found["oclaw_dead_total", ("channel", "shop"), ("kind", "message")] == 1
+    assert found["oclaw_overhead_seconds_bucket", ("le", "0.003")] == 0
+    assert found["oclaw_overhead_seconds_bucket", ("le", "0.005")] == 1
+    assert found["oclaw_overhead_seconds_bucket", ("le", "+Inf")] == 2
+    assert found["oclaw_overhead_seconds_count",] == 2
+    assert found["oclaw_overhead_seconds_sum",] == 9.004
+    assert found["oclaw_delivery_seconds_count", ("channel", "shop")] == 1
+
+
+async def test_numbers_without_labels_are_there_before_anything_happened():
+    found = await scrape(Metrics(Book()))
+    assert found["oclaw_journal_failures_total",] == 0
+    assert found["oclaw_overhead_seconds_count",] == 0
+    assert found["process_resident_memory_bytes",] > 0
+    assert found["process_cpu_seconds_total",] > 0
+
+
+async def test_gauges_are_read_when_they_are_asked_for():
+    depth = {"lanes": 1.0}
+    metrics = Metrics(Book(), [Gauge("oclaw_queue_depth", "Waiting.", lambda: depth, ("queue",))])
+    metrics.gauges.append(Gauge("oclaw_child_state", "1.", lambda: {("irc", "ready"): 1}, ("child", "state")))
+    metrics.gauges.append(Gauge("oclaw_loop_lag_seconds", "Late.", lambda: 0.25))
+    assert (await scrape(metrics))["oclaw_queue_depth", ("queue", "lanes")] == 1
+    depth["lanes"] = 7.0
+    found = await scrape(metrics)
+    assert found["oclaw_queue_depth", ("queue", "lanes")] == 7
+    assert found["oclaw_child_state", ("child", "irc"), ("state", "ready")] == 1
+    assert found["oclaw_loop_lag_seconds",] == 0.25
+
+
+async def test_a_scraper_that_prefers_openmetrics_gets_it():
+    content_type, text = await Metrics(Book()).scrape("application/openmetrics-text; version=1.0.0")
+    assert content_type.startswith("application/openmetrics-text")
+    assert text.endswith(b"# EOF\n")
