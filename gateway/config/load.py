@@ -59,6 +59,11 @@ def load(directory: Path, shapes: Shapes, environment: Mapping[str, str] | None 
     return Settings(directory=directory, state_dir=place, **values)
 
 
+def state_of(directory: Path, environment: Mapping[str, str]) -> Path:
+    """Return the state folder alone, for tools that need no more; raises `SettingErrors` for a file that is no TOML."""
+    return paths.state_dir(directory, _state_setting(_parse(directory / FILE)), environment)
+
+
 def _state_setting(raw: dict[str, Any]) -> str:
     section = raw.get("gateway")
     setting = section.get("state_dir") if isinstance(section, Mapping) else ""

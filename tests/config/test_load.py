@@ -50,6 +50,7 @@ gateway.time_zone is "Mars/Olympus"; it must be the name of a time zone, such as
 listen.max_connections is 0; it must be a whole number of at least 1.
 listen.addresses[0] is "foo"; it must be an address and a port, such as "127.0.0.1:8420" or "[::1]:8420".
 listen.tls_certificate is missing; it must be set too: certificate and key go together.
+delivery.max_backoff_seconds is 0.5; it must be at least first_backoff_seconds.
 channels.a.type is "imesage"; it must be a channel type that is there: dingtalk, grpc, imessage, irc, matrix, slack, \
 webchat, webhook, websocket. Did you mean "imessage"?
 channels.b.password is a secret written out in the file; it must be env:NAME, file:PATH or credential:NAME, which say \
@@ -64,7 +65,6 @@ my_hooks.py is not found.
 hooks.inbound[1].use is "nope"; it must be a hook that is there: allowlist, max_length, rate_limit, sensitive_words.
 hooks.inbound[1].policy is "foo"; it must be "reject" or "skip".
 hooks.inbound[2] is 3; it must be a table.
-delivery.max_backoff_seconds is 0.5; it must be at least first_backoff_seconds.
 gateway.state_dir is "x"; it must be outside the folder of oclaw.toml, in which nothing is written."""
 
 

@@ -1,0 +1,62 @@
+"""`oclaw dead`: the letters that gave up, kept until somebody decides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.control import Control
+from gateway.cli.frame import with_config, with_json
+from gateway.cli.show import show
+
+
+@click.group("dead")
+def command() -> None:
+    """List, show, retry and drop dead letters."""
+
+
+@command.command("list")
+@click.option("--kind", type=click.Choice(["inbound", "delivery"]), help="Only messages, or only replies.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@with_config
+@with_json
+def list_(kind: str | None, limit: int, config: Path, as_json: bool) -> None:
+    """List dead letters."""
+    show(Control(config).get("dead", kind=kind, limit=limit), as_json=as_json)
+
+
+@command.command("show")
+@click.argument("letter_id", metavar="ID")
+@with_config
+@with_json
+def show_(letter_id: str, config: Path, as_json: bool) -> None:
+    """Show one dead letter and why it gave up."""
+    show(Control(config).get("dead", letter_id), as_json=as_json)
+
+
+@command.command("retry")
+@click.argument("letter_ids", metavar="ID...", nargs=-1, required=True)
+@with_config
+@with_json
+def retry(letter_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
+    """Try dead letters again; each re-enters at the tail of its conversation, marked as replayed."""
+    _each(letter_ids, "retry", config, as_json=as_json)
+
+
+@command.command("drop")
+@click.argument("letter_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_config
+@with_json
+def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
+    """Drop dead letters for good."""
+    if not yes:
+        click.confirm(f"Drop {len(letter_ids)} dead letter(s) for good?", abort=True)
+    _each(letter_ids, "drop", config, as_json=as_json)
+
+
+def _each(letter_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:
+    control = Control(config)
+    for letter_id in letter_ids:
+        show(control.post("dead", letter_id, verb) or {"id": letter_id, "done": verb}, as_json=as_json)

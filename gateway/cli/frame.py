@@ -1,0 +1,146 @@
+"""What every command shares: lazy loading, --config and --json, errors as sentences, exit codes.
+
+A command is one file with a click command named `command`; `COMMANDS` says where, and what
+`oclaw --help` shows, so that help imports none of them.
+
+Exit codes: 0 done, 1 not done, 2 wrong usage, 69 no gateway is running (EX_UNAVAILABLE),
+78 the configuration is wrong (EX_CONFIG).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from gateway.errors import OclawError, SettingError, SettingErrors
+
+NOT_DONE, UNAVAILABLE, WRONG_CONFIGURATION = 1, 69, 78
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("gateway.cli.run", "Run the gateway in the foreground."),
+    "send": ("gateway.cli.send", "Inject a message and show what becomes of it."),
+    "tail": ("gateway.cli.tail", "Watch what happens, live."),
+    "status": ("gateway.cli.status", "Show the health of a running gateway."),
+    "trace": ("gateway.cli.trace", "Show one message's whole life."),
+    "dead": ("gateway.cli.dead", "List, show, retry and drop dead letters."),
+    "held": ("gateway.cli.held", "List and release messages that a rule or hook holds."),
+    "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
+    "keys": ("gateway.cli.keys", "List, make and rotate the keys that seal the journal."),
+    "completion": ("gateway.cli.completion", "Print a shell completion script."),
+}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class NotDone(OclawError):
+    """A command cannot do what was asked; `code` is the exit code."""
+
+    def __init__(self, sentence: str, code: int = NOT_DONE) -> None:
+        self.code = code
+        super().__init__(sentence)
+
+
+class Commands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table, which is that of a newcomer's first hour."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that was typed, or name the nearest one."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from gateway.config.describe import similar
+
+            ctx.fail(f'There is no command "{args[0]}". {similar(args[0], COMMANDS)}'.strip())
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what it raises on purpose becomes a sentence on stderr and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except OclawError as error:
+            sys.exit(complain(error))
+        except BrokenPipeError:  # `oclaw tail | head`: point stdout elsewhere, so that the flush at exit is silent
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(NOT_DONE)
+
+
+def version_text() -> str:
+    """Return the installed version; a checkout that is not installed says so."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("oclaw")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        click.echo(f"oclaw {version_text()}")
+        ctx.exit()
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
+def oclaw() -> None:
+    """A self-hosted message gateway for AI agents."""
+
+
+def with_config(function: Function) -> Function:
+    """Add --config DIR; the command gets `config`, the folder of oclaw.toml."""
+    return click.option(
+        "--config",
+        metavar="DIR",
+        type=click.Path(path_type=Path),
+        envvar="OCLAW_CONFIG",
+        default=_usual_config,
+        help="The folder of oclaw.toml [$OCLAW_CONFIG, else this folder, else /etc/oclaw].",
+    )(function)
+
+
+def with_json(function: Function) -> Function:
+    """Add --json; the command gets `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(function)
+
+
+def complain(error: OclawError) -> int:
+    """Print an error for the person who must act, and return the exit code it stands for."""
+    if isinstance(error, SettingErrors):
+        count = len(error.problems)
+        click.echo(f"oclaw: {count} fault{'s' if count != 1 else ''} in the configuration:", err=True)
+        for problem in error.problems:
+            click.echo(f"  {problem}", err=True)
+        return WRONG_CONFIGURATION
+    click.echo(f"oclaw: {error}", err=True)
+    if isinstance(error, SettingError):
+        return WRONG_CONFIGURATION
+    return error.code if isinstance(error, NotDone) else NOT_DONE
+
+
+def _usual_config() -> Path:
+    here = Path()
+    return (
+        Path("/etc/oclaw") if not (here / "oclaw.toml").is_file() and Path("/etc/oclaw/oclaw.toml").is_file() else here
+    )

@@ -1,0 +1,19 @@
+"""`oclaw reload`: the running gateway reads its files again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from gateway.cli.control import Control
+from gateway.cli.frame import with_config, with_json
+from gateway.cli.show import show
+
+
+@click.command("reload")
+@with_config
+@with_json
+def command(config: Path, as_json: bool) -> None:
+    """Read rules, pipelines and configuration again; on any error the old stay in force."""
+    show(Control(config).post("reload") or {"reloaded": True}, as_json=as_json)

@@ -1,0 +1,113 @@
+"""Print an answer: JSON for programs, aligned text for people.
+
+One renderer for every command: a list of objects becomes a table, an object becomes lines
+of name and value, and what is nested follows under its name.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+
+# Wide enough for an address, narrow enough that six columns fit a terminal.
+CELL_COLUMNS = 60
+
+
+def show(answer: Any, *, as_json: bool) -> None:
+    """Print one answer."""
+    click.echo(json.dumps(answer, ensure_ascii=False) if as_json else text(answer))
+
+
+def text(answer: Any) -> str:
+    """Return an answer as lines for a person; '' values are left out."""
+    if isinstance(answer, Mapping):
+        return "\n".join(_fields(answer))
+    if _is_table(answer):
+        return "\n".join(table(answer))
+    if isinstance(answer, Sequence) and not isinstance(answer, str):
+        return "\n".join(_cell("", item) for item in answer) if answer else "nothing"
+    return _cell("", answer)
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a heading and one line a row; the columns are the keys in the order they first appear."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    cells = [[_short(_cell(column, row.get(column, ""))) for column in columns] for row in rows]
+    heading = [column.replace("_", " ").upper() for column in columns]
+    widths = [max(map(width, column)) for column in zip(heading, *cells, strict=True)]
+    return [_padded(line, widths) for line in (heading, *cells)]
+
+
+def width(word: str) -> int:
+    """Return the terminal columns of a text: East Asian wide characters take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in word)
+
+
+def moment(seconds: float) -> str:
+    """Return a time in epoch seconds as the local date and time."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _fields(answer: Mapping[str, Any]) -> list[str]:
+    plain = {k: v for k, v in answer.items() if not _nested(v) and v not in ("", None)}
+    widest = max((width(_label(k)) for k in plain), default=0)
+    lines = [f"{_label(k)}{' ' * (widest - width(_label(k)))}  {_cell(k, v)}" for k, v in plain.items()]
+    for key, value in answer.items():
+        if _nested(value):
+            lines += ["", f"{_label(key)}:", *("  " + line for line in text(value).splitlines())]
+    return lines[1:] if lines and not lines[0] else lines
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _nested(value: Any) -> bool:
+    return (isinstance(value, Mapping) and bool(value)) or (_is_table(value) and bool(value))
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, Mapping) for row in value)
+
+
+def _cell(name: str, value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float() | int() if value > 1e9 and (name in ("at", "since") or name.endswith("_at")):
+            return moment(value)
+        case float():
+            return f"{value:.3f}".rstrip("0").rstrip(".")
+        case dict():
+            return " ".join(f"{key}={_cell(key, item)}" for key, item in value.items())
+        case list():
+            return ", ".join(_cell(name, item) for item in value)
+        case None:
+            return ""
+        case _:
+            return _printable(str(value))
+
+
+def _printable(word: str) -> str:
+    """Message text comes from strangers: a control character would reach the operator's terminal."""
+    return "".join(
+        c if unicodedata.category(c)[0] != "C" else " " if c in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" for c in word
+    )
+
+
+def _short(word: str) -> str:
+    if width(word) <= CELL_COLUMNS:
+        return word
+    while width(word) > CELL_COLUMNS - 1:
+        word = word[:-1]
+    return word + "…"
+
+
+def _padded(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = [cell + " " * (wide - width(cell)) for cell, wide in zip(cells, widths, strict=True)]
+    return "  ".join(padded).rstrip()

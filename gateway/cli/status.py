@@ -1,0 +1,23 @@
+"""`oclaw status`: health at a glance."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gateway.cli.control import Control
+from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.show import show
+
+
+@click.command("status")
+@with_config
+@with_json
+def command(config: Path, as_json: bool) -> None:
+    """Show channels, queues and failures. Exits 1 when the gateway says it is not ready."""
+    answer = Control(config).get("status")
+    show(answer, as_json=as_json)
+    if isinstance(answer, dict) and answer.get("ready") is False:
+        sys.exit(NOT_DONE)

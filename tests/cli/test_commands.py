@@ -1,0 +1,163 @@
+"""What the commands ask the running gateway, what they show, and what they say when there is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.frame import COMMANDS, oclaw
+from gateway.config import paths
+from tests.cli.daemon import Asked, control_socket
+
+
+@pytest.fixture
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:  # short: a Unix socket's path may have 107 bytes
+        monkeypatch.setenv("RUNTIME_DIRECTORY", folder)
+        monkeypatch.setenv("OCLAW_CONFIG", folder)
+        yield Path(folder)
+
+
+def asking(runtime: Path, answers: dict[str, tuple[int, Any]], *command: str) -> tuple[Result, Asked]:
+    with control_socket(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)}), answers) as asked:
+        return CliRunner().invoke(oclaw, command), asked
+
+
+@pytest.mark.parametrize("command", [["status"], ["send", "hi", "--channel", "c"], ["trace", "x"], ["dead", "list"]])
+def test_without_a_gateway_a_command_says_how_to_start_one(runtime: Path, command: list[str]) -> None:
+    result = CliRunner().invoke(oclaw, command)
+    assert result.exit_code == 69
+    assert f"no gateway is running for {runtime.resolve()}: start it with oclaw run --config {runtime}" in result.stderr
+
+
+def test_a_socket_left_behind_by_a_kill_is_no_gateway(runtime: Path) -> None:
+    import socket
+
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)})))
+    dead.close()
+    assert CliRunner().invoke(oclaw, ["status"]).exit_code == 69
+
+
+def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
+    answer = {
+        "ready": False,
+        "uptime_seconds": 12.5,
+        "channels": [{"name": "irc", "state": "failed", "error": "bad password"}, {"name": "web", "state": "running"}],
+    }
+    result, _ = asking(runtime, {"GET /status": (200, answer)}, "status")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "ready           no",
+        "uptime seconds  12.5",
+        "",
+        "channels:",
+        "  NAME  STATE    ERROR",
+        "  irc   failed   bad password",
+        "  web   running",
+    ]
+    result, _ = asking(runtime, {"GET /status": (200, answer)}, "status", "--json")
+    assert json.loads(result.stdout) == answer
+
+
+def test_send_hands_over_the_message_and_shows_the_reply(runtime: Path) -> None:
+    answer = {"id": "e1", "state": "done", "replies": [{"content": "hi yourself"}]}
+    result, asked = asking(runtime, {"POST /send": (200, answer)}, "send", "hello", "--channel", "web", "--wait", "3")
+    assert result.exit_code == 0
+    assert "hi yourself" in result.stdout
+    body = {"channel": "web", "conversation": "oclaw-send", "sender": "operator", "content": "hello", "wait_seconds": 3}
+    assert asked.requests == [("POST", "/send", body)]
+
+
+def test_a_refusal_is_the_gateways_sentence(runtime: Path) -> None:
+    answers = {"GET /trace/nope": (404, {"title": "Not found", "detail": "no message has the id nope"})}
+    result, _ = asking(runtime, answers, "trace", "nope")
+    assert (result.exit_code, result.stderr) == (1, "oclaw: no message has the id nope\n")
+
+
+def test_an_id_with_odd_characters_stays_one_part_of_the_path(runtime: Path) -> None:
+    _, asked = asking(runtime, {}, "trace", "../dead?x=/1")
+    assert asked.requests == [("GET", "/trace/..%2Fdead%3Fx%3D%2F1", None)]
+
+
+def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime: Path) -> None:
+    answers: dict[str, tuple[int, Any]] = {
+        "GET /dead?kind=inbound&limit=2": (200, [{"id": "a", "why": "poison"}]),
+        "POST /dead/a/retry": (200, None),
+        "POST /dead/a/drop": (200, {"id": "a", "state": "dropped"}),
+    }
+    listed, _ = asking(runtime, answers, "dead", "list", "--kind", "inbound", "--limit", "2")
+    assert listed.stdout.splitlines() == ["ID  WHY", "a   poison"]
+    _, asked = asking(runtime, answers, "dead", "retry", "a")
+    assert asked.requests == [("POST", "/dead/a/retry", None)]
+    kept, asked = asking(runtime, answers, "dead", "drop", "a")
+    assert (kept.exit_code, asked.requests) == (1, [])
+    dropped, asked = asking(runtime, answers, "dead", "drop", "a", "--yes", "--json")
+    assert json.loads(dropped.stdout) == {"id": "a", "state": "dropped"}
+
+
+def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
+    result, _ = asking(runtime, {"GET /held": (200, [])}, "held", "list")
+    assert result.stdout == "nothing\n"
+
+
+def test_tail_prints_a_line_a_notice_and_never_a_control_character(runtime: Path) -> None:
+    notices = [
+        {"at": 1.0, "notice": "EnvelopeAccepted", "level": "debug", "envelope_id": "e1", "channel": "web"},
+        {"at": 2.0, "notice": "EnvelopeRejected", "level": "info", "channel": "irc", "why": "\x1b[2Jred"},
+    ]
+    result, _ = asking(runtime, {"GET /tail": (200, notices)}, "tail", "--channel", "irc")
+    assert "EnvelopeRejected" in result.stdout
+    assert "\x1b[2J" not in result.stdout
+    assert "EnvelopeAccepted" not in result.stdout
+    result, _ = asking(runtime, {"GET /tail": (200, notices)}, "tail", "--json")
+    assert [json.loads(line) for line in result.stdout.splitlines()] == notices
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_and_a_line_in_the_list(name: str) -> None:
+    result = CliRunner().invoke(oclaw, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert COMMANDS[name][1] in CliRunner().invoke(oclaw, ["--help"], terminal_width=200).output
+
+
+def test_an_unknown_command_names_the_nearest() -> None:
+    result = CliRunner().invoke(oclaw, ["stats"])
+    assert (result.exit_code, 'Did you mean "status"?' in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_call_oclaw(shell: str) -> None:
+    result = CliRunner().invoke(oclaw, ["completion", shell])
+    assert (result.exit_code, "_OCLAW_COMPLETE" in result.stdout) == (0, True)
+
+
+def test_help_imports_no_command_and_no_trio() -> None:
+    script = "import sys; from gateway.cli.frame import oclaw; oclaw(['--help'], standalone_mode=False)\n"
+    script += "heavy = {'trio', 'msgspec', 'gateway.cli.init', 'gateway.cli.run', 'asyncio'} & set(sys.modules)\n"
+    script += "assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+
+
+def test_keys_are_made_listed_and_rotated_without_showing_a_secret(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    (runtime / "oclaw.toml").write_text("", "utf-8")
+    assert "first oclaw run" in CliRunner().invoke(oclaw, ["keys", "list"]).stderr
+    assert CliRunner().invoke(oclaw, ["keys", "new"]).exit_code == 0
+    assert "already" in CliRunner().invoke(oclaw, ["keys", "new"]).stderr
+    rotated = CliRunner().invoke(oclaw, ["keys", "rotate", "--json"])
+    rows = json.loads(rotated.stdout)
+    assert [row["role"] for row in rows] == ["active", "retired"]
+    assert "No gateway is running" in rotated.stderr
+    assert json.loads(CliRunner().invoke(oclaw, ["keys", "list", "--json"]).stdout) == rows
+    assert all(set(row) == {"key", "role", "since"} for row in rows)
