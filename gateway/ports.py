@@ -152,6 +152,7 @@ class Kit(Struct, frozen=True, kw_only=True):
     now: Callable[[], float]
     random: Callable[[int], bytes]
     http: Any  # protocols.http_client.HttpClient; untyped here so that fakes need not inherit
+    config_dir: str = ""
     state_dir: str = ""
     media: Any = None
 

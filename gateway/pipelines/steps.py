@@ -1,0 +1,56 @@
+"""Ask whoever a step asks, with its deadline and its tries.
+
+An asker that answers at once keeps the walk straight; one that returns an awaitable makes it step
+aside. A failure that may pass is tried again after a short pause; the others end the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+import trio
+
+from gateway.errors import ModelError
+from gateway.flow.aside import Turn as WalkTurn
+from gateway.pipelines.spec import StepSpec
+from gateway.ports import ModelAnswer, ModelCall
+
+Ask = Callable[[ModelCall], ModelAnswer | Awaitable[ModelAnswer]]
+Slot = Callable[[], Awaitable[None]]
+
+# The first pause; doubles with every try. A rate-limited model is asked again within the step's deadline or not at all.
+PAUSE_SECONDS = 0.25
+
+
+async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot: Slot) -> tuple[ModelAnswer, int]:
+    """Return the answer and the number of tries it took; `slot` is taken before the first wait.
+
+    Raises `ModelError` when the step gives up.
+    """
+    tries = 0
+    while True:
+        tries += 1
+        try:
+            return await _once(step, call, asker, turn, slot), tries
+        except ModelError as error:
+            if not error.passing or tries >= step.tries:
+                raise
+        await turn.aside()
+        await trio.sleep(PAUSE_SECONDS * 2.0 ** (tries - 1))
+
+
+async def _once(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot: Slot) -> ModelAnswer:
+    try:
+        answer = asker(call)
+        if not isawaitable(answer):
+            return answer
+        await turn.aside()
+        await slot()
+        with trio.move_on_after(step.deadline_seconds):
+            return await answer
+    except ModelError:
+        raise
+    except Exception as error:  # an operator's function or a third party's provider; contained to this step
+        raise ModelError(f"{type(error).__name__}: {error}", passing=False) from error
+    raise ModelError(f"no answer within {step.deadline_seconds:g} s", passing=True)

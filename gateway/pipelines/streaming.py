@@ -1,0 +1,96 @@
+"""Show a reply while the model writes it, where the channel can.
+
+Nothing is handed over before the stream ends: then the whole text is journaled in the commit that
+ends the message, as a delivery already made. A crash on the way finds the message unfinished and
+writes the reply again under the same delivery id; a model that breaks off ends the stream honestly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import trio
+from msgspec.structs import replace
+
+from gateway.errors import ModelError
+from gateway.flow.aside import Turn as WalkTurn
+from gateway.message.envelope import Delivery, Envelope, delivery_id
+from gateway.message.message import Message
+from gateway.message.receipt import Delivered, Receipt
+from gateway.pipelines.steps import Slot
+from gateway.ports import ModelCall, Provider
+
+StreamTo = Callable[[Delivery, AsyncIterator[str]], Awaitable[Receipt]]
+
+
+class Streamer:
+    """Decides whether a reply may be streamed, and does it."""
+
+    def __init__(
+        self,
+        *,
+        provider: Callable[[str], Provider],
+        streaming: Callable[[Envelope], StreamTo | None],
+        address_of: Callable[[Message], dict[str, Any]],
+        now: Callable[[], float],
+        expiry_seconds: float,
+    ) -> None:
+        self._provider, self._streaming, self._address_of = provider, streaming, address_of
+        self._now, self._expiry_seconds = now, expiry_seconds
+
+    async def __call__(
+        self, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+    ) -> tuple[str, Delivery | None] | None:
+        """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
+
+        None when this reply is not to be streamed. Raises `ModelError` when the model broke off.
+        """
+        stream_to = self._streaming(envelope)
+        if stream_to is None:
+            return None
+        provider = self._provider(call.model)
+        await turn.aside()
+        await slot()
+        delivery = self._delivery(envelope)
+        pieces: list[str] = []
+        broke: list[ModelError] = []
+
+        async def heard() -> AsyncIterator[str]:
+            try:
+                async for piece in provider.stream(call):
+                    pieces.append(piece)
+                    yield piece
+            except ModelError as error:
+                broke.append(error)
+                raise
+
+        receipt: Receipt | None = None
+        try:
+            receipt = await stream_to(delivery, heard())
+        except ModelError:
+            pass
+        await trio.lowlevel.checkpoint()
+        if broke:
+            raise ModelError(f"broke off after {sum(map(len, pieces))} characters: {broke[0].why}", passing=False)
+        text = "".join(pieces)
+        if not isinstance(receipt, Delivered):
+            return text, None
+        return text, replace(delivery, message=replace(delivery.message, content=text))
+
+    def _delivery(self, envelope: Envelope) -> Delivery:
+        came_in, now = envelope.message, self._now()
+        reply = Message(
+            channel=came_in.channel,
+            platform=came_in.platform,
+            conversation=came_in.conversation,
+            reply_to=came_in.id,
+            metadata=self._address_of(came_in),
+        )
+        return Delivery(
+            id=delivery_id(envelope.id, 0),
+            envelope_id=envelope.id,
+            message=reply,
+            created_at=now,
+            expires_at=now + self._expiry_seconds,
+        )
