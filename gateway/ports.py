@@ -17,7 +17,7 @@ from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Receipt
 from gateway.notices import Report
-from protocols.http1 import Request, Response
+from protocols.http1.messages import Request, Response
 
 # ---- channels ---------------------------------------------------------------------------------
 

@@ -40,10 +40,10 @@ Then = Callable[[Sequence[Acceptance]], None]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much the door lets in. `most_in_hand` bounds memory: about 4 KB a waiting message."""
+    """How much the door lets in. `most_waiting` bounds memory: about 4 KB a message that waits for its turn."""
 
     deadline_seconds: float = 0.2
-    most_in_hand: int = 50_000
+    most_waiting: int = 20_000
     most_in_lane: int = 1_000
 
 
@@ -56,6 +56,9 @@ class Feed(Protocol):
 
     @property
     def in_hand(self) -> int: ...
+
+    @property
+    def total(self) -> int: ...
 
 
 class Door:
@@ -97,10 +100,11 @@ class Door:
         if self._journal.failing:
             return Refused("journal", retry_after=5.0)
         in_hand = self.in_hand
-        if in_hand >= admission.room(self._pressure, self._limits.deadline_seconds) or in_hand >= (
-            self._limits.most_in_hand
-        ):
+        self._pressure.tick(self._now())
+        if in_hand >= admission.room(self._pressure, self._limits.deadline_seconds):
             return Refused("overloaded", admission.retry_after(in_hand, self._pressure))
+        if self._lanes.total >= self._limits.most_waiting:
+            return Refused("full", retry_after=5.0)
         if messages and self._lanes.depth(messages[0]) >= self._limits.most_in_lane:
             return Refused("conversation_full", retry_after=5.0)
         return None

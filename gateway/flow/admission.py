@@ -14,21 +14,25 @@ FLOOR = 512
 
 
 class Pressure(Struct):
-    """How fast messages are finished: an exponentially weighted rate, fed once a `step`."""
+    """How fast messages are finished: an exponentially weighted rate, renewed every 0.1 s of use."""
 
     rate: float = 0.0
     finished: int = 0
     since: float = 0.0
 
     def tick(self, now: float) -> None:
-        """Fold what was finished since the last tick into the rate; call every 0.1 s or so."""
+        """Fold what was finished since the last tick into the rate, at most once a step."""
         span = now - self.since
-        if span <= 0:
+        if span < STEP_SECONDS:
             return
         fresh = self.finished / span
         # Up at once, down slowly: a lull must not make the next burst look dangerous.
         self.rate = max(fresh, self.rate * 0.9 + fresh * 0.1)
         self.finished, self.since = 0, now
+
+
+# How often the rate is measured afresh, at most.
+STEP_SECONDS = 0.1
 
 
 def room(pressure: Pressure, deadline_seconds: float, share: float = 0.5) -> int:

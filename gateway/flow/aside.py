@@ -60,7 +60,8 @@ def straight(walk: Coroutine[Any, Any, T]) -> Ended[T] | None:
 @types.coroutine
 def carry_on(walk: Coroutine[Any, Any, T]) -> Generator[Any, Any, T]:
     """Go on with a walk that stepped aside and return its value. Cancellation reaches it as in any task."""
-    return (yield from walk)
+    value: T = yield from walk
+    return value
 
 
 @types.coroutine

@@ -78,7 +78,8 @@ def parse(file: str, name: str, text: str, models: Collection[str]) -> Pipeline 
         problems += _check(file, steps, models)
     if problems or whole is None:
         return problems
-    return msgspec.structs.replace(whole, pipeline=steps)
+    done: Pipeline = msgspec.structs.replace(whole, pipeline=steps)
+    return done
 
 
 def _yaml(file: str, text: str) -> Any:

@@ -7,10 +7,10 @@ writes the reply again under the same delivery id; a model that breaks off ends 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
-import trio
 from msgspec.structs import replace
 
 from gateway.errors import ModelError
@@ -22,6 +22,26 @@ from gateway.pipelines.steps import Slot
 from gateway.ports import ModelCall, Provider
 
 StreamTo = Callable[[Delivery, AsyncIterator[str]], Awaitable[Receipt]]
+
+
+class _Heard:
+    """What the model has said so far, and how it ended."""
+
+    def __init__(self, source: AsyncIterator[str]) -> None:
+        self._source = source
+        self.text = ""
+        self.ended = False
+        self.broke: ModelError | None = None
+
+    async def pieces(self) -> AsyncGenerator[str, None]:
+        try:
+            async for piece in self._source:
+                self.text += piece
+                yield piece
+        except ModelError as error:
+            self.broke = error
+            raise
+        self.ended = True
 
 
 class Streamer:
@@ -44,7 +64,7 @@ class Streamer:
     ) -> tuple[str, Delivery | None] | None:
         """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
 
-        None when this reply is not to be streamed. Raises `ModelError` when the model broke off.
+        None when this reply is not to be streamed, or the channel gave up before the model ended. Raises `ModelError` when the model broke off.
         """
         stream_to = self._streaming(envelope)
         if stream_to is None:
@@ -53,30 +73,18 @@ class Streamer:
         await turn.aside()
         await slot()
         delivery = self._delivery(envelope)
-        pieces: list[str] = []
-        broke: list[ModelError] = []
-
-        async def heard() -> AsyncIterator[str]:
+        heard = _Heard(provider.stream(call))
+        async with aclosing(heard.pieces()) as pieces:
             try:
-                async for piece in provider.stream(call):
-                    pieces.append(piece)
-                    yield piece
-            except ModelError as error:
-                broke.append(error)
-                raise
-
-        receipt: Receipt | None = None
-        try:
-            receipt = await stream_to(delivery, heard())
-        except ModelError:
-            pass
-        await trio.lowlevel.checkpoint()
-        if broke:
-            raise ModelError(f"broke off after {sum(map(len, pieces))} characters: {broke[0].why}", passing=False)
-        text = "".join(pieces)
-        if not isinstance(receipt, Delivered):
-            return text, None
-        return text, replace(delivery, message=replace(delivery.message, content=text))
+                receipt: Receipt | None = await stream_to(delivery, pieces)
+            except ModelError:
+                receipt = None
+        if heard.broke is not None:
+            why = f"broke off after {len(heard.text)} characters: {heard.broke.why}"
+            raise ModelError(why, passing=False)
+        if isinstance(receipt, Delivered):
+            return heard.text, replace(delivery, message=replace(delivery.message, content=heard.text))
+        return (heard.text, None) if heard.ended else None
 
     def _delivery(self, envelope: Envelope) -> Delivery:
         came_in, now = envelope.message, self._now()

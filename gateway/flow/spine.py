@@ -1,0 +1,137 @@
+"""Plug the stages together: what the daemon runs and the stories in tests run is this one flow.
+
+`open_flow` starts the tasks a flow needs (the outbox's clock, the watch over delays) and nothing
+else; walks and deliveries add theirs as they go. Leaving the block cancels what still runs; what
+was accepted is in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from msgspec import Struct
+
+from gateway.flow.accept import ChannelInlet, Door, Limits
+from gateway.flow.admission import Pressure
+from gateway.flow.aside import Turn
+from gateway.flow.handover import Clerk
+from gateway.flow.lanes import Lanes
+from gateway.flow.outbox import Outbox
+from gateway.flow.recovery import Recovery
+from gateway.flow.results import JournalResults
+from gateway.flow.retry import RetryPolicy
+from gateway.flow.settle import Settler
+from gateway.flow.walk import Ending, Stages, Walker
+from gateway.message.envelope import Envelope
+from gateway.message.seal import RecordKind, Sealer
+from gateway.notices import Report
+from gateway.ports import Channel, Journal, Traits
+
+
+class Ground(Struct, frozen=True, kw_only=True):
+    """What a flow stands on. `now` gives epoch seconds, `random` bytes, `spread` a number in [0, 1)."""
+
+    journal: Journal
+    sealer: Sealer
+    report: Report
+    now: Callable[[], float]
+    random: Callable[[int], bytes]
+    spread: Callable[[], float]
+    limits: Limits = Limits()
+    policy: RetryPolicy = RetryPolicy()
+    poison_attempts: int = 3
+
+
+class Flow:
+    """One running flow; its parts are there to be asked and fed."""
+
+    def __init__(self, nursery: trio.Nursery, ground: Ground, channels: Mapping[str, Channel], stages: Stages) -> None:
+        journal, sealer, report, now = ground.journal, ground.sealer, ground.report, ground.now
+        self.ground, self.channels = ground, channels
+        self.pressure = Pressure(since=now())
+        self.results = JournalResults(journal, sealer)
+        self.settler = Settler(journal, sealer, report, now)
+        self.outbox = Outbox(
+            nursery, settler=self.settler, policy=ground.policy, report=report, now=now, spread=ground.spread
+        )
+        self.clerk = Clerk(
+            journal=journal,
+            sealer=sealer,
+            outbox=self.outbox,
+            traits_of=self.traits_of,
+            policy=ground.policy,
+            ended=self.results.ended,
+            delay=lambda envelope, due_at: self.recovery.delay(envelope, due_at),
+            report=report,
+            now=now,
+        )
+        self.walker = Walker(stages, report, now)
+        self.lanes = Lanes(
+            nursery,
+            walk=self._walk,
+            hand_over=self.clerk.hand_over,
+            pressure=self.pressure,
+            report=report,
+            poison_attempts=ground.poison_attempts,
+        )
+        self.door = Door(
+            journal=journal,
+            sealer=sealer,
+            lanes=self.lanes,
+            pressure=self.pressure,
+            limits=ground.limits,
+            report=report,
+            now=now,
+            random=ground.random,
+        )
+        self.recovery = Recovery(
+            journal=journal,
+            sealer=sealer,
+            lanes=self.lanes,
+            outbox=self.outbox,
+            settler=self.settler,
+            hand_over=self.clerk.hand_over,
+            traits_of=self.traits_of,
+            deadline_seconds=ground.limits.deadline_seconds,
+            poison_attempts=ground.poison_attempts,
+            report=report,
+            now=now,
+        )
+
+    def traits_of(self, channel: str) -> Traits:
+        """Return what a channel can do; the cautious default for one that is not configured any more."""
+        known = self.channels.get(channel)
+        return Traits() if known is None else known.traits
+
+    def inlet(self, channel: Channel, connected: Callable[[str, str, str], None]) -> ChannelInlet:
+        """Make the door as one channel sees it."""
+        return ChannelInlet(
+            self.door,
+            channel.name,
+            channel.traits,
+            read_cursor=self._cursor,
+            connected=connected,
+            wake=self.outbox.wake,
+        )
+
+    def _walk(self, envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Ending]:
+        return self.walker.walk(envelope, turn)
+
+    async def _cursor(self, channel: str, name: str) -> str:
+        sealed = await self.ground.journal.cursor(channel, name)
+        if not sealed:
+            return ""
+        return self.ground.sealer.open_bytes(RecordKind.CURSOR, f"{channel}/{name}", sealed).decode()
+
+
+@asynccontextmanager
+async def open_flow(ground: Ground, channels: Mapping[str, Channel], stages: Stages) -> AsyncIterator[Flow]:
+    """Open a flow over a journal. `channels` may change while it runs; attach each to the outbox to be served."""
+    async with trio.open_nursery() as nursery:
+        flow = Flow(nursery, ground, channels, stages)
+        nursery.start_soon(flow.recovery.watch_delays)
+        yield flow
+        nursery.cancel_scope.cancel()
