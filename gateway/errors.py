@@ -112,6 +112,10 @@ class Hold(OclawError):
         super().__init__(reason)
 
 
+class DraftError(OclawError):
+    """A hook left a message with a field that no message can have; the text names the field."""
+
+
 class ModelError(OclawError):
     """A model did not answer. `passing` says whether trying again may help."""
 

@@ -66,9 +66,7 @@ class ActionChecker:
             values[param.name] = (*values.get(param.name, ()), *_many(value)) if param.many else value
         for param in spec.params:
             if param.name not in values and not param.optional:
-                raise Unfit(
-                    action, f"{action.name} lacks its argument {param.name}", _signature(action.name, spec)
-                )
+                raise Unfit(action, f"{action.name} lacks its argument {param.name}", _signature(action.name, spec))
         return tuple(values.items())
 
     def _param(

@@ -50,9 +50,7 @@ class Checker:
         """The core condition; mistakes are reported and stand as `Constant`s in the result."""
         match tree:
             case s.And(items=items):
-                return core.All(
-                    tuple([self.condition(i, scope, report) for i in items]), tree.start, tree.end
-                )
+                return core.All(tuple([self.condition(i, scope, report) for i in items]), tree.start, tree.end)
             case s.Or(items=items):
                 made = tuple([self.condition(i, scope, report) for i in items])
                 return core.Some(made, tree.start, tree.end)
@@ -73,9 +71,7 @@ class Checker:
             if isinstance(let.value, (s.Listed, s.FileList)):
                 kinds = {item.kind for item in self._items(let.value)}
                 if len(kinds) > 1:
-                    raise Unfit(
-                        let.value, f"found a list of {' and '.join(sorted(kinds))}", "a list holds one type"
-                    )
+                    raise Unfit(let.value, f"found a list of {' and '.join(sorted(kinds))}", "a list holds one type")
             elif isinstance(let.value, s.Operand):
                 raise AssertionError(let)
             elif not isinstance(let.value, s.Literal):
@@ -153,9 +149,7 @@ class Checker:
         if value.field in self.broken:
             found = s.Listed((), value.start, value.end)
         if _is_condition(found):
-            raise Unfit(
-                value, f"{value.field} is a LET condition, not a value", f"write ${value.field} to use it"
-            )
+            raise Unfit(value, f"{value.field} is a LET condition, not a value", f"write ${value.field} to use it")
         return found  # type: ignore[no-any-return]
 
     def texts(self, value: s.Value, *, fold: bool = False) -> tuple[str, ...]:
@@ -348,9 +342,7 @@ def _combined(own: core.Transform, asked: core.Transform) -> core.Transform:
 
 def _moved_to(place: s.Use, report: Report) -> Report:
     # The LET may stand in another file; its own mistakes are reported there, here it is enough to point.
-    return lambda _start, _end, message, hint: report(
-        place.start, place.end, f"${place.name}: {message}", hint
-    )
+    return lambda _start, _end, message, hint: report(place.start, place.end, f"${place.name}: {message}", hint)
 
 
 def _at(literal: s.Literal, place: s.Value) -> s.Literal:

@@ -112,11 +112,5 @@ def action_of(call: core.Call, ref: RuleRef, facts: Any) -> Action:
         name: read(value.reading, facts) if isinstance(value, core.Computed) else value
         for name, value in call.arguments
     }
-    per = (
-        None
-        if call.per is None
-        else raw(call.per, facts)
-        if call.per.transform == ""
-        else read(call.per, facts)
-    )
+    per = None if call.per is None else raw(call.per, facts) if call.per.transform == "" else read(call.per, facts)
     return Action(call.name, args, ref, per)

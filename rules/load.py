@@ -216,9 +216,7 @@ class Load:
         line = self._line(rule.start)
         name = rule.name if rule.named else f"{self._file}:{line}"
         stops = rule.outcome != "CONTINUE" and (rule.outcome == "STOP" or draft.mode != "ALL")
-        ref = RuleRef(
-            draft.name, name, self._file, line, rule.start, rule.end, rule.priority, rule.shadow, stops
-        )
+        ref = RuleRef(draft.name, name, self._file, line, rule.start, rule.end, rule.priority, rule.shadow, stops)
         if rule.named and self.names.setdefault((draft.name, name), ref) is not ref:
             other = self.names[(draft.name, name)]
             where = f"the other is at {other.file}:{other.line}"

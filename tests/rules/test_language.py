@@ -31,8 +31,7 @@ TEST "an ordinary text gets the default model"
 
 def test_the_rule_of_the_description_routes():
     rules = loaded(
-        'WHEN message.channel == "imessage"\nAND message.type == "text"\n'
-        'THEN route_to("text_processing_pipeline")'
+        'WHEN message.channel == "imessage"\nAND message.type == "text"\nTHEN route_to("text_processing_pipeline")'
     )
     facts = {"message.channel": "imessage", "message.type": "text"}
     assert acts(rules, facts) == ["route_to(text_processing_pipeline)"]
