@@ -33,6 +33,10 @@ class PipeStream(trio.abc.HalfCloseableStream):
     def secure(self) -> bool:
         return self.pipe.secure
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything. Cancelled midway, an unknown part is sent and the stream is finished."""
         await trio.lowlevel.checkpoint_if_cancelled()
@@ -55,6 +59,16 @@ class PipeStream(trio.abc.HalfCloseableStream):
             self.pipe.write(data)
         except OSError as error:
             raise self._broken() from error
+
+    async def flush(self) -> None:
+        """Wait until everything that `send_now` kept is sent. May raise BrokenResourceError."""
+        self._enter_sending()
+        try:
+            await self._flush()
+        except OSError as error:
+            raise self._broken() from error
+        finally:
+            self._sending = False
 
     async def wait_send_all_might_not_block(self) -> None:
         self._enter_sending()

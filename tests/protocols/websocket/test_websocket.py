@@ -1,0 +1,234 @@
+"""WebSocket over real sockets: our server and client, and each against another implementation."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import websockets.sync.client
+
+from protocols.errors import HandshakeRefused, WebSocketClosed
+from protocols.hub.exchange import Exchange
+from protocols.websocket.client import open_websocket
+from protocols.websocket.connection import WebSocketConnection
+from protocols.websocket.limits import WebSocketLimits
+from protocols.websocket.queue import SendQueue
+from protocols.websocket.server import accept_websocket
+from tests.protocols.serving import RawClient, Site, open_site
+
+LIMITS = WebSocketLimits(message_bytes=1000, close_seconds=0.5)
+
+
+async def echo(connection: WebSocketConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
+
+
+class Room:
+    """A site that speaks WebSocket, and how its last connection ended."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.url = f"ws://127.0.0.1:{site.port}/chat?x=1"
+        self.ends: list[str] = []
+
+
+@asynccontextmanager
+async def open_room(talk: Callable[[WebSocketConnection], Awaitable[None]] = echo) -> AsyncIterator[Room]:
+    async with trio.open_nursery() as nursery:
+
+        async def serve(exchange: Exchange) -> None:
+            try:
+                async with accept_websocket(exchange, subprotocols=("v1",), limits=LIMITS) as connection:
+                    await talk(connection)
+                room.ends.append("end")
+            except HandshakeRefused as refused:
+                room.ends.append(str(refused.status))
+            except WebSocketClosed as closed:
+                room.ends.append(str(closed.code))
+
+        async with open_site(lambda exchange: nursery.start_soon(serve, exchange)) as site:
+            room = Room(site)
+            yield room
+        nursery.cancel_scope.cancel()
+
+
+def upgrade_head(*, key: bytes = base64.b64encode(bytes(16)), version: bytes = b"13") -> bytes:
+    return (
+        b"GET /chat HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n"
+        b"Sec-WebSocket-Key: %b\r\nSec-WebSocket-Version: %b\r\n\r\n" % (key, version)
+    )
+
+
+def frame(opcode: int, payload: bytes, *, fin: int = 0x80, masked: bool = True) -> bytes:
+    """One frame of less than 64 KiB, masked with zeros."""
+    size = bytes([len(payload)]) if len(payload) < 126 else b"\x7e" + len(payload).to_bytes(2, "big")
+    if not masked:
+        return bytes([fin | opcode]) + size + payload
+    return bytes([fin | opcode, size[0] | 0x80]) + size[1:] + bytes(4) + payload
+
+
+async def past_the_switch(client: RawClient) -> bytes:
+    """Read the 101 and return what followed."""
+    got = b""
+    with trio.fail_after(5):
+        while b"\r\n\r\n" not in got:
+            got += await client.stream.receive_some()
+    head, _, rest = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    return rest
+
+
+async def test_messages_go_both_ways_and_the_farewell_is_orderly() -> None:
+    async with open_room() as room:
+        async with open_websocket(room.url, subprotocols=("v0", "v1")) as connection:
+            assert connection.subprotocol == "v1"
+            for message in ("héllo", b"\x00\xff", "", "x" * 1000):
+                await connection.send(message)
+                assert await connection.receive() == message
+        with pytest.raises(WebSocketClosed):
+            await connection.send("too late")
+    assert room.ends == ["end"]
+
+
+async def test_a_frame_that_comes_together_with_the_upgrade_is_answered() -> None:
+    async with open_room() as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head() + frame(1, b"early"))
+        got = await past_the_switch(client)
+        with trio.fail_after(5):
+            while len(got) < 7:
+                got += await client.stream.receive_some()
+        assert got == frame(1, b"early", masked=False)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(1, b"unmasked", masked=False), 1002),
+        (frame(3, b"reserved opcode"), 1002),
+        (frame(0, b"continuation of nothing"), 1002),
+        (frame(9, b"a ping in pieces", fin=0), 1002),
+        (frame(1, b"\xff\xfe"), 1007),
+        (frame(1, b"x" * 1001), 1009),
+        (frame(1, b"x" * 600, fin=0) + frame(0, b"x" * 600), 1009),
+        (frame(8, b"\x03"), 1002),
+        (frame(8, b"\x03\xed"), 1002),
+    ],
+)
+async def test_what_breaks_the_rules_is_closed_with_its_code(sent: bytes, code: int) -> None:
+    async with open_room() as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head() + sent)
+        got = await past_the_switch(client) + await client.rest()
+        assert got[:1] == b"\x88"
+        assert int.from_bytes(got[2:4], "big") == code
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 426),
+        (upgrade_head(version=b"8"), 426),
+        (upgrade_head(key=b"short"), 400),
+        (upgrade_head(key=b"!" * 24), 400),
+        (upgrade_head().replace(b"GET", b"POST"), 426),
+    ],
+)
+async def test_a_bad_handshake_is_a_problem_document(head: bytes, status: int) -> None:
+    async with open_room() as room, await room.site.connect() as client:
+        await client.send_all(head)
+        answer = await client.answer()
+        assert answer.status == status
+        assert answer.headers.get("content-type") == "application/problem+json"
+    assert room.ends == [str(status)]
+
+
+async def test_pings_are_answered_between_fragments() -> None:
+    async with open_room() as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head() + frame(1, b"he", fin=0) + frame(9, b"?") + frame(0, b"llo"))
+        got = await past_the_switch(client)
+        with trio.fail_after(5):
+            while len(got) < 10:
+                got += await client.stream.receive_some()
+        assert got == frame(10, b"?", masked=False) + frame(1, b"hello", masked=False)
+
+
+async def test_a_peer_that_breaks_off_is_code_1006() -> None:
+    async with open_room() as room:
+        async with await room.site.connect() as client:
+            await client.send_all(upgrade_head())
+            await past_the_switch(client)
+        with trio.fail_after(5):
+            while not room.ends:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+    assert room.ends == ["1006"]
+
+
+async def test_a_server_that_fails_says_1011_and_that_it_goes_away_1001() -> None:
+    async def fail(connection: WebSocketConnection) -> None:
+        await connection.receive()
+        raise WebSocketClosed(1011)
+
+    async with open_room(fail) as room, open_websocket(room.url) as connection:
+        await connection.send("go")
+        with pytest.raises(WebSocketClosed) as caught:
+            await connection.receive()
+        assert caught.value.code == 1011
+
+
+async def test_a_peer_that_does_not_read_is_closed_with_1013_and_bounded() -> None:
+    ready = trio.Event()
+
+    async def flood(connection: WebSocketConnection) -> None:
+        queue = SendQueue(connection, messages=16)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(queue.run)
+            while queue.offer(b"x" * 100_000):
+                await trio.lowlevel.checkpoint()
+        assert queue.overflowed
+        ready.set()
+
+    async with open_room(flood) as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head())
+        with trio.fail_after(10):
+            await ready.wait()
+
+
+async def test_many_tasks_may_send_at_once() -> None:
+    async def flood(connection: WebSocketConnection) -> None:
+        async with trio.open_nursery() as nursery:
+            for n in range(10):
+                nursery.start_soon(connection.send, str(n) * 100_000)
+
+    async with open_room(flood) as room, open_websocket(room.url) as connection:
+        connection._machine._message_bytes = 200_000
+        got = [await connection.receive() for _ in range(10)]
+        assert sorted(message[:1] for message in got) == sorted(str(n) for n in range(10))
+        assert {len(message) for message in got} == {100_000}
+
+
+async def test_another_implementations_client_gets_its_echo() -> None:
+    def talk(url: str) -> list[str | bytes]:
+        with websockets.sync.client.connect(url, subprotocols=["v1"]) as client:  # type: ignore[list-item]
+            got = []
+            for message in ("hello", b"\x01\x02", "x" * 1000):
+                client.send(message)
+                got.append(client.recv())
+            return got
+
+    async with open_room() as room:
+        assert await trio.to_thread.run_sync(talk, room.url) == ["hello", b"\x01\x02", "x" * 1000]
+        with trio.fail_after(5):
+            while not room.ends:
+                await trio.testing.wait_all_tasks_blocked(0.01)
+    assert room.ends == ["end"]
+
+
+async def test_a_server_that_does_not_switch_is_a_refused_handshake() -> None:
+    async with open_site() as site:
+        with pytest.raises(HandshakeRefused) as caught:
+            async with open_websocket(f"ws://127.0.0.1:{site.port}/"):
+                pass
+        assert caught.value.status == 200
