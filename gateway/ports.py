@@ -8,7 +8,7 @@ that crosses a seam is a frozen value.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -18,6 +18,9 @@ from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Receipt
 from gateway.notices import Report
 from protocols.http1.messages import Request, Response
+
+if TYPE_CHECKING:
+    from protocols.hub.exchange import Exchange
 
 # ---- channels ---------------------------------------------------------------------------------
 
@@ -121,11 +124,15 @@ class Channel(Protocol):
 
 
 class Arrived(Struct, frozen=True):
-    """A webhook request held these messages; `answer` makes the response once they are committed."""
+    """A webhook request held these messages; `answer` makes the response once they are committed.
+
+    `wait_seconds`: the caller of the one message asks for its replies in the response, and waits so long.
+    """
 
     messages: tuple[Message, ...]
     answer: Callable[[Sequence[Acceptance]], Response]
     cursor: Cursor | None = None
+    wait_seconds: float = 0.0
 
 
 class Webhook(Protocol):
@@ -136,6 +143,26 @@ class Webhook(Protocol):
 
         Plain and quick: it runs on the loop. An awaitable is for platforms whose check needs the network.
         """
+
+
+class Sockets(Protocol):
+    """What a channel has besides when its clients hold WebSocket connections to the gateway."""
+
+    async def converse(self, exchange: Exchange) -> None:
+        """Serve one client from its upgrade request to the end: refuse by `answer`, or `upgrade` and talk.
+
+        Runs in a task of its own and may outlive a restart of the channel's `run`.
+        """
+
+
+class Awaited(Protocol):
+    """What a channel has besides when callers may wait for replies, or fetch them under `…/messages/<id>`."""
+
+    def admit(self, request: Request, now: float) -> Response | None:
+        """Refuse a caller that may not ask; None lets it in."""
+
+    def render(self, result: Result) -> Response:
+        """Tell what became of a message of this channel."""
 
 
 class Streaming(Protocol):
@@ -158,10 +185,14 @@ class Kit(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """What became of an accepted message: `why` for the operator, `tell` for the sender, the replies in order."""
+    """What became of an accepted message: `why` for the operator, `tell` for the sender, the replies in order.
+
+    `channel` is where it came in: an endpoint shows a result only to callers of that channel.
+    """
 
     envelope_id: str
     state: InboundState
+    channel: str = ""
     why: str = ""
     tell: str = ""
     replies: tuple[Message, ...] = ()

@@ -53,4 +53,11 @@ class JournalResults:
             opened = self._sealer.open(RecordKind.DELIVERY, delivery.id, delivery.sealed, Delivery)
             replies.append(opened.message)
         story = self._sealer.open(RecordKind.NOTE, row.id, row.note, Story) if row.note else Story()
-        return Result(envelope_id=row.id, state=row.state, why=story.why, tell=story.tell, replies=tuple(replies))
+        return Result(
+            envelope_id=row.id,
+            state=row.state,
+            channel=row.channel,
+            why=story.why,
+            tell=story.tell,
+            replies=tuple(replies),
+        )

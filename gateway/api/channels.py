@@ -1,0 +1,193 @@
+"""What HTTP exposes of the channels: `/channels/<name>`, `/channels/<name>/messages/<id>`, and the chat page at `/`.
+
+A POST is the hot path: it is received, offered and answered from the commit's callback, without a
+task of its own. A task is started only for what waits: a platform check over the network, a caller
+with `Prefer: wait`, a result read back, a socket. Knows the seams of `ports.py` and no platform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from math import ceil
+from typing import Any
+
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.errors import SealError
+from gateway.message.lifecycle import InboundState
+from gateway.notices import Report, RequestFailed
+from gateway.ports import (
+    Acceptance,
+    Accepted,
+    Arrived,
+    Awaited,
+    Duplicate,
+    Inlet,
+    Refused,
+    Result,
+    Results,
+    Sockets,
+    Webhook,
+)
+from protocols.http1.messages import Request, Response
+from protocols.hub.exchange import Exchange
+from protocols.problem import problem
+
+PREFIX = "/channels/"
+# An envelope id has 36 characters; what is longer was never ours.
+_LONGEST_ID = 64
+
+
+class Door(Struct, frozen=True):
+    """One channel as HTTP sees it: its inlet, and which of the optional seams it has."""
+
+    name: str
+    inlet: Inlet
+    webhook: Webhook | None = None
+    awaited: Awaited | None = None
+    sockets: Sockets | None = None
+    front_page: Callable[[Request, float], Response] | None = None
+
+
+def door_to(channel: Any, inlet: Inlet) -> Door:
+    """Find out what a channel offers over HTTP."""
+    return Door(
+        name=channel.name,
+        inlet=inlet,
+        webhook=channel if hasattr(channel, "receive") else None,
+        awaited=channel if hasattr(channel, "render") else None,
+        sockets=channel if hasattr(channel, "converse") else None,
+        front_page=getattr(channel, "front_page", None),
+    )
+
+
+class ChannelsEndpoint:
+    """Dispatches requests to channels. `doors` may change while serving; `nursery` holds what waits."""
+
+    def __init__(
+        self,
+        doors: Mapping[str, Door],
+        nursery: trio.Nursery,
+        *,
+        results: Results,
+        now: Callable[[], float],
+        report: Report,
+    ) -> None:
+        self._doors, self._nursery, self._results = doors, nursery, results
+        self._now, self._report = now, report
+
+    def __call__(self, exchange: Exchange) -> None:
+        """Answer an exchange whose path is `/`, `/chat` or begins with `/channels/`, now or later."""
+        request = exchange.request
+        if not request.path.startswith(PREFIX):
+            exchange.answer(self._front_page(request))
+            return
+        name, _, rest = request.path[len(PREFIX) :].partition("/")
+        door = self._doors.get(name)
+        if door is None:
+            exchange.answer(problem(404, "There is no channel of this name."))
+        elif rest:
+            self._look_up(exchange, door, rest)
+        elif door.sockets is not None and request.headers.has_token("upgrade", "websocket"):
+            self._nursery.start_soon(self._guarded, exchange, door.sockets.converse, exchange)
+        elif door.webhook is None:
+            exchange.answer(problem(426, "This channel speaks WebSocket.", headers=(("Upgrade", "websocket"),)))
+        else:
+            self._receive(exchange, door, door.webhook)
+
+    def _front_page(self, request: Request) -> Response:
+        if request.path not in ("/", "/chat"):
+            return problem(404, "There is nothing here.")
+        for door in self._doors.values():
+            if door.front_page is not None:
+                return door.front_page(request, self._now())
+        return problem(404, "There is no page here: no channel of type webchat is switched on.")
+
+    # -- messages in ------------------------------------------------------------------------------
+
+    def _receive(self, exchange: Exchange, door: Door, webhook: Webhook) -> None:
+        came = webhook.receive(exchange.request, self._now())
+        if isinstance(came, Arrived | Response):
+            self._take(exchange, door, came)
+        else:
+            self._nursery.start_soon(self._guarded, exchange, self._take_later, exchange, door, came)
+
+    async def _take_later(self, exchange: Exchange, door: Door, coming: Awaitable[Arrived | Response]) -> None:
+        self._take(exchange, door, await coming)
+
+    def _take(self, exchange: Exchange, door: Door, came: Arrived | Response) -> None:
+        if isinstance(came, Response):
+            exchange.answer(came)
+        elif not came.messages and came.cursor is None:
+            exchange.answer(came.answer(()))
+        else:
+            try:
+                door.inlet.offer(came.messages, partial(self._committed, exchange, door, came), came.cursor)
+            except SealError as error:  # a number beyond 64 bits, say: valid JSON that no record can hold
+                exchange.answer(problem(422, f"The message holds a value that cannot be kept: {error}"))
+
+    def _committed(self, exchange: Exchange, door: Door, came: Arrived, acceptances: Sequence[Acceptance]) -> None:
+        """Answer from the commit's callback. What goes wrong here must not reach the journal."""
+        try:
+            match acceptances:
+                case [Refused() as refused, *_]:
+                    exchange.answer(busy(refused))
+                case [Accepted(id) | Duplicate(id)] if came.wait_seconds and door.awaited is not None:
+                    wait = partial(self._wait, exchange, door.awaited, id, came.wait_seconds)
+                    self._nursery.start_soon(self._guarded, exchange, wait)
+                case _:
+                    exchange.answer(came.answer(acceptances))
+        except Exception as error:
+            self._fail(exchange, error)
+
+    # -- replies asked for ------------------------------------------------------------------------
+
+    async def _wait(self, exchange: Exchange, awaited: Awaited, envelope_id: str, seconds: float) -> None:
+        result = Result(envelope_id=envelope_id, state=InboundState.ACCEPTED)
+        with trio.move_on_after(seconds) as scope:
+            exchange.on_gone(scope.cancel)
+            result = await self._results.wait(envelope_id)
+        response = awaited.render(result)
+        place = (("Preference-Applied", "wait"), ("Location", f"{exchange.request.path}/messages/{envelope_id}"))
+        exchange.answer(replace(response, headers=(*response.headers, *place)))
+
+    def _look_up(self, exchange: Exchange, door: Door, rest: str) -> None:
+        kind, _, envelope_id = rest.partition("/")
+        if kind != "messages" or door.awaited is None or not 0 < len(envelope_id) <= _LONGEST_ID:
+            exchange.answer(problem(404, "A channel has messages/<id> here, and nothing else."))
+        elif exchange.request.method != "GET":
+            exchange.answer(problem(405, "A message's result is read with GET.", headers=(("Allow", "GET"),)))
+        elif (refusal := door.awaited.admit(exchange.request, self._now())) is not None:
+            exchange.answer(refusal)
+        else:
+            find = partial(self._tell, exchange, door.name, door.awaited, envelope_id)
+            self._nursery.start_soon(self._guarded, exchange, find)
+
+    async def _tell(self, exchange: Exchange, name: str, awaited: Awaited, envelope_id: str) -> None:
+        result = await self._results.find(envelope_id)
+        if result is None or result.channel != name:
+            exchange.answer(problem(404, "This channel has no message of this id, or no longer."))
+        else:
+            exchange.answer(awaited.render(result))
+
+    # -- what goes wrong --------------------------------------------------------------------------
+
+    async def _guarded(self, exchange: Exchange, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        try:
+            await work(*arguments)
+        except Exception as error:
+            self._fail(exchange, error)
+
+    def _fail(self, exchange: Exchange, error: Exception) -> None:
+        self._report(RequestFailed(exchange.request.path, f"{type(error).__name__}: {error}"))
+        if not exchange.answered:
+            exchange.answer(problem(500, "The gateway failed while it looked at this request."))
+
+
+def busy(refused: Refused) -> Response:
+    """Say that the gateway cannot take a message now, and when to come again."""
+    headers = (("Retry-After", str(max(1, ceil(refused.retry_after)))),)
+    return problem(503, "The gateway cannot take this message now.", headers=headers, members={"reason": refused.why})

@@ -1,0 +1,258 @@
+"""Read a message out of any JSON payload: which value is the text, which the sender, which the chat.
+
+The operator names the places by JSON pointers (RFC 6901); they are taken apart once, when the
+channel is built. What a pointer takes leaves the payload, and the rest becomes the message's
+metadata. A value of the wrong kind is answered with its pointer, what was found and what is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from gateway.message.message import (
+    Attachment,
+    Conversation,
+    ConversationKind,
+    Message,
+    MessageAction,
+    MessageType,
+    Sender,
+    nfc,
+)
+
+# Far more than a person says at once or a platform names a thing with; bounds what is sealed and logged.
+_LONGEST_NAME = 1024
+# 2001-09-09 in milliseconds, 33658 AD in seconds: larger numbers are milliseconds.
+_MILLISECONDS_FROM = 1e12
+_LATEST = 253_402_300_799.0  # 9999-12-31T23:59:59Z, the last second `datetime` can show
+_TYPES = frozenset(get_args(MessageType))
+_ABSENT: Any = object()
+
+Steps = tuple[str, ...]
+
+
+class Misfit(Struct, frozen=True):
+    """A value that cannot be used, told in terms its sender understands."""
+
+    pointer: str
+    found: str
+    wanted: str
+
+
+class BadPointer(ValueError):
+    """A setting is not a JSON pointer."""
+
+
+class _Wrong(Exception):
+    """Carries what was wanted out of a converter."""
+
+
+class Place(Struct, frozen=True):
+    """One field: where it stands, what makes it usable, and whether it leaves the payload."""
+
+    field: str
+    pointer: str
+    steps: Steps
+    convert: Callable[[Any], Any]
+    taken: bool
+
+
+class FieldMap:
+    """The compiled mapping of one channel."""
+
+    def __init__(self, fields: Mapping[str, str], required: tuple[str, ...] = ()) -> None:
+        """Compile `fields` (field name to pointer). Raises BadPointer, KeyError for an unknown field."""
+        self._places = tuple(_place(field, pointer) for field, pointer in fields.items() if pointer)
+        self._required = frozenset(required)
+
+    def read(self, payload: dict[str, Any]) -> dict[str, Any] | Misfit:
+        """Take the mapped values out of `payload`, converted. Never raises, whatever JSON it is given."""
+        found: dict[str, Any] = {}
+        for place in self._places:
+            value = _take(payload, place)
+            if value is None or value is _ABSENT:
+                if place.field in self._required:
+                    return Misfit(place.pointer, "null" if value is None else "nothing", _WANTED[place.field])
+                continue
+            try:
+                found[place.field] = place.convert(value)
+            except _Wrong as wrong:
+                return Misfit(place.pointer, describe(value), str(wrong))
+        return found
+
+
+def message_of(found: dict[str, Any], *, channel: str, platform: str, dedupe_key: str, rest: dict[str, Any]) -> Message:
+    """Make the message. Without a chat of its own, a sender's messages are one conversation with that sender."""
+    take = found.get
+    sender_id = take("sender_id", "")
+    return Message(
+        channel=channel,
+        platform=platform,
+        id=take("id", ""),
+        type=take("type", "text"),
+        action=take("action", "new"),
+        content=take("text", ""),
+        sender=Sender(sender_id, take("sender_name", ""), take("sender_is_bot") or False),
+        dedupe_key=dedupe_key or take("id", ""),
+        target_id=take("target_id", ""),
+        conversation=Conversation(
+            take("conversation", sender_id),
+            take("conversation_kind", "direct"),
+            take("thread", ""),
+            take("conversation_title", ""),
+        ),
+        mentions_me=take("mentions_me") or False,
+        attachments=take("attachments", ()),
+        reply_to=take("in_reply_to", ""),
+        sent_at=take("sent_at", 0.0),
+        metadata=rest,
+    )
+
+
+def parse_pointer(pointer: str) -> Steps:
+    """Split a JSON pointer (RFC 6901, section 4). Raises BadPointer."""
+    if not pointer.startswith("/"):
+        raise BadPointer(f"{pointer!r} is not a JSON pointer: it must begin with '/'")
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/"))
+
+
+def look(payload: Any, steps: Steps) -> Any:
+    """Return the value at `steps`, None when there is none."""
+    for step in steps:
+        payload = _step(payload, step)
+    return None if payload is _ABSENT else payload
+
+
+def describe(value: Any) -> str:
+    """Name a JSON value in a few words, for an error's reader."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return f"the text {value[:40]!r}" + ("…" if len(value) > 40 else "")
+        case int() | float():
+            return "a number"
+        case list():
+            return "an array"
+        case _:
+            return "an object"
+
+
+def _place(field: str, pointer: str) -> Place:
+    # These stay readable in the metadata: the reply goes to the address, names a numeric id as it came,
+    # and the rules tell events apart by names that are no type of ours.
+    return Place(field, pointer, parse_pointer(pointer), _CONVERT[field], field not in ("reply_to", "id", "type"))
+
+
+def _take(payload: Any, place: Place) -> Any:
+    *way, last = place.steps
+    for step in way:
+        payload = _step(payload, step)
+    if type(payload) is dict:
+        if place.taken or (place.field == "id" and type(payload.get(last)) is str):
+            return payload.pop(last, _ABSENT)
+        return payload.get(last, _ABSENT)
+    return _step(payload, last)
+
+
+def _step(value: Any, step: str) -> Any:
+    if type(value) is dict:
+        return value.get(step, _ABSENT)
+    if type(value) is list and step.isascii() and step.isdigit() and len(step) < 8 and int(step) < len(value):
+        return value[int(step)]
+    return _ABSENT
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise _Wrong(_WANTED["text"])
+    return nfc(value)
+
+
+def _name(value: Any) -> str:
+    if type(value) is str and len(value) <= _LONGEST_NAME:
+        return value
+    if type(value) is int and -(2**63) <= value < 2**64:
+        return str(value)
+    raise _Wrong(_WANTED["id"])
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise _Wrong("true or false")
+    return value
+
+
+def _type(value: Any) -> str:
+    if type(value) is not str:
+        raise _Wrong(_WANTED["type"])
+    # Event names such as "invoice.paid" are events; the rules read the name in the metadata.
+    return value if value in _TYPES else "event"
+
+
+def _one_of(options: tuple[str, ...]) -> Callable[[Any], str]:
+    wanted = "one of " + ", ".join(options)
+
+    def convert(value: Any) -> str:
+        if type(value) is not str or value not in options:
+            raise _Wrong(wanted)
+        return value
+
+    return convert
+
+
+def _moment(value: Any) -> float:
+    if type(value) is str:
+        try:
+            at = datetime.fromisoformat(value)
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise _Wrong(_WANTED["sent_at"]) from error
+    if type(value) not in (int, float) or not 0 <= value <= _LATEST * 1000:
+        raise _Wrong(_WANTED["sent_at"])
+    return value / 1000 if value >= _MILLISECONDS_FROM else float(value)
+
+
+def _attachments(value: Any) -> tuple[Attachment, ...]:
+    try:
+        return msgspec.convert(value, tuple[Attachment, ...])
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise _Wrong(f"an array of {{kind, mime, name, size, url}}: {error}") from error
+
+
+_CONVERT: dict[str, Callable[[Any], Any]] = {
+    "id": _name,
+    "text": _text,
+    "type": _type,
+    "action": _one_of(get_args(MessageAction)),
+    "target_id": _name,
+    "sender_id": _name,
+    "sender_name": _name,
+    "sender_is_bot": _truth,
+    "conversation": _name,
+    "conversation_kind": _one_of(get_args(ConversationKind)),
+    "conversation_title": _name,
+    "thread": _name,
+    "mentions_me": _truth,
+    "in_reply_to": _name,
+    "sent_at": _moment,
+    "attachments": _attachments,
+    "reply_to": _name,
+}
+FIELDS = tuple(_CONVERT)
+_WANTED: dict[str, str] = {
+    **dict.fromkeys(FIELDS, f"a text of at most {_LONGEST_NAME} characters, or a whole number"),
+    "text": "a text",
+    "type": "a text",
+    "sent_at": "a time: seconds or milliseconds since 1970, or ISO 8601 as in 2026-01-31T12:00:00Z",
+    "sender_is_bot": "true or false",
+    "mentions_me": "true or false",
+    "attachments": "an array of {kind, mime, name, size, url}",
+}

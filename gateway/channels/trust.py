@@ -1,0 +1,86 @@
+"""Who is at the door: bearer tokens, and what really is a program on this machine.
+
+A page in the operator's browser, a name that was rebound to 127.0.0.1 and a reverse proxy all
+look like loopback to a socket. So a request without credentials is believed only when the peer
+is loopback, nothing says it was forwarded, and Host and Origin are names the operator expects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from hmac import compare_digest
+
+from protocols.http1.messages import Peer, Request
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+_FORWARDING = frozenset((
+    b"forwarded", b"via", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-server",
+    b"x-real-ip", b"x-client-ip", b"true-client-ip", b"cf-connecting-ip", b"fly-client-ip", b"x-envoy-external-address",
+))  # fmt: skip
+
+
+class Neighbours:
+    """Decides whether a request comes from this machine's own user, without any credential."""
+
+    def __init__(self, hosts: Sequence[str] = LOCAL_HOSTS, origins: Sequence[str] = ()) -> None:
+        """`hosts` are names without a port; `origins` are whole origins beside those of the hosts themselves."""
+        self._hosts = frozenset(host.lower().encode("latin-1") for host in hosts)
+        self._origins = frozenset(origin.lower().encode("latin-1") for origin in origins)
+
+    def objection(self, request: Request) -> str:
+        """Return why the request is not believed, or ''."""
+        index = request.headers.index
+        if not _is_loopback(request.peer.host):
+            return "Without credentials only programs on this machine are served."
+        if not _FORWARDING.isdisjoint(index):
+            return "A request that was forwarded by a proxy needs credentials."
+        if _name_of(index.get(b"host", b"")) not in self._hosts:
+            return "The Host header names a machine that is not expected here."
+        origin = index.get(b"origin")
+        if origin is not None and not self._is_expected(origin):
+            return "The Origin header names a page that is not expected here."
+        return ""
+
+    def _is_expected(self, origin: bytes) -> bool:
+        lowered = origin.lower()
+        scheme, separator, rest = lowered.partition(b"://")
+        own = bool(separator) and scheme in (b"http", b"https") and _name_of(rest) in self._hosts
+        return own or lowered in self._origins
+
+
+class Tokens:
+    """Bearer tokens (RFC 6750); several, so that they can be rotated."""
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tuple(token.encode() for token in tokens)
+
+    def __bool__(self) -> bool:
+        return bool(self._tokens)
+
+    def admit(self, request: Request) -> bool:
+        """Tell whether the Authorization header holds one of the tokens."""
+        scheme, _, token = request.headers.index.get(b"authorization", b"").partition(b" ")
+        return scheme.lower() == b"bearer" and self.know(token.strip())
+
+    def know(self, token: bytes) -> bool:
+        """Compare with every token, in a time that tells nothing about them."""
+        return sum(compare_digest(token, known) for known in self._tokens) > 0
+
+
+def is_json(content_type: bytes) -> bool:
+    """Tell whether a Content-Type is JSON; a browser cannot send it across origins without asking first."""
+    kind = content_type.partition(b";")[0].strip().lower()
+    return kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(host: str) -> bool:
+    return Peer(host).is_loopback
+
+
+def _name_of(authority: bytes) -> bytes:
+    """Return the host of an authority without its port, in lower case and as it is written."""
+    if authority.startswith(b"["):
+        return authority.partition(b"]")[0].lower() + b"]"
+    return authority.partition(b":")[0].lower()

@@ -1,0 +1,248 @@
+"""The generic webhook: JSON over HTTP in, JSON over HTTP out, signed after Standard Webhooks.
+
+`receive` is the gateway's hot path: plain calls, compiled pointers, no task. Its order is size,
+who calls, freshness, form; the dedupe follows in the journal and the 202 after its commit.
+Replies go to the payload's address when it is on the allow-list, else to `deliver_url`; a caller
+that waits (`Prefer: wait`) or has no address gets them from this gateway instead.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Protocol, assert_never
+
+import msgspec
+import trio
+
+from gateway.channels.allowed import Destinations
+from gateway.channels.field_map import Misfit, describe, look, message_of, parse_pointer
+from gateway.channels.postbox import receipt_of
+from gateway.channels.reply_body import ReplyBody, Telling
+from gateway.channels.signatures import Forged, signature_headers, verify
+from gateway.channels.trust import Neighbours, Tokens, is_json
+from gateway.channels.webhook_answers import answer, result_answer
+from gateway.channels.webhook_settings import Settings, field_map, inbound_keys, outbound_keys
+from gateway.message.envelope import Delivery, delivery_id
+from gateway.message.message import Message
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.notices import EnvelopeRefused
+from gateway.ports import Arrived, Inlet, Kit, Result, Traits
+from protocols.errors import AddressRefused, BadUrl, NothingSent, UnknownAfterSend
+from protocols.http1.messages import Fields, Request, Response
+from protocols.problem import problem
+
+PLATFORM = "webhook"
+# The one key of a message's metadata that is ours; a payload's value of that name is dropped.
+OURS = "oclaw"
+HOPS = "Oclaw-Hops"
+# Nobody reads the body of an answer to a webhook.
+_ANSWER_BYTES = 64 * 1024
+_decode = msgspec.json.Decoder().decode
+
+
+class Posts(Protocol):
+    """What is needed of the HTTP client."""
+
+    async def request(
+        self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
+    ) -> Any: ...
+
+
+class WebhookChannel:
+    """One configured webhook. `outside` sends to addresses that a payload named, and vets them."""
+
+    platform = PLATFORM
+    # Longer than the senders' retry ladder of about three days; idempotent, as `webhook-id` is stable.
+    traits = Traits(idempotent=True, dedupe_seconds=7 * 86_400.0, sends_at_once=64)
+
+    def __init__(self, name: str, settings: Settings, kit: Kit, outside: Posts | None = None) -> None:
+        self.name = name
+        self._settings, self._kit = settings, kit
+        self._fields = field_map(settings)
+        self._body = ReplyBody(settings.reply_body)
+        self._keys, self._own_keys = inbound_keys(name, settings), outbound_keys(name, settings)
+        self._tokens = Tokens([token.reveal() for token in settings.tokens])
+        self._neighbours = Neighbours(settings.hosts, settings.origins)
+        self._to = Destinations(settings.reply_to_allowed, settings.private_networks, settings.deliver_url)
+        self._id_steps = parse_pointer(settings.fields["id"]) if settings.fields.get("id") else ()
+        reply_to = settings.fields.get("reply_to")
+        self._reply_to, self._reply_steps = reply_to, parse_pointer(reply_to) if reply_to else ()
+        self._outside: Posts = outside or _vetted_client(self._to)
+
+    async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold nothing: requests come through `receive`."""
+        task_status.started()
+        inlet.connected("ready")
+        await trio.sleep_forever()
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    def receive(self, request: Request, now: float) -> Arrived | Response:
+        """Verify, decode and normalise one POST; anything else gets a problem document."""
+        if request.method != "POST":
+            return problem(405, "Messages are sent here with POST.", headers=(("Allow", "POST"),))
+        most = self._settings.body_bytes
+        if len(request.body) > most:
+            return self._refuse(413, "too_large", f"The body has {len(request.body)} bytes; at most {most} are taken.")
+        identity = self._identify(request, now)
+        if isinstance(identity, Response):
+            return identity
+        if not is_json(request.headers.index.get(b"content-type", b"")):
+            return self._refuse(415, "content_type", "The body must be JSON and Content-Type must say so.")
+        try:
+            payload = _decode(request.body)
+        except (ValueError, RecursionError) as error:
+            return self._misfit(Misfit("", f"no JSON ({error})", "a JSON object"))
+        if type(payload) is not dict:
+            return self._misfit(Misfit("", describe(payload), "a JSON object"))
+        return self._normalise(request, payload, identity)
+
+    def admit(self, request: Request, now: float) -> Response | None:
+        """Decide whether this caller may ask what became of a message: by the same credentials as for sending."""
+        identity = self._identify(request, now)
+        return identity if isinstance(identity, Response) else None
+
+    def render(self, result: Result) -> Response:
+        """Tell a caller that waited, or asks later, what became of its message."""
+        replies = [
+            self._body.fill(self._telling(reply, delivery_id(result.envelope_id, index), self._kit.now()))
+            for index, reply in enumerate(result.replies)
+        ]
+        return result_answer(result, replies)
+
+    def _identify(self, request: Request, now: float) -> str | Response:
+        """Return the delivery's id ('' when its form of authentication has none), or the refusal."""
+        settings = self._settings
+        match settings.auth:
+            case "signature":
+                proof = verify(request.headers, request.body, self._keys, now=now, tolerance=settings.tolerance_seconds)
+                return self._refuse(401, proof.reason, proof.why) if isinstance(proof, Forged) else proof.id
+            case "bearer":
+                if not self._tokens.admit(request):
+                    challenge = (("WWW-Authenticate", "Bearer"),)
+                    return self._refuse(401, "bad_token", "A valid bearer token is needed.", challenge)
+            case "none":
+                objection = self._neighbours.objection(request)
+                if objection:
+                    return self._refuse(403, "not_local", objection)
+            case never:
+                assert_never(never)
+        given = request.headers.index.get(b"webhook-id", b"")
+        return given.decode("latin-1") if len(given) <= 256 else ""
+
+    def _normalise(self, request: Request, payload: dict[str, Any], identity: str) -> Arrived | Response:
+        payload.pop(OURS, None)
+        found = self._fields.read(payload)
+        if isinstance(found, Misfit):
+            return self._misfit(found)
+        reply_to = found.get("reply_to")
+        if reply_to is not None and not self._to.allows(reply_to):
+            wanted = "an address on this channel's allow-list"
+            return self._misfit(Misfit(str(self._reply_to), describe(reply_to), wanted))
+        index, wait, hops = request.headers.index, 0.0, 0
+        if b"prefer" in index:
+            wait = min(_wait_of(index[b"prefer"]), self._settings.longest_wait_seconds)
+        if b"oclaw-hops" in index:
+            hops = _number(index[b"oclaw-hops"])
+            if hops >= self._settings.most_hops:
+                return self._refuse(
+                    508, "loop", f"The message went through {hops} gateways already; it goes in circles."
+                )
+        if wait or hops:
+            payload[OURS] = {"wait": bool(wait), "hops": hops}
+        message = message_of(found, channel=self.name, platform=PLATFORM, dedupe_key=identity, rest=payload)
+        return Arrived((message,), answer, wait_seconds=wait)
+
+    def _misfit(self, misfit: Misfit) -> Response:
+        place = misfit.pointer or "The body"
+        detail = f"{place} is {misfit.found}; it must be {misfit.wanted}."
+        self._kit.report(EnvelopeRefused(self.name, "bad_field", detail))
+        return problem(422, detail, members={"errors": [msgspec.to_builtins(misfit)]})
+
+    def _refuse(self, status: int, reason: str, detail: str, headers: Fields = ()) -> Response:
+        self._kit.report(EnvelopeRefused(self.name, reason, detail))
+        return problem(status, detail, headers=headers)
+
+    # -- out --------------------------------------------------------------------------------------
+
+    def address_of(self, message: Message) -> dict[str, Any]:
+        """Keep the payload's id as it came, the address it named, and how far it has come."""
+        rest = message.metadata
+        source = look(rest, self._id_steps) if self._id_steps else None
+        address: dict[str, Any] = {"id": message.id if source is None else source}
+        if self._reply_steps and (reply_to := look(rest, self._reply_steps)):
+            address["reply_to"] = reply_to
+        if OURS in rest:
+            address[OURS] = rest[OURS]
+        return address
+
+    def circuit_of(self, delivery: Delivery) -> str:
+        """Name what fails and is disabled together: the URL."""
+        return self._address(delivery)
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """POST the reply once. Without an address it stays here, to be fetched by whoever sent the message."""
+        url = self._address(delivery)
+        if not url:
+            return Delivered()
+        if not self._to.allows(url):
+            return Bounced(f"{url} is not on this channel's allow-list (reply_to_allowed).")
+        body = self._body.write(self._telling(delivery.message, delivery.id, delivery.created_at))
+        try:
+            # The operator's own address is believed; one that a stranger wrote must not lead into our networks.
+            posts = self._kit.http if url == self._settings.deliver_url else self._outside
+            answered = await posts.request(
+                "POST", url, headers=self._headers(delivery, body), body=body, body_bytes=_ANSWER_BYTES
+            )
+        except (AddressRefused, BadUrl) as error:
+            return Bounced(str(error))
+        except NothingSent as error:
+            return Deferred(str(error))
+        except UnknownAfterSend as error:
+            return Unknown(str(error))
+        return receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
+
+    def _address(self, delivery: Delivery) -> str:
+        rest = delivery.message.metadata
+        ours = rest.get(OURS)
+        if isinstance(ours, dict) and ours.get("wait"):
+            return ""
+        return str(rest.get("reply_to") or self._settings.deliver_url)
+
+    def _headers(self, delivery: Delivery, body: bytes) -> Fields:
+        ours = delivery.message.metadata.get(OURS)
+        hops = ours.get("hops", 0) if isinstance(ours, dict) else 0
+        # The dot separates the parts of the signed text, so an id is better without.
+        identity = delivery.id.replace(".", "_")
+        signed = signature_headers(identity, body, self._own_keys, now=self._kit.now())
+        return (("Content-Type", "application/json"), (HOPS, str(hops + 1)), *signed)
+
+    def _telling(self, reply: Message, identity: str, at: float) -> Telling:
+        return Telling(reply, identity, at, reply.metadata.get("id"))
+
+
+def build(name: str, settings: Settings, kit: Kit) -> WebhookChannel:
+    """Make the channel; raises `SettingError` for a secret that cannot be used."""
+    return WebhookChannel(name, settings, kit)
+
+
+def _vetted_client(to: Destinations) -> Posts:
+    from protocols.http_client.client import HttpClient
+
+    def vet(host: str, address: IPv4Address | IPv6Address) -> str | None:
+        return None if to.may_reach(address) else f"{host} is {address}, an address inside; it must be named"
+
+    return HttpClient(vet=vet)
+
+
+def _wait_of(prefer: bytes) -> float:
+    """Read `wait=N` out of Prefer (RFC 7240, section 4.3); 0 when it is not there."""
+    for part in prefer.lower().split(b","):
+        name, _, value = part.partition(b";")[0].partition(b"=")
+        if name.strip() == b"wait":
+            return float(_number(value.strip().strip(b'"')))
+    return 0.0
+
+
+def _number(text: bytes) -> int:
+    return int(text) if text.isdigit() and len(text) < 7 else 0
