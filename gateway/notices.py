@@ -260,6 +260,20 @@ class JournalFailed(Notice, frozen=True):
     why: str
 
 
+class JournalCallbackFailed(Notice, frozen=True):
+    """What was to run after a commit raised; the commit stands, the callbacks behind it run."""
+
+    level: ClassVar[str] = "error"
+    error: str
+
+
+class TransitionRefused(Notice, frozen=True):
+    """A message or delivery was to move where its lifecycle does not lead; nothing changed."""
+
+    level: ClassVar[str] = "warning"
+    why: str
+
+
 class JournalRecovered(Notice, frozen=True):
     """The journal writes again, or was read back at start: what was found unfinished."""
 

@@ -281,7 +281,10 @@ class InboundRecord(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryRecord(Struct, frozen=True, kw_only=True):
-    """A reply's intent as the journal sees it."""
+    """A reply's intent as the journal sees it, under an id that is new.
+
+    What was streamed before the hand-over may be born in another state than PENDING, but not DEFERRED, DEAD or DROPPED.
+    """
 
     id: str
     envelope_id: str
@@ -303,8 +306,8 @@ class Accept(Struct, frozen=True):
 class HandOver(Struct, frozen=True, kw_only=True):
     """End a message's walk and store its replies' intents, in one transaction. `note` is the sealed story.
 
-    `due_at` belongs to DELAYED. The outcome is `Moved`, or `Impossible` when the message is elsewhere by now,
-    and then nothing is stored.
+    `due_at` belongs to DELAYED. The outcome is `Moved`, or `Impossible` when the message is elsewhere by now or a
+    delivery of that id exists, and then nothing is stored.
     """
 
     id: str
@@ -316,7 +319,10 @@ class HandOver(Struct, frozen=True, kw_only=True):
 
 
 class Settle(Struct, frozen=True, kw_only=True):
-    """Record what one attempt, or a person, made of a delivery. `sealed` replaces the reply when given."""
+    """Record what one attempt, or a person, made of a delivery. `sealed` replaces the reply when given.
+
+    `due_at` belongs to DEFERRED. The outcome is `Moved` or `Impossible`.
+    """
 
     id: str
     state: DeliveryState
@@ -328,12 +334,17 @@ class Settle(Struct, frozen=True, kw_only=True):
 
 
 class Revive(Struct, frozen=True, kw_only=True):
-    """A person retries, releases or drops: move a message (`to` an InboundState) or a delivery, with a note."""
+    """A person retries, releases or drops, or a delay is over: move a message (`to` an InboundState) or a delivery.
+
+    What becomes ACCEPTED or PENDING again re-enters at the tail: it gets a new `seq` and its attempts start anew.
+    `expires_at` replaces a delivery's, when given: a dead letter is often past its own.
+    """
 
     id: str
     to: InboundState | DeliveryState
     at: float
     note: bytes = b""
+    expires_at: float = 0.0
 
 
 Work = Accept | HandOver | Settle | Revive
@@ -371,7 +382,10 @@ Outcome = tuple[Stored | Known, ...] | Moved | Impossible | Failed
 
 
 class InboundRow(Struct, frozen=True, kw_only=True):
-    """An inbound message read back; `note` is its sealed story so far."""
+    """An inbound message read back; `note` is its sealed story so far: the last one that was given.
+
+    `attempt` is the number of its next walk: 1 at first, and one more for each stop that found it in flight.
+    """
 
     seq: int
     id: str
@@ -387,7 +401,11 @@ class InboundRow(Struct, frozen=True, kw_only=True):
 
 
 class DeliveryRow(Struct, frozen=True, kw_only=True):
-    """A delivery read back; `notes` are the sealed notes of its attempts, oldest first."""
+    """A delivery read back; `notes` are the sealed notes of its attempts, oldest first.
+
+    `attempt` counts the attempts that have ended: 0 at first; a `Settle` to SENDING or STREAMING leaves it, any other
+    sets it, and a stop that found the delivery SENDING or STREAMING adds one. The next attempt is one more.
+    """
 
     seq: int
     id: str
@@ -405,7 +423,12 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
 
 class Recovered(Struct, frozen=True):
-    """One page of what a stop left unfinished, oldest first; attempts of what was in flight are counted."""
+    """One page of what a stop left unfinished, oldest first; attempts of what was in flight are counted.
+
+    Pages of deliveries come before pages of messages, so that replies of new walks queue behind the old ones.
+    Messages are ACCEPTED or DELAYED (with `due_at`), deliveries PENDING, SENDING, STREAMING or DEFERRED; what waits
+    for a person does not come back by itself.
+    """
 
     inbound: tuple[InboundRow, ...] = ()
     deliveries: tuple[DeliveryRow, ...] = ()

@@ -1,0 +1,106 @@
+"""What both journals do the same way: reading, and recovery on top of submitting and reading.
+
+A journal is composed of a `submit` and a `read`; this adds the Protocol's other methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import trio
+
+from gateway.journal import reading
+from gateway.journal.clerk import Done
+from gateway.journal.ledger import Chore, Entry
+from gateway.journal.recovery import Unfinished, pages
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.ports import DeliveryRow, InboundRow, Recovered, Work
+
+
+class Store(Protocol):
+    """The part that differs: how works reach the tables, and on which connection they are read."""
+
+    def submit(self, work: Entry, done: Done) -> None:
+        """Queue a work."""
+
+    @property
+    def backlog(self) -> int:
+        """Works not yet settled."""
+
+    @property
+    def failing(self) -> str:
+        """Why writing fails, or ''."""
+
+    async def read(self, function: Callable[..., Any], *values: Any) -> Any:
+        """Run `function(connection, *values)` on a reading connection."""
+
+
+class Desk:
+    """A `Journal` over a store. Everything it promises stands in `gateway.ports.Journal`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def submit(self, work: Work, done: Done = None) -> None:
+        self._store.submit(work, done)
+
+    @property
+    def backlog(self) -> int:
+        return self._store.backlog
+
+    @property
+    def failing(self) -> str:
+        return self._store.failing
+
+    async def perform(self, chore: Chore) -> None:
+        """Return after the commit that holds a chore of the journal's own; cancelled, it may still be done."""
+        committed = trio.Event()
+        self._store.submit(chore, lambda outcome: committed.set())
+        await committed.wait()
+
+    async def recover(self) -> AsyncIterator[Recovered]:
+        found = Unfinished()
+        await self.perform(found.chore())
+        for page in pages(found.deliveries):
+            yield Recovered(deliveries=tuple(await self._store.read(reading.deliveries_at, page)))
+        for page in pages(found.inbound):
+            yield Recovered(inbound=tuple(await self._store.read(reading.inbound_at, page)))
+
+    async def message(self, envelope_id: str) -> InboundRow | None:
+        row: InboundRow | None = await self._store.read(reading.message, envelope_id)
+        return row
+
+    async def delivery(self, delivery_id: str) -> DeliveryRow | None:
+        row: DeliveryRow | None = await self._store.read(reading.delivery, delivery_id)
+        return row
+
+    async def deliveries_of(self, envelope_id: str) -> Sequence[DeliveryRow]:
+        rows: Sequence[DeliveryRow] = await self._store.read(reading.deliveries_of, envelope_id)
+        return rows
+
+    async def inbound_in(self, state: InboundState, *, limit: int, after_seq: int = 0) -> Sequence[InboundRow]:
+        rows: Sequence[InboundRow] = await self._store.read(reading.inbound_in, state, limit, after_seq)
+        return rows
+
+    async def deliveries_in(
+        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = ""
+    ) -> Sequence[DeliveryRow]:
+        rows: Sequence[DeliveryRow] = await self._store.read(reading.deliveries_in, state, limit, after_seq, channel)
+        return rows
+
+    async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]:
+        rows: Sequence[DeliveryRow] = await self._store.read(reading.deliveries_to, destination, after_seq, limit)
+        return rows
+
+    async def turns(self, lane: bytes, *, limit: int) -> Sequence[tuple[InboundRow, Sequence[DeliveryRow]]]:
+        exchanges: Sequence[reading.Exchange] = await self._store.read(reading.turns, lane, limit)
+        return exchanges
+
+    async def cursor(self, channel: str, name: str) -> bytes:
+        value: bytes = await self._store.read(reading.cursor, channel, name)
+        return value
+
+    async def tally(self) -> Mapping[str, int]:
+        counters: Mapping[str, int] = await self._store.read(reading.tally)
+        return counters

@@ -1,0 +1,262 @@
+"""Write works into the tables: one transaction for a group, and what became of each.
+
+Plain and synchronous; the threads stand in `writer.py`, what happens when the disk refuses
+in `clerk.py`. The transition tables decide what may follow what; anything else changes
+nothing, is answered `Impossible` and counted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+
+from gateway.journal import statements as sql
+from gateway.message.lifecycle import DELIVERY, INBOUND, DeliveryState, InboundState
+from gateway.ports import (
+    Accept,
+    DeliveryRecord,
+    Failed,
+    HandOver,
+    Impossible,
+    InboundRecord,
+    Known,
+    Moved,
+    Outcome,
+    Revive,
+    Settle,
+    Stored,
+    Work,
+)
+
+_UNDER_WAY = frozenset({DeliveryState.SENDING, DeliveryState.STREAMING})
+# A streamed reply may have arrived, or got lost on its way, before its message's walk ends.
+_BIRTH = frozenset({DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.UNKNOWN}) | _UNDER_WAY
+_MOVED = Moved()
+
+
+class Chore(Struct, frozen=True):
+    """Work of the journal's own (counting attempts, pruning) that takes its turn among the others."""
+
+    run: Callable[[sqlite3.Cursor, dict[str, int]], object]
+
+
+Entry = Work | Chore
+
+
+class Ledger:
+    """The writing side of one journal file. For one thread at a time; the connection must be in autocommit mode.
+
+    `commit` ends a transaction; tests give one that fails.
+    """
+
+    def __init__(self, db: sqlite3.Connection, commit: Callable[[], object] | None = None) -> None:
+        self._db = db
+        self._end = commit or db.commit
+        self._cursor = db.cursor()
+        self._run = self._cursor.execute
+        self._inbound_seq = self._last("inbound")
+        self._delivery_seq = self._last("delivery")
+        self._tally: dict[str, int] = {}
+        self.impossible = 0
+
+    def close(self) -> None:
+        """Let go of the connection: SQLite keeps the WAL as long as a statement lives."""
+        self._cursor.close()
+
+    def commit(self, works: Sequence[Entry]) -> list[Outcome]:
+        """Store all works in one transaction. Raises what SQLite raises, and then nothing is stored."""
+        return self._transaction(works, self._apply)
+
+    def commit_singly(self, works: Sequence[Entry]) -> list[Outcome]:
+        """As `commit`, with a savepoint for each: a work that cannot be stored is undone alone, as `Failed`.
+
+        Costs twice as much; for the rare group that holds a work the tables refuse.
+        """
+        return self._transaction(works, self._apply_guarded)
+
+    def probe(self) -> None:
+        """Write something that changes nothing, to learn whether the disk takes it. Raises what SQLite raises."""
+        self._transaction([Chore(lambda cursor, tally: cursor.execute(sql.PROBE))], self._apply)
+
+    def _transaction(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
+        self._tally.clear()
+        self._run("BEGIN IMMEDIATE")
+        try:
+            outcomes = [apply(work) for work in works]
+            self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
+            self._end()
+        except BaseException:
+            if self._db.in_transaction:
+                self._run("ROLLBACK")
+            raise
+        self.impossible += sum(type(outcome) is Impossible for outcome in outcomes)
+        return outcomes
+
+    def _apply(self, work: Entry) -> Outcome:
+        match work:
+            case Accept():
+                return self._accept(work)
+            case HandOver():
+                return self._hand_over(work)
+            case Settle():
+                return self._settle(work)
+            case Revive():
+                return self._revive_inbound(work) if type(work.to) is InboundState else self._revive_delivery(work)
+            case Chore():
+                work.run(self._cursor, self._tally)
+                return _MOVED
+
+    def _apply_guarded(self, work: Entry) -> Outcome:
+        before = dict(self._tally)
+        self._run("SAVEPOINT work")
+        try:
+            outcome = self._apply(work)
+        except (sqlite3.Error, ValueError, TypeError, OverflowError, AttributeError) as error:
+            if isinstance(error, sqlite3.Error) and not blames_the_work(error):
+                raise
+            self._run("ROLLBACK TO work")
+            self._tally = before
+            outcome = _refusal(work, error)
+        self._run("RELEASE work")
+        return outcome
+
+    # ---- inbound ------------------------------------------------------------------------------
+
+    def _accept(self, work: Accept) -> tuple[Stored | Known, ...]:
+        outcomes = tuple([self._store(record) for record in work.records])
+        if work.cursor is not None:
+            self._run(sql.MOVE_CURSOR, work.cursor)
+        return outcomes
+
+    def _store(self, record: InboundRecord) -> Stored | Known:
+        digest, received_at = record.dedupe, record.received_at
+        if digest:
+            claimed = self._run(sql.CLAIM, (digest, record.dedupe_until, record.id, received_at)).rowcount
+            if not claimed:
+                return Known(self._run(sql.KNOWN, (digest,)).fetchone()[0])
+        self._inbound_seq = seq = self._inbound_seq + 1
+        self._run(
+            sql.STORE,
+            (seq, record.id, record.channel, received_at, received_at, record.lane, record.sender, record.sealed),
+        )
+        self._count("inbound.accepted", 1)
+        return Stored(seq)
+
+    def _hand_over(self, work: HandOver) -> Moved | Impossible:
+        if work.state not in INBOUND[InboundState.ACCEPTED]:
+            return Impossible(f"a walk cannot end as {work.state}")
+        if any(record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries):
+            return Impossible(f"{work.id} hands over a delivery in an end state, or one of another message")
+        due_at = work.due_at if work.state is InboundState.DELAYED else 0.0
+        row = self._run(sql.END_WALK, (work.state, work.at, due_at, work.note, work.id)).fetchone()
+        if row is None:
+            return self._elsewhere(sql.FIND_INBOUND, work.id, work.state)
+        for record in work.deliveries:
+            self._intend(record, row[0])
+        self._run_down("inbound.accepted", f"inbound.{work.state}")
+        return _MOVED
+
+    def _revive_inbound(self, work: Revive) -> Moved | Impossible:
+        found = self._run(sql.FIND_INBOUND, (work.id,)).fetchone()
+        if found is None or work.to not in INBOUND[InboundState(found[1])]:
+            return self._elsewhere(sql.FIND_INBOUND, work.id, work.to)
+        seq, was = found
+        if work.to is InboundState.ACCEPTED:
+            self._inbound_seq = new = self._inbound_seq + 1
+            self._run(sql.REENTER_INBOUND, (new, work.at, work.note, seq))
+            self._run(sql.FOLLOW_INBOUND, (new, seq))
+        else:
+            self._run(sql.MOVE_INBOUND, (work.to, work.at, work.note, seq))
+        self._run_down(f"inbound.{was}", f"inbound.{work.to}")
+        return _MOVED
+
+    # ---- deliveries ---------------------------------------------------------------------------
+
+    def _intend(self, record: DeliveryRecord, inbound: int) -> None:
+        self._delivery_seq = seq = self._delivery_seq + 1
+        born = record.created_at
+        whose = (seq, record.id, inbound, record.channel, record.destination)
+        self._run(sql.INTEND, (*whose, record.state, born, born, record.expires_at, record.sealed))
+        self._count(f"delivery.{record.state}", 1)
+
+    def _settle(self, work: Settle) -> Moved | Impossible:
+        found = self._run(sql.FIND_DELIVERY, (work.id,)).fetchone()
+        if found is None or work.state not in DELIVERY[DeliveryState(found[1])]:
+            return self._elsewhere(sql.FIND_DELIVERY, work.id, work.state)
+        seq, was, attempt = found
+        due_at = work.due_at if work.state is DeliveryState.DEFERRED else 0.0
+        if work.state not in _UNDER_WAY:
+            attempt = work.attempt
+        self._run(sql.MOVE_DELIVERY, (work.state, attempt, work.at, due_at, seq))
+        if work.note:
+            self._run(sql.ADD_NOTE, (framed(work.note), seq))
+        if work.sealed:
+            self._run(sql.RESEAL_DELIVERY, (work.sealed, seq))
+        self._run_down(f"delivery.{was}", f"delivery.{work.state}")
+        return _MOVED
+
+    def _revive_delivery(self, work: Revive) -> Moved | Impossible:
+        found = self._run(sql.FIND_DELIVERY, (work.id,)).fetchone()
+        if found is None or work.to not in DELIVERY[DeliveryState(found[1])]:
+            return self._elsewhere(sql.FIND_DELIVERY, work.id, work.to)
+        seq, was, attempt = found
+        if work.note:
+            self._run(sql.ADD_NOTE, (framed(work.note), seq))
+        if work.to is DeliveryState.PENDING:
+            self._delivery_seq = new = self._delivery_seq + 1
+            self._run(sql.REENTER_DELIVERY, (new, work.at, work.expires_at, work.expires_at, seq))
+        else:
+            self._run(sql.MOVE_DELIVERY, (work.to, attempt, work.at, 0.0, seq))
+        self._run_down(f"delivery.{was}", f"delivery.{work.to}")
+        return _MOVED
+
+    # ---- helpers ------------------------------------------------------------------------------
+
+    def _elsewhere(self, find: str, identity: str, to: str) -> Impossible:
+        found = self._run(find, (identity,)).fetchone()
+        if found is None:
+            return Impossible(f"{identity} is not in the journal (or past retention), so it cannot become {to}")
+        return Impossible(f"{identity} is {found[1]} and cannot become {to}")
+
+    def _count(self, name: str, by: int) -> None:
+        self._tally[name] = self._tally.get(name, 0) + by
+
+    def _run_down(self, was: str, now: str) -> None:
+        self._count(was, -1)
+        self._count(now, 1)
+
+    def _last(self, table: str) -> int:
+        return int(self._run(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0])
+
+
+def framed(note: bytes) -> bytes:
+    """Put a note's length before it, so that notes can be appended to one another."""
+    return len(note).to_bytes(4, "big") + note
+
+
+def unframed(notes: bytes) -> tuple[bytes, ...]:
+    """Take appended notes apart."""
+    found, at = [], 0
+    while at < len(notes):
+        end = at + 4 + int.from_bytes(notes[at : at + 4], "big")
+        found.append(notes[at + 4 : end])
+        at = end
+    return tuple(found)
+
+
+_WORK_FAULTS = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH})
+
+
+def blames_the_work(error: sqlite3.Error) -> bool:
+    """Tell a work that the tables refuse from a disk that does: only the former may be left out of a group."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or (code & 0xFF) in _WORK_FAULTS
+
+
+def _refusal(work: Entry, error: Exception) -> Outcome:
+    """Only at the door is there somebody who can keep a work and come again."""
+    if isinstance(work, Accept):
+        return Failed(f"cannot be stored: {error}")
+    return Impossible(f"the journal's tables refuse it: {error}")

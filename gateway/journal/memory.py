@@ -1,0 +1,164 @@
+"""The journal for stories on a mocked clock: the same tables in memory, no threads, and faults on demand.
+
+`Memory` is the disk: it outlives the journal opened over it, so a test can crash one and
+open the next over what was committed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from gateway.journal import schema
+from gateway.journal.callbacks import Callbacks
+from gateway.journal.clerk import AGAIN_SECONDS, Clerk, Done, Item
+from gateway.journal.desk import Desk
+from gateway.journal.ledger import Entry, Ledger
+from gateway.journal.writer import RIDE_SECONDS
+from gateway.notices import Notice, Report
+
+
+def _quiet(notice: Notice) -> None:
+    """Report to nobody."""
+
+
+class Memory:
+    """A disk that a test holds in its hand. `commits` counts the groups written."""
+
+    def __init__(self) -> None:
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        schema.create(self.db)
+        self.commits = 0
+        self._refusals = 0
+        self._why = ""
+        self._resumed = trio.Event()
+        self._resumed.set()
+        self.crashed = False
+
+    def fail_commits(self, times: int = 1_000_000_000, *, why: str = "database or disk is full") -> None:
+        """Refuse the next `times` commits; 0 heals the disk."""
+        self._refusals, self._why = times, why
+
+    def pause_commits(self) -> None:
+        """Let commits hang, as on a stalled disk, until resumed."""
+        self._resumed = trio.Event()
+
+    def resume_commits(self) -> None:
+        """Let commits go on."""
+        self._resumed.set()
+
+    def crash(self) -> None:
+        """Stop as kill -9 does: what is not committed is gone, no callback runs any more.
+
+        Cancel what runs inside the journal; the next `open_memory_journal` over this memory starts from the commits.
+        """
+        self.crashed = True
+
+    async def ready(self) -> None:
+        """Wait while commits are paused; always a checkpoint."""
+        await trio.lowlevel.checkpoint()
+        await self._resumed.wait()
+
+    def commit(self) -> None:
+        """End a transaction, or raise what a full disk would, as often as asked for."""
+        if self._refusals > 0:
+            self._refusals -= 1
+            error = sqlite3.OperationalError(self._why)
+            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+            raise error
+        self.db.commit()
+        self.commits += 1
+
+
+@asynccontextmanager
+async def open_memory_journal(memory: Memory | None = None, *, report: Report = _quiet) -> AsyncIterator[Desk]:
+    """Open a journal over `memory`, or over a fresh one. Promises what `open_journal` does, but for durability."""
+    memory = memory or Memory()
+    memory.crashed = False
+    store = MemoryStore(memory, report)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(store.run)
+        try:
+            yield Desk(store)
+        finally:
+            with trio.move_on_after(RIDE_SECONDS, shield=True):
+                await store.finish()
+            store.end()
+
+
+class MemoryStore:
+    """The queue and the one task that commits it."""
+
+    def __init__(self, memory: Memory, report: Report) -> None:
+        self._memory = memory
+        self._clerk = Clerk(Ledger(memory.db, memory.commit), trio.current_time)
+        self._callbacks = Callbacks(report)
+        self._inbox: deque[Item] = deque()
+        self._news = trio.Event()
+        self._wanted = trio.Event()
+        self._ended = trio.Event()
+        self._closing = False
+        self._life = trio.CancelScope(shield=True)
+
+    @property
+    def backlog(self) -> int:
+        return len(self._inbox) + self._clerk.kept
+
+    @property
+    def failing(self) -> str:
+        return self._clerk.failing
+
+    def submit(self, work: Entry, done: Done) -> None:
+        self._inbox.append((work, done))
+        self._news.set()
+        if done is not None:
+            self._wanted.set()
+
+    async def read(self, function: Callable[..., Any], *values: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        return function(self._memory.db, *values)
+
+    async def run(self) -> None:
+        """Commit and run callbacks until closed."""
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._callbacks.pump)
+                nursery.start_soon(self._write)
+
+    async def finish(self) -> None:
+        """Settle what was submitted, unless the test crashed the disk; the caller's deadline ends a refusing one."""
+        self._closing = True
+        self._news.set()
+        self._wanted.set()
+        if not self._memory.crashed:
+            await self._ended.wait()
+            await self._callbacks.idle()
+
+    def end(self) -> None:
+        """End both tasks."""
+        self._life.cancel()
+
+    async def _write(self) -> None:
+        while not self._memory.crashed and not (self._closing and not self.backlog):
+            await self._work()
+            await self._memory.ready()
+            if not self._memory.crashed and (self._inbox or self._clerk.due):
+                batch = [self._inbox.popleft() for _ in range(len(self._inbox))]
+                self._callbacks.land(self._clerk.commit(batch), self._clerk.failing)
+
+        self._ended.set()
+
+    async def _work(self) -> None:
+        """Return when there is something to commit. Idle, it sets no timer: a mocked clock may leap over days."""
+        if self._clerk.failing:
+            await trio.sleep(AGAIN_SECONDS)
+        else:
+            await self._news.wait()
+            with trio.move_on_after(RIDE_SECONDS):
+                await self._wanted.wait()
+        self._news, self._wanted = trio.Event(), trio.Event()

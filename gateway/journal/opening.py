@@ -1,0 +1,117 @@
+"""Open the file: make it, bring it to this version, and look whether it is whole.
+
+Raises JournalDamaged with a way out rather than starting on a file that cannot be trusted.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.errors import JournalDamaged, JournalFull
+from gateway.journal import schema
+
+# Covers some 100 MB; `oclaw journal check` reads a larger file to its end, beside the running daemon.
+CHECK_SECONDS = 0.25
+_STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine: about 1 ms
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Connect in autocommit mode; usable from any one thread at a time."""
+    mode = "ro" if read_only else "rwc"
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+    )
+    db.execute("PRAGMA busy_timeout = 10000")
+    if read_only:
+        db.execute("PRAGMA query_only = 1")
+    return db
+
+
+def open_for_writing(path: Path, steps: Mapping[int, str] = schema.STEPS) -> sqlite3.Connection:
+    """Return a connection to a whole file of the newest version. Raises JournalDamaged or JournalFull."""
+    fresh = not path.exists() or path.stat().st_size == 0
+    try:
+        db = connect(path)
+        try:
+            _prepare(db, path, steps, fresh=fresh)
+        except BaseException:
+            db.close()
+            raise
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise JournalFull(
+                f"{path} cannot be opened for writing: {error}. Is the disk full or read-only?"
+            ) from error
+        raise damaged(path, str(error)) from error
+    path.chmod(0o600)
+    return db
+
+
+def damaged(path: Path, found: str) -> JournalDamaged:
+    """Say what was found and what to do about it."""
+    return JournalDamaged(
+        f"{path} is damaged: {found}. `oclaw journal export` saves what can still be read; then put the newest "
+        f"backup in its place, or move {path.name}* away to start with an empty journal."
+    )
+
+
+def _prepare(db: sqlite3.Connection, path: Path, steps: Mapping[int, str], *, fresh: bool) -> None:
+    if fresh:
+        db.execute("PRAGMA page_size = 4096")
+        db.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA temp_store = MEMORY")
+    db.execute("PRAGMA cache_size = -16384")
+    if fresh or not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        schema.create(db)
+        return
+    found = db.execute("PRAGMA application_id").fetchone()[0]
+    if found != schema.APPLICATION_ID:
+        raise JournalDamaged(f"{path} is no journal of this gateway: choose another state_dir, or move the file away.")
+    check(db, path, CHECK_SECONDS)
+    migrate(db, path, steps)
+
+
+def check(db: sqlite3.Connection, path: Path, seconds: float) -> bool:
+    """Look whether the pages hang together, for at most `seconds`; False when that was not enough to see all.
+
+    Raises JournalDamaged.
+    """
+    ends = time.monotonic() + seconds
+    db.set_progress_handler(lambda: time.monotonic() > ends, _STEPS_BETWEEN_LOOKS)
+    try:
+        found = [row[0] for row in db.execute("PRAGMA quick_check(5)")]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return False
+    finally:
+        db.set_progress_handler(None, 0)
+    if found != ["ok"]:
+        raise damaged(path, "; ".join(found))
+    return True
+
+
+def migrate(db: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> None:
+    """Bring the file to the newest version, one transaction a step, after a backup beside it."""
+    newest = max(steps, default=schema.VERSION - 1) + 1
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > newest:
+        raise JournalDamaged(
+            f"{path} has version {version}; this oclaw knows versions up to {newest}. Run the newer oclaw again, "
+            f"or restore the backup {path.name}.v{newest}.backup it made before."
+        )
+    if version < newest:
+        _back_up(db, path.with_name(f"{path.name}.v{version}.backup"))
+    for step in range(version, newest):
+        db.executescript(f"BEGIN IMMEDIATE; {steps[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def _back_up(db: sqlite3.Connection, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    db.execute("VACUUM INTO ?", (str(target),))
+    target.chmod(0o600)

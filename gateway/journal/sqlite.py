@@ -1,0 +1,127 @@
+"""The journal on disk: SQLite in WAL mode, one writer thread, readers beside it.
+
+`open_journal` is all the rest of the gateway needs to know.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from gateway.journal.callbacks import Callbacks
+from gateway.journal.clerk import Clerk, Done, Settled
+from gateway.journal.desk import Desk
+from gateway.journal.ledger import Entry, Ledger
+from gateway.journal.lock import locked
+from gateway.journal.opening import connect, open_for_writing
+from gateway.journal.writer import Writer
+from gateway.notices import Notice, Report
+
+# Time to commit what is submitted when the gateway stops; what is not stays unfinished and is recovered.
+CLOSING_SECONDS = 10.0
+READERS = 2  # history for a model, and a person listing dead letters, do not wait for each other
+
+
+def _quiet(notice: Notice) -> None:
+    """Report to nobody."""
+
+
+@asynccontextmanager
+async def open_journal(path: Path | str, *, report: Report = _quiet) -> AsyncIterator[Desk]:
+    """Open the journal in the file at `path`, which is made when missing; its folder must exist.
+
+    Raises JournalBusy, JournalDamaged or JournalFull before it yields. Should the writer die, everything inside is
+    cancelled and its error raised. On leaving, also when cancelled, what was submitted is committed and its
+    callbacks run, within ten seconds.
+    """
+    path = Path(path)
+    with locked(path):
+        db = await trio.to_thread.run_sync(open_for_writing, path)
+        store = SqliteStore(path, db, report)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.run)
+                try:
+                    yield Desk(store)
+                finally:
+                    with trio.move_on_after(CLOSING_SECONDS, shield=True):
+                        await store.finish()
+                    store.end()
+        finally:
+            store.disconnect()
+
+
+class SqliteStore:
+    """The writer's thread, the callbacks' task and the reading connections of one file."""
+
+    def __init__(self, path: Path, db: sqlite3.Connection, report: Report) -> None:
+        self._path = path
+        self._db = db
+        self._callbacks = Callbacks(report)
+        self._token = trio.lowlevel.current_trio_token()
+        self._ledger = Ledger(db)
+        self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
+        self._ended = trio.Event()
+        self._life = trio.CancelScope(shield=True)
+        self._readers: list[sqlite3.Connection] = []
+        self._reading = trio.CapacityLimiter(READERS)
+
+    @property
+    def backlog(self) -> int:
+        return self._writer.backlog
+
+    @property
+    def failing(self) -> str:
+        return self._writer.failing
+
+    def submit(self, work: Entry, done: Done) -> None:
+        self._writer.submit((work, done))
+
+    async def read(self, function: Callable[..., Any], *values: Any) -> Any:
+        return await trio.to_thread.run_sync(self._read, function, values, limiter=self._reading)
+
+    async def run(self) -> None:
+        """Write and run callbacks until closed. Shielded: a cancelled gateway still commits what it promised."""
+        with self._life:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._callbacks.pump)
+                nursery.start_soon(self._write)
+
+    async def finish(self) -> None:
+        """Let the writer commit what was submitted, and return when the callbacks have run."""
+        self._writer.stop()
+        await self._ended.wait()
+        await self._callbacks.idle()
+
+    def end(self) -> None:
+        """End both tasks."""
+        self._life.cancel()
+
+    def disconnect(self) -> None:
+        """Close all connections; the last one folds the WAL back into the file."""
+        self._ledger.close()
+        for db in [*self._readers, self._db]:
+            db.close()
+
+    async def _write(self) -> None:
+        # A limiter of its own: the default one is shared with DNS look-ups, which must not delay a commit.
+        try:
+            await trio.to_thread.run_sync(self._writer.run, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
+        finally:
+            self._ended.set()
+
+    def _announce(self, settled: list[Settled], failing: str) -> None:
+        self._token.run_sync_soon(self._callbacks.land, settled, failing)
+
+    def _read(self, function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
+        db = self._readers.pop() if self._readers else connect(self._path, read_only=True)
+        try:
+            return function(db, *values)
+        finally:
+            self._readers.append(db)

@@ -1,0 +1,39 @@
+"""Every statement of the writer, in one place: SQLite compiles each once and keeps it.
+
+Values that are the same for all rows stand in the text, so that fewer are bound.
+"""
+
+from __future__ import annotations
+
+# An expired claim is taken over; a live one leaves the table as it is, and the row count says so.
+CLAIM = """INSERT INTO dedupe (digest, until, id) VALUES (?, ?, ?)
+    ON CONFLICT (digest) DO UPDATE SET until = excluded.until, id = excluded.id WHERE dedupe.until <= ?"""
+KNOWN = "SELECT id FROM dedupe WHERE digest = ?"
+MOVE_CURSOR = """INSERT INTO cursor (channel, name, sealed) VALUES (?, ?, ?)
+    ON CONFLICT (channel, name) DO UPDATE SET sealed = excluded.sealed"""
+
+STORE = """INSERT INTO inbound (seq, id, channel, state, attempt, received_at, changed_at, lane, sender, sealed)
+    VALUES (?, ?, ?, 'accepted', 1, ?, ?, ?, ?, ?)"""
+FIND_INBOUND = "SELECT seq, state FROM inbound WHERE id = ?"
+END_WALK = """UPDATE inbound SET state = ?, changed_at = ?, due_at = ?, note = coalesce(nullif(?, x''), note)
+    WHERE id = ? AND state = 'accepted' RETURNING seq"""
+MOVE_INBOUND = """UPDATE inbound SET state = ?, changed_at = ?, due_at = 0, note = coalesce(nullif(?, x''), note)
+    WHERE seq = ?"""
+REENTER_INBOUND = """UPDATE inbound SET seq = ?, state = 'accepted', attempt = 1, changed_at = ?, due_at = 0,
+    note = coalesce(nullif(?, x''), note) WHERE seq = ?"""
+FOLLOW_INBOUND = "UPDATE delivery SET inbound = ? WHERE inbound = ?"
+
+INTEND = """INSERT INTO delivery
+    (seq, id, inbound, channel, destination, state, created_at, changed_at, expires_at, sealed)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+FIND_DELIVERY = "SELECT seq, state, attempt FROM delivery WHERE id = ?"
+MOVE_DELIVERY = "UPDATE delivery SET state = ?, attempt = ?, changed_at = ?, due_at = ? WHERE seq = ?"
+# SQLite's || makes text of blobs, byte for byte; the cast takes that back.
+ADD_NOTE = "UPDATE delivery SET notes = CAST(notes || ? AS BLOB) WHERE seq = ?"
+RESEAL_DELIVERY = "UPDATE delivery SET sealed = ? WHERE seq = ?"
+REENTER_DELIVERY = """UPDATE delivery SET seq = ?, state = 'pending', attempt = 0, changed_at = ?, due_at = 0,
+    expires_at = CASE WHEN ? > 0 THEN ? ELSE expires_at END WHERE seq = ?"""
+
+COUNT = "UPDATE tally SET rows = rows + ? WHERE name = ?"
+# Rewrites every counter with itself: a page that must reach the disk.
+PROBE = "UPDATE tally SET rows = rows"
