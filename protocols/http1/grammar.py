@@ -40,9 +40,9 @@ def are_field_lines(lines: bytes) -> bool:
     return _FIELD_LINES.fullmatch(lines) is not None
 
 
-def has_bare_break(piece: bytes) -> bool:
-    """Tell whether an unfinished head holds a LF without CR or a CR without LF already."""
-    return _BARE_BREAK.search(piece) is not None
+def has_bare_break(piece: bytes, start: int = 0) -> bool:
+    """Tell whether an unfinished head, from `start` on, holds a LF without CR or a CR without LF."""
+    return _BARE_BREAK.search(piece, start) is not None
 
 
 def _diagnosis(head: bytes) -> Refusal:

@@ -114,7 +114,7 @@ class RequestReader:
         if buffer:
             self.phase = Phase.HEAD
         self._check_head_size(buffer, 0)
-        if has_bare_break(buffer[max(0, self._searched - 1) :]):
+        if has_bare_break(buffer, max(0, self._searched - 1)):
             raise Refusal(400, "The head has a line end other than CR LF.")
         self._searched = max(0, len(buffer) - 3)
 
