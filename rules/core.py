@@ -14,7 +14,8 @@ import msgspec
 
 from rules.vocabulary import Field
 
-Transform = Literal["", "lower", "fold", "length", "count"]
+# "casefold" is the index's own: folded for a case-free regular expression, not composed again.
+Transform = Literal["", "lower", "fold", "casefold", "length", "count"]
 # "text or list": CONTAINS on a dynamic field, whose value may be either.
 Wanted = Literal["text", "number", "boolean", "list", "text or list", "any"]
 

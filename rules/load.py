@@ -17,16 +17,20 @@ from rules.calls import ActionChecker
 from rules.check import Checker
 from rules.cursor import Cursor, Mistake
 from rules.decision import Ready, RuleRef
-from rules.engine import Engine, Planned
+from rules.engine import Engine
 from rules.errors import Problem, Rejected, meant, problem_at
+from rules.index import Index, Planned
 from rules.lets import Definition, cycle_from
+from rules.mismatch import Watch
 from rules.parser import statement, statements
-from rules.ruleset import ROUTING, Part, Ruleset
+from rules.ruleset import ROUTING, Ruleset
 from rules.vocabulary import Loader, Scope, Vocabulary
 
 # 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PROBLEMS = 100
+# Room between two ranks for rules that a reload puts there.
+RANK_STEP = 1 << 20
 _LET = re.compile(
     r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/])*+
     (?P<let>(?i:let)\b)""",
@@ -88,8 +92,8 @@ class Load:
             self._guarded(name, text, self._read)
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
-        parts = {draft.name: _part(draft) for draft in self.drafts.values()}
-        return Ruleset(parts, sources, self.lets, self.vocabulary, self.loader)
+        engines = {draft.name: _engine(draft) for draft in self.drafts.values()}
+        return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader)
 
     def _guarded(self, name: str, text: str, work: object) -> None:
         self._file, self._text = name, text
@@ -245,15 +249,20 @@ class Load:
         draft.otherwise = calls
 
 
-def _part(draft: _Draft) -> Part:
+def _engine(draft: _Draft) -> Engine:
+    """Rank the rules and index them; each condition is dropped once it is indexed."""
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
-    ranked = dict(enumerate(draft.rules))
-    plans = [
-        Planned(rank, drafted.condition, drafted.ready.ref.stops and not drafted.ready.ref.shadow)
-        for rank, drafted in ranked.items()
-    ]
-    rules = {rank: drafted.ready for rank, drafted in ranked.items()}
-    return Part(draft.name, draft.mode, rules, Engine(plans), draft.otherwise, draft.origin)
+    rules: dict[int, Ready] = {}
+    index, watch = Index(), Watch()
+    for position, drafted in enumerate(draft.rules):
+        ref = drafted.ready.ref
+        rank = (position + 1) * RANK_STEP
+        rules[rank] = drafted.ready
+        index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
+        watch.add(drafted.condition, ref)
+    draft.rules.clear()
+    index.residuals.forget()
+    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope)
 
 
 def _decoded(name: str, content: str | bytes) -> str | Problem:

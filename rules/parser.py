@@ -124,7 +124,9 @@ def _actions(c: Cursor) -> tuple[s.Action, ...]:
 
 def _action(c: Cursor) -> s.Action:
     start = c.start
-    if c.kind != "name" or c.word in KEYWORDS or "." in c.value:
+    # An action may be called like a keyword (`priority(2)`), for only an action is followed by `(`.
+    keyword = c.word in KEYWORDS and c.text[c.end : c.end + 1] != "("
+    if c.kind != "name" or keyword or "." in c.value:
         raise c.mistake('an action such as route_to("pipeline")')
     name = c.value
     c.advance()

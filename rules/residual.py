@@ -29,6 +29,7 @@ NAMESPACE: dict[str, Any] = {
     "as_text_or_list": values.as_text_or_list,
     "lower": values.lower,
     "fold": values.fold,
+    "casefold": values.casefold,
     "size": values.size,
     "dig": values.dig,
 }
@@ -39,7 +40,7 @@ _GUARD_NAMES = {
     "list": "as_list",
     "text or list": "as_text_or_list",
 }
-_TRANSFORM_NAMES = {"lower": "lower", "fold": "fold", "length": "size", "count": "size"}
+_TRANSFORM_NAMES = {"lower": "lower", "fold": "fold", "casefold": "casefold", "length": "size", "count": "size"}
 
 
 class Names:
@@ -136,7 +137,7 @@ def reading_source(reading: core.Reading, names: Names) -> str:
 
 def _path_source(reading: core.Reading, names: Names) -> str:
     if not reading.field.path:
-        return f"f.get({names.constant(reading.name)})"
+        return f"f.get({names.constant(reading.name.partition('[')[0])})"
     source = "f"
     for position, part in enumerate(reading.field.path):
         last = position == len(reading.field.path) - 1

@@ -7,26 +7,13 @@ from __future__ import annotations
 
 from typing import Any  # facts are the host's own objects
 
-import msgspec
-
-from rules import core
-from rules.decision import Decision, Ready, RuleRef, decision_of
+from rules.decision import Decision, RuleRef
 from rules.engine import Engine
+from rules.guarded import guarded
 from rules.lets import Definition
 from rules.vocabulary import Loader, Vocabulary
 
 ROUTING = "routing"
-
-
-class Part(msgspec.Struct):
-    """One named ruleset: its rules by rank, its engine, its OTHERWISE."""
-
-    name: str
-    mode: str
-    rules: dict[int, Ready]
-    engine: Engine
-    otherwise: tuple[core.Call, ...] = ()
-    origin: RuleRef | None = None
 
 
 class Ruleset:
@@ -34,13 +21,13 @@ class Ruleset:
 
     def __init__(
         self,
-        parts: dict[str, Part],
+        engines: dict[str, Engine],
         sources: dict[str, str],
         lets: dict[str, Definition],
         vocabulary: Vocabulary,
         loader: Loader,
     ) -> None:
-        self.parts = parts
+        self.engines = engines
         self.sources = sources
         self.lets = lets
         self.vocabulary = vocabulary
@@ -51,23 +38,24 @@ class Ruleset:
 
         `moment` is in seconds since 1970 UTC. Never raises, whatever the facts hold.
         """
-        part = self.parts.get(ruleset)
-        if part is None:
+        engine = self.engines.get(ruleset)
+        if engine is None:
             return _NOTHING
-        ranks = part.engine.first(facts, moment)
-        matched = [part.rules[rank] for rank in ranks]
-        return decision_of(matched, part.otherwise, part.origin, facts)
+        try:
+            return engine.decide(facts, moment)
+        except Exception:
+            return engine.decide(guarded(facts, engine.scope), moment)
 
     def matches(self, ruleset: str, facts: Any, moment: float) -> tuple[RuleRef, ...]:
         """Every rule whose condition holds, in rank order, whatever stops before it."""
-        part = self.parts.get(ruleset)
-        if part is None:
+        engine = self.engines.get(ruleset)
+        if engine is None:
             return ()
-        return tuple([part.rules[rank].ref for rank in part.engine.every(facts, moment)])
+        return tuple([engine.rules[rank].ref for rank in engine.every(facts, moment)])
 
     def rules(self) -> list[RuleRef]:
         """Every enabled rule, ruleset by ruleset, in rank order."""
-        return [part.rules[rank].ref for part in self.parts.values() for rank in sorted(part.rules)]
+        return [engine.rules[rank].ref for engine in self.engines.values() for rank in sorted(engine.rules)]
 
 
 _NOTHING = Decision()

@@ -63,6 +63,11 @@ def fold_text(text: str) -> str:
     return text.lower() if text.isascii() else _normalize("NFC", text.casefold())
 
 
+def casefold(value: Any) -> Any:
+    """Folded and nothing more: where RE2 ignores case for an ASCII letter, this has the letter."""
+    return value.casefold() if value.__class__ is str else value
+
+
 def size(value: Any) -> int | None:
     return None if value is None else len(value)
 
@@ -75,7 +80,7 @@ GUARDS = {
     "text or list": as_text_or_list,
     "any": as_any,
 }
-TRANSFORMS = {"": as_any, "lower": lower, "fold": fold, "length": size, "count": size}
+TRANSFORMS = {"": as_any, "lower": lower, "fold": fold, "casefold": casefold, "length": size, "count": size}
 
 
 def dig(container: Any, keys: tuple[str, ...]) -> Any:
@@ -91,7 +96,7 @@ def raw(reading: Reading, facts: Any) -> Any:
     """The value as the host holds it, or None."""
     value = facts
     if not reading.field.path:
-        value = facts.get(reading.name) if hasattr(facts, "get") else None
+        value = facts.get(reading.name.partition("[")[0]) if hasattr(facts, "get") else None
     for part in reading.field.path:
         value = getattr(value, part.removesuffix("?"), None)
     return dig(value, reading.keys) if reading.keys else value

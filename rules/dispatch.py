@@ -1,0 +1,194 @@
+"""Generate the function that asks every table of an index.
+
+The text is made of the templates below and of attribute paths from the host's vocabulary; what
+operators wrote is bound as constants. `first` looks for the best-ranked rule that stops, and
+skips tables that cannot hold a better one; rules that let the ruleset go on are kept aside.
+`every` collects all matches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any  # facts of the host
+
+from rules.core import Reading
+from rules.index import Index, Table
+from rules.residual import NAMESPACE, Names, reading_source
+from rules.tables import Affixes, Patterns, Thresholds, Words
+
+NEVER = 1 << 62
+# Up to this many words of one field are looked for one by one: an automaton costs about 1 µs.
+FEW_WORDS = 6
+_ORDER = ("equal", "member", "starts", "ends", "number", "word", "pattern", "always")
+Found = Callable[[Any, float], Any]
+
+_SCAN_FIRST = """for rank, test, stops in {bucket}:
+  if rank > best: break
+  if test is None or test(f, m):
+    if stops:
+      best = rank
+      break
+    passed.append(rank)
+"""
+_SCAN_EVERY = """for rank, test, stops in {bucket}:
+  if test is None or test(f, m): passed.append(rank)
+"""
+
+
+class Source:
+    """Source text under construction: lines, constants, and the readings held in variables."""
+
+    def __init__(self, *, every: bool) -> None:
+        self.every = every
+        self.names = Names()
+        self.lines: list[str] = []
+        self.held: dict[str, str] = {}
+
+    def constant(self, value: Any) -> str:
+        return self.names.constant(value)
+
+    def add(self, text: str, depth: int) -> None:
+        pad = "  " * depth
+        self.lines.extend(pad + line for line in text.splitlines())
+
+    def scan(self, bucket: str, depth: int) -> None:
+        self.add((_SCAN_EVERY if self.every else _SCAN_FIRST).format(bucket=bucket), depth)
+
+    def hold(self, reading: Reading, depth: int) -> str:
+        """The variable that holds a reading; read here unless it already is."""
+        if reading.key not in self.held:
+            name = f"x{len(self.held)}"
+            self.add(f"{name} = {reading_source(reading, self.names)}", depth)
+            if depth > 1:
+                return name
+            self.held[reading.key] = name
+        return self.held[reading.key]
+
+
+def compiled(index: Index, *, every: bool, finish: Callable[..., Any], ready: dict[int, Any]) -> Found:
+    """The dispatcher. `finish(facts, best, passed)` makes the answer; `ready` has answers for
+    ranks that need no making, under NEVER the one for no match."""
+    source = Source(every=every)
+    tables = sorted(index.tables.values(), key=lambda table: _ORDER.index(table.kind))
+    tables = [table for table in tables if table.buckets.by_key]
+    for table in tables:
+        if table.kind == "equal":
+            for reading in table.readings:
+                source.hold(reading, 1)
+    for table in tables:
+        _table(source, table)
+    return _function(source, finish, ready)
+
+
+def _function(source: Source, finish: Callable[..., Any], ready: dict[int, Any]) -> Found:
+    head = [f"  best = {NEVER}", "  passed = []"]
+    tail = ["  return finish(f, best, passed)"]
+    if not source.every:
+        tail = [
+            "  if not passed:",
+            "    answer = ready(best)",
+            "    if answer is not None: return answer",
+            *tail,
+        ]
+    params = ", ".join(f"K{number}" for number in range(len(source.names.constants)))
+    text = "\n".join(
+        [f"def make(finish, ready, {params}):", " def find(f, m):", *head, *source.lines, *tail, " return find"]
+    )
+    scope: dict[str, Any] = dict(NAMESPACE)
+    exec(compile(text, "<rule index>", "exec"), scope)
+    made: Found = scope["make"](finish, ready.get, *source.names.constants)
+    return made
+
+
+def _table(source: Source, table: Table) -> None:
+    depth = 1
+    if not source.every:
+        source.add(f"if best > {table.buckets.least()}:", 1)
+        depth = 2
+    if table.kind == "always":
+        source.scan(source.constant(table.buckets.by_key[None]), depth)
+    elif table.kind == "equal":
+        _equal(source, table, depth)
+    else:
+        _other(source, table, depth)
+
+
+def _equal(source: Source, table: Table, depth: int) -> None:
+    held = [source.hold(reading, depth) for reading in table.readings]
+    key = held[0] if len(held) == 1 else f"({', '.join(held)})"
+    get = source.constant(table.buckets.by_key.get)
+    source.add(f"found = {get}({key})\nif found is not None:", depth)
+    source.scan("found", depth + 1)
+
+
+def _other(source: Source, table: Table, depth: int) -> None:
+    reading = table.readings[0]
+    held = source.hold(reading, depth)
+    if not (reading.field.always and reading.field.exact and not reading.keys):
+        source.add(f"if {held} is not None:", depth)
+        depth += 1
+    buckets = table.buckets
+    if isinstance(buckets, Affixes):
+        _affixes(source, buckets, held, table.kind, depth)
+    elif isinstance(buckets, Words):
+        _words(source, buckets, held, reading, depth)
+    elif isinstance(buckets, Patterns):
+        source.add(f"for key in {source.constant(buckets.finder())}({held}):", depth)
+        source.scan(f"{source.constant(buckets.by_key)}[key]", depth + 1)
+    elif isinstance(buckets, Thresholds):
+        _thresholds(source, buckets, held, table.operator, depth)
+    else:
+        get = source.constant(buckets.by_key.get)
+        source.add(f"for text in {held}:\n  found = {get}(text)\n  if found is not None:", depth)
+        source.scan("found", depth + 2)
+
+
+def _affixes(source: Source, buckets: Affixes, held: str, kind: str, depth: int) -> None:
+    for length, by_text in buckets.by_length():
+        cut = f"[:{length}]" if kind == "starts" else f"[-{length}:]"
+        get = source.constant(by_text.get)
+        source.add(f"found = {get}({held}{cut})\nif found is not None:", depth)
+        source.scan("found", depth + 1)
+
+
+def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: int) -> None:
+    if reading.wanted == "text or list":
+        found = source.constant(words_or_members(buckets))
+        source.add(f"for found in {found}({held}):", depth)
+        source.scan("found", depth + 1)
+    elif len(buckets.by_key) <= FEW_WORDS:
+        for word, bucket in buckets.by_key.items():
+            source.add(f"if {source.constant(word)} in {held}:", depth)
+            source.scan(source.constant(bucket), depth + 1)
+    else:
+        get = source.constant(buckets.by_key.get)
+        for automaton in buckets.automata():
+            # A word may occur often; the set makes a text of one word repeated no dearer.
+            walk = source.constant(automaton.iter)
+            source.add(f"for word in {{word for _, word in {walk}({held})}}:", depth)
+            source.scan(f"{get}(word, ())", depth + 1)
+
+
+def _thresholds(source: Source, buckets: Thresholds, held: str, operator: str, depth: int) -> None:
+    ladder = buckets.ladder(operator)
+    if source.every:
+        source.add(f"for key in {source.constant(ladder.keys)}({held}):", depth)
+        source.scan(f"{source.constant(buckets.by_key)}[key]", depth + 1)
+        return
+    source.add(f"rank = {source.constant(ladder.best)}({held})", depth)
+    source.add("if rank is not None and rank < best: best = rank", depth)
+    source.add(f"for found in {source.constant(ladder.tested)}({held}):", depth)
+    source.scan("found", depth + 1)
+
+
+def words_or_members(buckets: Words) -> Callable[[Any], list[Any]]:
+    """For a value that may be a text or a list: the buckets of the words in it."""
+    automata, get = buckets.automata(), buckets.by_key.get
+
+    def find(value: Any) -> list[Any]:
+        if value.__class__ is tuple:
+            return [bucket for text in set(value) if (bucket := get(text)) is not None]
+        words = {word for automaton in automata for _, word in automaton.iter(value)}
+        return [bucket for word in words if (bucket := get(word)) is not None]
+
+    return find

@@ -1,0 +1,262 @@
+"""The tables of the index: each finds, for one value, the buckets of rules it lets in.
+
+An entry is (rank, test or None, stops); a bucket is a sequence of entries in rank order. Tables
+are filled once and then shared: `copy` makes one that can be changed without touching the
+first, and what is costly to build is kept in shards, so that a change rebuilds a small one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from typing import Any  # keys of every type, pyahocorasick and google-re2 objects
+
+from rules.matchers import pattern_search, word_automaton
+
+Entry = tuple[int, Any, bool]
+Bucket = Sequence[Entry]
+_rank = itemgetter(0)
+
+# An automaton of 20,000 words holds the interpreter for 36 ms while it is built; this many, 3 ms.
+SHARD_WORDS = 1500
+SHARD_PATTERNS = 250
+# RE2's default of 8 MB makes a set of many patterns throw its states away again and again.
+SET_MEMORY = 64 * 1024 * 1024
+
+
+class Buckets:
+    """Entries by key. `put` and `drop` keep buckets in rank order."""
+
+    __slots__ = ("by_key", "shared")
+
+    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
+        self.shared = by_key is not None
+        self.by_key: dict[Any, Bucket] = {} if by_key is None else dict(by_key)
+
+    def put(self, key: Any, entry: Entry) -> bool:
+        """Add an entry; whether the key is new."""
+        old = self.by_key.get(key)
+        if old is None:
+            self.by_key[key] = (entry,)
+            return True
+        if old.__class__ is list and not self.shared:
+            insort(old, entry, key=_rank) if old[-1][0] > entry[0] else old.append(entry)
+        else:
+            new = list(old)
+            insort(new, entry, key=_rank)
+            self.by_key[key] = new
+        return False
+
+    def drop(self, key: Any, rank: int) -> None:
+        """Take out the entries of `rank` under `key`, if there are any."""
+        left = [entry for entry in self.by_key.get(key, ()) if entry[0] != rank]
+        if left:
+            self.by_key[key] = left
+        else:
+            self.by_key.pop(key, None)
+
+    def size(self, key: Any) -> int:
+        return len(self.by_key.get(key, ()))
+
+    def copy(self) -> Buckets:
+        return Buckets(self.by_key)
+
+    def least(self) -> int:
+        """The best rank of all buckets."""
+        return min((bucket[0][0] for bucket in self.by_key.values()), default=0)
+
+
+class Affixes(Buckets):
+    """Prefixes or suffixes; `by_length` holds one table for each length."""
+
+    __slots__ = ()
+
+    def by_length(self) -> list[tuple[int, dict[str, Bucket]]]:
+        tables: dict[int, dict[str, Bucket]] = {}
+        for text, bucket in self.by_key.items():
+            tables.setdefault(len(text), {})[text] = bucket
+        return sorted(tables.items())
+
+
+class Words(Buckets):
+    """Words found anywhere in a text, by Aho-Corasick automata of at most SHARD_WORDS words."""
+
+    __slots__ = ("_fresh", "_shards")
+
+    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
+        super().__init__(by_key)
+        self._shards: list[tuple[list[str], Any]] = []
+        self._fresh: list[str] = []
+
+    def put(self, key: Any, entry: Entry) -> bool:
+        new = super().put(key, entry)
+        if new:
+            self._fresh.append(key)
+        return new
+
+    def copy(self) -> Words:
+        made = Words(self.by_key)
+        made._shards = list(self._shards)
+        return made
+
+    def automata(self) -> list[Any]:
+        """The automata; new words join the last shard while it has room. A word whose rules are
+        gone stays until its shard is rebuilt, and finds an empty bucket."""
+        if self._fresh:
+            tail = [word for word in self._shards.pop()[0] if word in self.by_key] if self._roomy() else []
+            words = list(dict.fromkeys([*tail, *self._fresh]))
+            for first in range(0, len(words), SHARD_WORDS):
+                shard = words[first : first + SHARD_WORDS]
+                self._shards.append((shard, word_automaton(shard)))
+            self._fresh = []
+        return [automaton for _, automaton in self._shards]
+
+    def _roomy(self) -> bool:
+        return bool(self._shards) and len(self._shards[-1][0]) < SHARD_WORDS
+
+
+class Patterns(Buckets):
+    """Regular expressions without a literal, in RE2 sets of at most SHARD_PATTERNS."""
+
+    __slots__ = ("_fresh", "_shards")
+
+    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
+        super().__init__(by_key)
+        self._shards: list[tuple[list[str], Callable[[str], list[str]]]] = []
+        self._fresh: list[str] = []
+
+    def put(self, key: Any, entry: Entry) -> bool:
+        new = super().put(key, entry)
+        if new:
+            self._fresh.append(key)
+        return new
+
+    def copy(self) -> Patterns:
+        made = Patterns(self.by_key)
+        made._shards = list(self._shards)
+        return made
+
+    def finder(self) -> Callable[[str], Iterable[str]]:
+        """A function from a text to the patterns found in it."""
+        if self._fresh:
+            roomy = self._shards and len(self._shards[-1][0]) < SHARD_PATTERNS
+            tail = [p for p in self._shards.pop()[0] if p in self.by_key] if roomy else []
+            patterns = list(dict.fromkeys([*tail, *self._fresh]))
+            for first in range(0, len(patterns), SHARD_PATTERNS):
+                shard = patterns[first : first + SHARD_PATTERNS]
+                self._shards.append((shard, pattern_set(shard)))
+            self._fresh = []
+        finders = [finder for _, finder in self._shards]
+        if len(finders) == 1:
+            return finders[0]
+        return lambda text: [pattern for finder in finders for pattern in finder(text)]
+
+
+class Thresholds(Buckets):
+    """Numbers a value is compared with; one table for each operator, keyed by threshold."""
+
+    __slots__ = ("_ladder",)
+
+    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
+        super().__init__(by_key)
+        self._ladder: Ladder | None = None
+
+    def put(self, key: Any, entry: Entry) -> bool:
+        self._ladder = None
+        return super().put(key, entry)
+
+    def drop(self, key: Any, rank: int) -> None:
+        self._ladder = None
+        super().drop(key, rank)
+
+    def copy(self) -> Thresholds:
+        made = Thresholds(self.by_key)
+        made._ladder = self._ladder
+        return made
+
+    def ladder(self, operator: str) -> Ladder:
+        if self._ladder is None:
+            self._ladder = Ladder(operator, self.by_key)
+        return self._ladder
+
+
+class Ladder:
+    """Thresholds in order. For a value, the entries on its side are one slice.
+
+    Entries that need no further test and stop are told apart: of them only the best rank below
+    each threshold counts, so the first match is one lookup however many thresholds there are.
+    """
+
+    __slots__ = ("_from_right", "_steps", "_take_above", "_tested", "_untested")
+
+    def __init__(self, operator: str, by_key: dict[Any, Bucket]) -> None:
+        self._take_above = operator in ("<", "<=")
+        self._from_right = operator in (">=", "<")
+        self._steps = sorted(by_key)
+        self._tested: list[list[Entry]] = []
+        self._untested: list[int | None] = []
+        for step in self._steps:
+            plain = [entry[0] for entry in by_key[step] if entry[1] is None and entry[2]]
+            self._tested.append([entry for entry in by_key[step] if entry[1] is not None or not entry[2]])
+            self._untested.append(min(plain, default=None))
+        self._run_best()
+
+    def _run_best(self) -> None:
+        order = range(len(self._steps))
+        best: int | None = None
+        for position in reversed(order) if self._take_above else order:
+            own = self._untested[position]
+            best = own if best is None or (own is not None and own < best) else best
+            self._untested[position] = best
+
+    def place(self, value: float) -> int:
+        cut = bisect_right if self._from_right else bisect_left
+        return cut(self._steps, value)
+
+    def best(self, value: float) -> int | None:
+        """The best rank among the passed entries that need no test."""
+        place = self.place(value)
+        if self._take_above:
+            return self._untested[place] if place < len(self._steps) else None
+        return self._untested[place - 1] if place else None
+
+    def tested(self, value: float) -> list[list[Entry]]:
+        """The passed entries that need a test, or do not stop."""
+        place = self.place(value)
+        return self._tested[place:] if self._take_above else self._tested[:place]
+
+    def keys(self, value: float) -> list[Any]:
+        """All passed thresholds."""
+        place = self.place(value)
+        return self._steps[place:] if self._take_above else self._steps[:place]
+
+
+def pattern_set(patterns: list[str]) -> Callable[[str], list[str]]:
+    """A function from a text to those of `patterns` found in it, in one pass over the text."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = SET_MEMORY
+    together = re2.Set.SearchSet(options)
+    for pattern in patterns:
+        together.Add(pattern)
+    # Out of memory, a set answers "nothing matches". The empty pattern always matches, so its
+    # absence tells the two apart, and the patterns are then tried one by one.
+    witness = len(patterns)
+    together.Add("")
+    together.Compile()
+    match = together.Match
+
+    def find(text: str) -> list[str]:
+        try:
+            found = match(text)
+        except UnicodeEncodeError:
+            found = match(text.encode("utf-8", "replace").decode())
+        if witness not in found:
+            return [pattern for pattern in patterns if pattern_search(pattern)(text)]
+        return [patterns[number] for number in found if number != witness]
+
+    return find
