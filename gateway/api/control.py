@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from gateway.supervise import ChildState
 
-Kind = Literal["message", "delivery"]
+Kind = Literal["inbound", "delivery"]
+"""A message that gave up on its walk, or a reply that did not get through."""
 
 
 class JournalStatus(Struct, frozen=True, kw_only=True):
@@ -52,8 +53,9 @@ class LastError(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """`oclaw status`: health at a glance. `since` is when `state` was entered."""
+    """`oclaw status`: health at a glance. `ready` as /readyz says it; `since` is when `state` was entered."""
 
+    ready: bool
     state: Literal["starting", "ready", "draining"]
     since: float
     started_at: float
