@@ -6,10 +6,10 @@ OK. A deadline covers everything between, and the server hears of a call that is
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from grpclib.const import Cardinality, Status
@@ -20,14 +20,10 @@ from protocols.grpc.deadline import encode_timeout
 from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
 from protocols.grpc.framing import Unpacker, pack
 from protocols.grpc.metadata import Metadata, MetadataLike, decode_metadata, encode_metadata
-from protocols.grpc.status import decode_status, error_for_http, error_for_reset
-from protocols.http2.connection import Connection
-from protocols.http2.errors import Http2Error, StreamRefused, StreamReset
+from protocols.grpc.request import Opener, Request, as_grpc_error
+from protocols.grpc.status import decode_status, error_for_http
 from protocols.http2.events import Headers
 from protocols.http2.stream import Stream
-
-if TYPE_CHECKING:
-    from protocols.grpc.channel import Channel
 
 _REQUEST: Headers = [
     (b"te", b"trailers"),
@@ -44,11 +40,10 @@ class ClientCall:
     """Duck-typed as grpclib.client.Stream. `Any`: messages are whatever the generated code says."""
 
     def __init__(
-        self, channel: Channel, path: str, cardinality: Cardinality, request_type: Any, reply_type: Any, *,
+        self, channel: Opener, path: str, cardinality: Cardinality, request_type: Any, reply_type: Any, *,
         at: float | None, metadata: MetadataLike | None, most_bytes: int, compress: bool,
     ) -> None:  # fmt: skip
-        self._channel = channel
-        self._path = path
+        self._request = Request(channel, path, self._request_headers)
         self._cardinality = cardinality
         self._request_type = request_type
         self._reply_type = reply_type
@@ -57,12 +52,8 @@ class ClientCall:
         self._most_bytes = most_bytes
         self._compress = compress
         self._lifetime: AbstractAsyncContextManager[None] | None = None
-        self._connection: Connection | None = None
-        self._stream: Stream | None = None
         self._unpacker = Unpacker(most_bytes=most_bytes)
-        self._sent = 0
         self._reads = 0
-        self._ended = False
         self._outcome_known = False
         self._cancelled = False
         #: Filled when the response's headers and trailers arrive.
@@ -82,45 +73,39 @@ class ClientCall:
 
     async def send_request(self, *, end: bool = False) -> None:
         """Send the request's headers; the first message does it when this was not called."""
-        if self._stream is not None:
+        if self._request.stream is not None:
             raise CallMisused("The request was already sent.")
         if end and not self._cardinality.client_streaming:
             raise CallMisused("A unary request is exactly one message; it cannot end without.")
-        self._connection, self._stream = await self._channel.open_stream(self._path, self._request_headers(), end=end)
-        self._ended = end
+        await self._request.open(end=end)
 
     async def send_message(self, message: Any, *, end: bool = False) -> None:
         """Queue one message; waits while the server does not read. Raises the call's error if it has ended."""
-        if self._stream is None:
+        request = self._request
+        if request.stream is None:
             await self.send_request()
-        assert self._stream is not None
-        if self._ended:
+        if request.ended:
             raise CallMisused("The request has ended; no message can follow.")
         if not isinstance(message, self._request_type):
             raise TypeError(f"The request must be a {self._request_type.__name__}, not a {type(message).__name__}.")
         packed = pack(message.SerializeToString(), compress=self._compress)
         await trio.lowlevel.checkpoint_if_cancelled()
-        with _as_grpc_error():
-            await self._stream.send(packed)
-        self._sent += 1
+        await request.send(packed)
         if end or not self._cardinality.client_streaming:
-            self._end()
-        elif self._stream.ended:
+            request.end()
+        elif request.opened().ended:
             # The server has answered without waiting for the rest: its status is what the caller wants.
             await self.recv_trailing_metadata()
 
     async def end(self) -> None:
         """No more messages will be sent."""
-        if self._stream is None:
-            raise CallMisused("The request was not sent yet.")
-        if not self._ended:
-            self._end()
+        self._request.opened()
+        if not self._request.ended:
+            self._request.end()
 
     async def recv_initial_metadata(self) -> None:
         """Wait for the response's headers. Raises GRPCError when they already tell of a failure."""
-        stream = self._opened()
-        with _as_grpc_error():
-            headers = await stream.receive_headers()
+        headers = await self._request.response_headers()
         if self.initial_metadata is None:
             self._judge(headers)
 
@@ -133,7 +118,7 @@ class ClientCall:
             await trio.lowlevel.checkpoint()
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
-        message = await self._next_message(self._opened())
+        message = await self._next_message(self._request.opened())
         return None if message is None else _parse(self._reply_type, message)
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -149,8 +134,8 @@ class ClientCall:
         """Read the response to its end; raises GRPCError unless it ended OK."""
         if self.initial_metadata is None:
             await self.recv_initial_metadata()
-        stream = self._opened()
-        with _as_grpc_error():
+        stream = self._request.opened()
+        with as_grpc_error():
             while not stream.ended:
                 await stream.receive()
         self._read_outcome(stream)
@@ -158,7 +143,7 @@ class ClientCall:
     async def cancel(self) -> None:
         """Give the call up; the server's handler is cancelled."""
         self._cancelled = True
-        self._release()
+        self._request.release()
 
     # -- below: the life of a call
 
@@ -167,16 +152,12 @@ class ClientCall:
         with trio.CancelScope(deadline=float("inf") if self._at is None else self._at) as scope:
             try:
                 yield
-                if self._stream is not None and not self._outcome_known and not self._cancelled:
+                if self._request.stream is not None and not self._outcome_known and not self._cancelled:
                     await self.recv_trailing_metadata()
             finally:
-                self._release()
+                self._request.release()
         if scope.cancelled_caught:
             raise GRPCError(Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
-
-    def _release(self) -> None:
-        if self._connection is not None and self._stream is not None:
-            self._connection.release(self._stream)
 
     def _request_headers(self) -> Headers:
         headers = list(_REQUEST)
@@ -187,15 +168,6 @@ class ClientCall:
         for key, value in self._metadata:
             headers.append(NeverIndexedHeaderTuple(key, value) if key in _SECRET else (key, value))
         return headers
-
-    def _opened(self) -> Stream:
-        if self._stream is None:
-            raise CallMisused("The request was not sent yet.")
-        return self._stream
-
-    def _end(self) -> None:
-        self._ended = True
-        self._opened().end()
 
     def _judge(self, headers: Headers) -> None:
         fields = dict(headers)
@@ -226,7 +198,7 @@ class ClientCall:
         unpacker = self._unpacker
         try:
             while (message := unpacker.take()) is None:
-                with _as_grpc_error():
+                with as_grpc_error():
                     piece = await stream.receive()
                 if not piece and stream.ended:
                     unpacker.check_end()
@@ -237,19 +209,6 @@ class ClientCall:
         except MessageError as error:
             raise GRPCError(Status.INTERNAL, str(error)) from error
         return message
-
-
-@contextmanager
-def _as_grpc_error() -> Iterator[None]:
-    """A stream's fault, as the status it stands for."""
-    try:
-        yield
-    except StreamReset as error:
-        raise error_for_reset(error.code) from error
-    except StreamRefused as error:
-        raise GRPCError(Status.UNAVAILABLE, str(error)) from error
-    except Http2Error as error:
-        raise GRPCError(Status.UNAVAILABLE, str(error)) from error
 
 
 def _parse(reply_type: Any, message: bytes) -> Any:

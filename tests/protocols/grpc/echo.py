@@ -34,6 +34,7 @@ class Echo:
     def __init__(self) -> None:
         self.running = 0
         self.started = trio.Event()
+        self.go = trio.Event()
         self.cancelled = 0
 
     async def Unary(self, stream: Any) -> None:
@@ -56,7 +57,8 @@ class Echo:
         self.running += 1
         self.started.set()
         try:
-            await trio.sleep_forever()
+            await self.go.wait()
+            await stream.send_message(await stream.recv_message())
         except trio.Cancelled:
             self.cancelled += 1
             raise
