@@ -1,7 +1,8 @@
 """Stream notices to one watcher as newline-delimited JSON, for `oclaw tail`.
 
-Each line has `at` (epoch seconds), `notice` (its name), `level` and the notice's fields. A reader
-that is too slow loses notices and reads `{"notice": "Gap", "missed": n}` in their place. A quiet gateway still sends an empty line now and then, so that both sides notice
+Each line has `at` (epoch seconds), `notice` (its name), `level` and the notice's fields. A
+reader that is too slow loses notices and reads `{"notice": "Gap", "missed": n}` in their
+place. A quiet gateway still sends an empty line now and then, so that both sides notice
 when the other is gone.
 """
 
