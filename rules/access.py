@@ -26,12 +26,13 @@ class Door(msgspec.Struct, frozen=True, gc=False):
 
     kind: str  # equal, member, starts, ends, word, number, pattern, always
     readings: tuple[core.Reading, ...]
-    key: Any  # for "number" (operator, threshold)
+    key: Any  # for "number" (operator, threshold, equality key or None); the number is read first
     rest: core.Core | None
 
 
 # The doors of one way: all are needed, for a message may come through any of them.
 Way = tuple[Door, ...]
+_ORDERED = frozenset({"<", "<=", ">", ">="})
 
 
 def ways(condition: core.Core) -> list[Way]:
@@ -66,6 +67,8 @@ def _ways(condition: core.Core) -> list[Way]:
     if isinstance(condition, core.Constant) and not condition.holds:
         return [()]
     if isinstance(condition, core.Leaf) and condition.other is None:
+        if condition.operator == "matches":
+            return _ways_of_patterns(condition)
         way = _way_of_leaf(condition)
         return [way] if way is not None else []
     return []
@@ -77,16 +80,27 @@ def _ways_of_all(condition: core.All) -> list[Way]:
     if keyed:
         rest = _without(condition.items, keyed)
         readings = tuple([leaf.reading for leaf in keyed])
-        keys = product(*[_values(leaf) for leaf in keyed])
-        found.append((0, tuple([Door("equal", readings, _key(key), rest) for key in keys])))
+        keys = [_key(key) for key in product(*[_values(leaf) for leaf in keyed])]
+        found.append((0, tuple([Door("equal", readings, key, rest) for key in keys])))
+        found.extend((1, way) for way in _scaled(condition.items, keyed, keys))
     for item in condition.items:
-        if item in keyed:
+        if any(item is leaf for leaf in keyed):
             continue
-        for way in _ways(item)[:1]:
+        for way in _ways(item):
             rest = _without(condition.items, [item])
             found.append((_cost(way), tuple([_narrowed(door, rest) for door in way])))
     found.sort(key=lambda pair: pair[0])
-    return [way for _, way in found[:3]]
+    return [way for _, way in found[:4]]
+
+
+def _scaled(items: tuple[core.Core, ...], keyed: list[core.Leaf], keys: list[Any]) -> list[Way]:
+    """Thresholds below an equality key, for when one key has very many rules."""
+    for item in items:
+        if isinstance(item, core.Leaf) and item.operator in _ORDERED and item.other is None:
+            rest = _without(items, [*keyed, item])
+            readings = (item.reading, *[leaf.reading for leaf in keyed])
+            return [tuple([Door("number", readings, (item.operator, item.value, key), rest) for key in keys])]
+    return []
 
 
 def _ways_of_some(condition: core.Some) -> list[Way]:
@@ -128,12 +142,10 @@ def _way_of_leaf(leaf: core.Leaf) -> Way | None:
         if operator == "in" and len(value) > 4096:
             return None
         return tuple([Door("equal", only, key, None) for key in _values(leaf)])
-    if operator in ("<", "<=", ">", ">="):
-        return (Door("number", only, (operator, value), None),)
+    if operator in _ORDERED:
+        return (Door("number", only, (operator, value, None), None),)
     if operator == "member":
         return tuple([Door("member", only, text, None) for text in value])
-    if operator == "matches":
-        return _way_of_patterns(leaf)
     if operator in ("contains", "starts", "ends") and all(value):
         return tuple([_door_of_text(operator, reading, text) for text in value])
     return None
@@ -148,18 +160,26 @@ def _door_of_text(operator: str, reading: core.Reading, text: str) -> Door:
     return Door(operator, (reading,), cut, core.Leaf(reading, operator, (text,), None, 0, 0))
 
 
-def _way_of_patterns(leaf: core.Leaf) -> Way:
+def _ways_of_patterns(leaf: core.Leaf) -> list[Way]:
+    """By a literal of each pattern. A lone pattern offers several, for one may be everywhere."""
+    usable = leaf.reading.transform in ("", "lower")
+    found = [required_literals(pattern) if usable else None for pattern in leaf.value]
+    if len(found) == 1 and found[0] is not None and len(found[0][0]) == 1:
+        (literals,), folded = found[0]
+        return [(_literal_door(leaf, leaf.value[0], literal, folded=folded),) for literal in literals[:3]]
     doors: list[Door] = []
-    for pattern in leaf.value:
-        found = required_literals(pattern) if leaf.reading.transform in ("", "lower") else None
-        if found is None:
+    for pattern, known in zip(leaf.value, found, strict=True):
+        if known is None:
             doors.append(Door("pattern", (leaf.reading,), pattern, None))
             continue
-        literals, folded = found
-        reading = _case_free(leaf.reading) if folded else leaf.reading
-        test = core.Leaf(leaf.reading, "matches", (pattern,), None, 0, 0)
-        doors.extend(Door("word", (reading,), literal, test) for literal in literals)
-    return tuple(doors)
+        firsts = dict.fromkeys(branch[0] for branch in known[0])
+        doors.extend(_literal_door(leaf, pattern, literal, folded=known[1]) for literal in firsts)
+    return [tuple(doors)]
+
+
+def _literal_door(leaf: core.Leaf, pattern: str, literal: str, *, folded: bool) -> Door:
+    reading = _case_free(leaf.reading) if folded else leaf.reading
+    return Door("word", (reading,), literal, core.Leaf(leaf.reading, "matches", (pattern,), None, 0, 0))
 
 
 def _case_free(reading: core.Reading) -> core.Reading:

@@ -43,6 +43,7 @@ class Source:
         self.names = Names()
         self.lines: list[str] = []
         self.held: dict[str, str] = {}
+        self._variables = 0
 
     def constant(self, value: Any) -> str:
         return self.names.constant(value)
@@ -57,7 +58,8 @@ class Source:
     def hold(self, reading: Reading, depth: int) -> str:
         """The variable that holds a reading; read here unless it already is."""
         if reading.key not in self.held:
-            name = f"x{len(self.held)}"
+            name = f"x{self._variables}"
+            self._variables += 1
             self.add(f"{name} = {reading_source(reading, self.names)}", depth)
             if depth > 1:
                 return name
@@ -115,9 +117,8 @@ def _table(source: Source, table: Table) -> None:
 
 def _equal(source: Source, table: Table, depth: int) -> None:
     held = [source.hold(reading, depth) for reading in table.readings]
-    key = held[0] if len(held) == 1 else f"({', '.join(held)})"
     get = source.constant(table.buckets.by_key.get)
-    source.add(f"found = {get}({key})\nif found is not None:", depth)
+    source.add(f"found = {get}({_composite(held)})\nif found is not None:", depth)
     source.scan("found", depth + 1)
 
 
@@ -136,7 +137,7 @@ def _other(source: Source, table: Table, depth: int) -> None:
         source.add(f"for key in {source.constant(buckets.finder())}({held}):", depth)
         source.scan(f"{source.constant(buckets.by_key)}[key]", depth + 1)
     elif isinstance(buckets, Thresholds):
-        _thresholds(source, buckets, held, table.operator, depth)
+        _thresholds(source, buckets, held, table, depth)
     else:
         get = source.constant(buckets.by_key.get)
         source.add(f"for text in {held}:\n  found = {get}(text)\n  if found is not None:", depth)
@@ -169,16 +170,25 @@ def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: i
             source.scan(f"{get}(word, ())", depth + 1)
 
 
-def _thresholds(source: Source, buckets: Thresholds, held: str, operator: str, depth: int) -> None:
-    ladder = buckets.ladder(operator)
+def _thresholds(source: Source, buckets: Thresholds, held: str, table: Table, depth: int) -> None:
+    ladders = buckets.ladders(table.operator)
+    if len(table.readings) == 1:
+        source.add(f"ladder = {source.constant(ladders[None])}", depth)
+    else:
+        key = _composite([source.hold(reading, depth) for reading in table.readings[1:]])
+        source.add(f"ladder = {source.constant(ladders.get)}({key})\nif ladder is not None:", depth)
+        depth += 1
     if source.every:
-        source.add(f"for key in {source.constant(ladder.keys)}({held}):", depth)
-        source.scan(f"{source.constant(buckets.by_key)}[key]", depth + 1)
-        return
-    source.add(f"rank = {source.constant(ladder.best)}({held})", depth)
-    source.add("if rank is not None and rank < best: best = rank", depth)
-    source.add(f"for found in {source.constant(ladder.tested)}({held}):", depth)
+        source.add(f"for found in ladder.all({held}):", depth)
+    else:
+        source.add(f"rank = ladder.best({held})", depth)
+        source.add("if rank is not None and rank < best: best = rank", depth)
+        source.add(f"for found in ladder.tested({held}):", depth)
     source.scan("found", depth + 1)
+
+
+def _composite(held: list[str]) -> str:
+    return held[0] if len(held) == 1 else f"({', '.join(held)})"
 
 
 def words_or_members(buckets: Words) -> Callable[[Any], list[Any]]:

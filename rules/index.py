@@ -16,7 +16,7 @@ from rules.residual import Residuals
 from rules.tables import Affixes, Buckets, Entry, Patterns, Thresholds, Words
 
 # A bucket this full is scanned more slowly than another table is asked.
-FULL_BUCKET = 16
+FULL_BUCKET = 8
 # A lookup costs about 0.1 µs, so this many sets of fields are worth tables of their own; a rule
 # with yet another set goes by a part of it.
 MAX_SHAPES = 24
@@ -96,7 +96,7 @@ class Index:
         """The first way whose buckets have room; else the one whose fullest bucket is smallest."""
         best, fullest = found[0], -1
         for way in found:
-            if way and way[0].kind in ("always", "pattern", "number"):
+            if way and way[0].kind == "always":
                 break
             way = tuple([self._fitted(door) for door in way])
             full = max((self._size(door) for door in way), default=0)
@@ -132,7 +132,7 @@ def _place(door: Door) -> tuple[Any, ...]:
 
 
 def _key(door: Door) -> Any:
-    return door.key[1] if door.kind == "number" else door.key
+    return door.key[1:] if door.kind == "number" else door.key
 
 
 def _narrowest(door: Door) -> Door:

@@ -1,4 +1,4 @@
-"""The literals of which every match of a regular expression must hold one.
+"""The literals that every match of a regular expression must hold.
 
 A careful reader of a subset of RE2's syntax: where it is not sure it answers None, and the
 index then serves the pattern without a literal. It never answers wrongly: a text without any of
@@ -16,9 +16,10 @@ _PLAIN_ESCAPES = frozenset("dDsSwWbBAzntrfva")
 _QUANTIFIERS = "*?+{"
 
 
-def required_literals(pattern: str) -> tuple[tuple[str, ...], bool] | None:
-    """The literals, one for each alternative, and whether case is ignored (then they are ASCII
-    and lower case); None if some alternative has no literal of MIN_LITERAL characters."""
+def required_literals(pattern: str) -> tuple[list[list[str]], bool] | None:
+    """For each alternative of the pattern the literals all of which its matches hold, longest
+    first, and whether case is ignored (then they are ASCII and lower case). None if some
+    alternative has no literal of MIN_LITERAL characters."""
     folded = False
     while flags := _FLAGS.match(pattern):
         folded = folded or "i" in flags[1]
@@ -29,11 +30,11 @@ def required_literals(pattern: str) -> tuple[tuple[str, ...], bool] | None:
     chosen = []
     for runs in branches:
         usable = [run.lower() for run in runs if run.isascii()] if folded else runs
-        longest = max(usable, key=len, default="")
-        if len(longest) < MIN_LITERAL:
+        long = sorted({run for run in usable if len(run) >= MIN_LITERAL}, key=lambda run: (-len(run), run))
+        if not long:
             return None
-        chosen.append(longest)
-    return tuple(dict.fromkeys(chosen)), folded
+        chosen.append(long)
+    return chosen, folded
 
 
 class _Reader:

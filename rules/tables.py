@@ -154,31 +154,39 @@ class Patterns(Buckets):
 
 
 class Thresholds(Buckets):
-    """Numbers a value is compared with; one table for each operator, keyed by threshold."""
+    """Numbers a value is compared with, keyed by threshold and equality key: all entries below
+    one equality key make one `Ladder`."""
 
-    __slots__ = ("_ladder",)
+    __slots__ = ("_changed", "_ladders")
 
     def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
         super().__init__(by_key)
-        self._ladder: Ladder | None = None
+        self._ladders: dict[Any, Ladder] = {}
+        self._changed: set[Any] = set()
 
     def put(self, key: Any, entry: Entry) -> bool:
-        self._ladder = None
+        self._changed.add(key[1])
         return super().put(key, entry)
 
     def drop(self, key: Any, rank: int) -> None:
-        self._ladder = None
+        self._changed.add(key[1])
         super().drop(key, rank)
 
     def copy(self) -> Thresholds:
         made = Thresholds(self.by_key)
-        made._ladder = self._ladder
+        made._ladders = dict(self._ladders)
         return made
 
-    def ladder(self, operator: str) -> Ladder:
-        if self._ladder is None:
-            self._ladder = Ladder(operator, self.by_key)
-        return self._ladder
+    def ladders(self, operator: str) -> dict[Any, Ladder]:
+        """The ladders by equality key (None where there is no such key)."""
+        if self._changed:
+            steps: dict[Any, dict[Any, Bucket]] = {key: {} for key in self._changed}
+            for (threshold, key), bucket in self.by_key.items():
+                if key in steps:
+                    steps[key][threshold] = bucket
+            self._ladders.update((key, Ladder(operator, rungs)) for key, rungs in steps.items())
+            self._changed = set()
+        return self._ladders
 
 
 class Ladder:
@@ -188,12 +196,13 @@ class Ladder:
     each threshold counts, so the first match is one lookup however many thresholds there are.
     """
 
-    __slots__ = ("_from_right", "_steps", "_take_above", "_tested", "_untested")
+    __slots__ = ("_buckets", "_from_right", "_steps", "_take_above", "_tested", "_untested")
 
     def __init__(self, operator: str, by_key: dict[Any, Bucket]) -> None:
         self._take_above = operator in ("<", "<=")
         self._from_right = operator in (">=", "<")
         self._steps = sorted(by_key)
+        self._buckets = [by_key[step] for step in self._steps]
         self._tested: list[list[Entry]] = []
         self._untested: list[int | None] = []
         for step in self._steps:
@@ -226,10 +235,10 @@ class Ladder:
         place = self.place(value)
         return self._tested[place:] if self._take_above else self._tested[:place]
 
-    def keys(self, value: float) -> list[Any]:
-        """All passed thresholds."""
+    def all(self, value: float) -> list[Bucket]:
+        """All passed entries."""
         place = self.place(value)
-        return self._steps[place:] if self._take_above else self._steps[:place]
+        return self._buckets[place:] if self._take_above else self._buckets[:place]
 
 
 def pattern_set(patterns: list[str]) -> Callable[[str], list[str]]:
