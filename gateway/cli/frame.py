@@ -23,7 +23,9 @@ from gateway.errors import OclawError, SettingError, SettingErrors
 NOT_DONE, UNAVAILABLE, WRONG_CONFIGURATION = 1, 69, 78
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "init": ("gateway.cli.init", "Scaffold a working configuration."),
     "run": ("gateway.cli.run", "Run the gateway in the foreground."),
+    "check": ("gateway.cli.check", "Say everything that is wrong with the configuration, rules and pipelines."),
     "send": ("gateway.cli.send", "Inject a message and show what becomes of it."),
     "tail": ("gateway.cli.tail", "Watch what happens, live."),
     "status": ("gateway.cli.status", "Show the health of a running gateway."),

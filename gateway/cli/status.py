@@ -16,8 +16,8 @@ from gateway.cli.show import show
 @with_config
 @with_json
 def command(config: Path, as_json: bool) -> None:
-    """Show channels, queues and failures. Exits 1 when the gateway says it is not ready."""
+    """Show channels, queues and failures. Exits 1 while the gateway is starting or draining."""
     answer = Control(config).get("status")
     show(answer, as_json=as_json)
-    if isinstance(answer, dict) and answer.get("ready") is False:
+    if isinstance(answer, dict) and answer.get("state", "ready") != "ready":
         sys.exit(NOT_DONE)

@@ -28,7 +28,7 @@ class StepSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: str = ""
     worker: str = ""
     function: str = ""
-    input_mapping: list[str] | dict[str, str] = ["user_message"]
+    input_mapping: list[str] | dict[str, str] = msgspec.field(default_factory=lambda: ["user_message"])
     system: str = ""
     prompt: str = ""
     max_tokens: int = 0

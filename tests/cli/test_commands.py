@@ -49,14 +49,14 @@ def test_a_socket_left_behind_by_a_kill_is_no_gateway(runtime: Path) -> None:
 
 def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
     answer = {
-        "ready": False,
+        "state": "draining",
         "uptime_seconds": 12.5,
         "channels": [{"name": "irc", "state": "failed", "error": "bad password"}, {"name": "web", "state": "running"}],
     }
     result, _ = asking(runtime, {"GET /status": (200, answer)}, "status")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        "ready           no",
+        "state           draining",
         "uptime seconds  12.5",
         "",
         "channels:",
@@ -90,11 +90,11 @@ def test_an_id_with_odd_characters_stays_one_part_of_the_path(runtime: Path) -> 
 
 def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime: Path) -> None:
     answers: dict[str, tuple[int, Any]] = {
-        "GET /dead?kind=inbound&limit=2": (200, [{"id": "a", "why": "poison"}]),
+        "GET /dead?kind=message&limit=2": (200, [{"id": "a", "why": "poison"}]),
         "POST /dead/a/retry": (200, None),
         "POST /dead/a/drop": (200, {"id": "a", "state": "dropped"}),
     }
-    listed, _ = asking(runtime, answers, "dead", "list", "--kind", "inbound", "--limit", "2")
+    listed, _ = asking(runtime, answers, "dead", "list", "--kind", "message", "--limit", "2")
     assert listed.stdout.splitlines() == ["ID  WHY", "a   poison"]
     _, asked = asking(runtime, answers, "dead", "retry", "a")
     assert asked.requests == [("POST", "/dead/a/retry", None)]

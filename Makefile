@@ -1,0 +1,59 @@
+# Two commands for a newcomer: `make run` and `make test`. VENV=path puts the virtual environment elsewhere.
+VENV ?= .venv
+DEMO ?= demo
+PYTHON ?= python3
+BIN := $(VENV)/bin
+
+.PHONY: run test lint prove test-real bench lock clean
+
+run: $(VENV)/.installed
+	@test -f $(DEMO)/oclaw.toml || $(BIN)/oclaw init $(DEMO)
+	@echo "Web chat: http://127.0.0.1:8420/ (stop with Ctrl-C)"
+	@exec $(BIN)/oclaw run --config $(DEMO)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m "not real and not prove"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/flake8 gateway protocols rules oclaw_sdk
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+prove: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m prove
+
+test-real: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m real
+
+bench: $(VENV)/.installed
+	$(BIN)/oclaw bench
+
+# Both lock files name versions alone: which index they come from is the machine's own business.
+lock: $(VENV)/.installed-test
+	cd $(CURDIR) && CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --extra fast -o requirements.lock pyproject.toml
+	cd $(CURDIR) && CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --strip-extras --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --extra fast --extra test -c requirements.lock -o requirements-test.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "oclaw needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "Python's venv module is missing. On Debian and Ubuntu: sudo apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+# pip compiles byte code as it installs; our own is compiled too, as a cold start without it takes three times as long.
+$(VENV)/.installed: $(BIN)/python requirements.lock pyproject.toml
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m compileall -q gateway protocols rules oclaw_sdk
+	@touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed requirements-test.lock
+	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-test.lock
+	@touch $@

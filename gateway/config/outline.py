@@ -1,0 +1,58 @@
+"""The names in oclaw.toml, read leniently: enough to check rules and pipelines beside a faulty file.
+
+`load` refuses a file with any fault; a check of everything at once still wants to know which models,
+channels and folders are meant.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.config.load import FILE
+
+
+class Outline(Struct, frozen=True, kw_only=True):
+    """What is named, without a word on whether it is right. `models` holds tasks too: both are names a step may use."""
+
+    channels: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    default_pipeline: str = ""
+    time_zone: str = "UTC"
+    rules_dir: Path
+    pipelines_dir: Path
+
+
+def outline(directory: Path) -> Outline:
+    """Read the names; a file that is missing or no TOML names nothing."""
+    try:
+        raw = tomllib.loads((directory / FILE).read_text("utf-8"))
+    except (OSError, ValueError):  # both a decoding and a syntax error are ValueErrors
+        raw = {}
+    models = _table(raw, "models")
+    tasks = [task for entry in models.values() if isinstance(entry, Mapping) for task in _texts(entry.get("tasks"))]
+    return Outline(
+        channels=tuple(_table(raw, "channels")),
+        models=(*models, *tasks),
+        default_pipeline=_text(_table(raw, "gateway").get("default_pipeline"), ""),
+        time_zone=_text(_table(raw, "gateway").get("time_zone"), "UTC"),
+        rules_dir=directory / _text(_table(raw, "rules").get("dir"), "rules.d"),
+        pipelines_dir=directory / _text(_table(raw, "pipelines").get("dir"), "pipelines.d"),
+    )
+
+
+def _table(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    section = raw.get(key)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _text(raw: object, default: str) -> str:
+    return raw if isinstance(raw, str) and raw else default
+
+
+def _texts(raw: object) -> list[str]:
+    return [item for item in raw if isinstance(item, str)] if isinstance(raw, list) else []

@@ -1,0 +1,100 @@
+"""`oclaw init` writes what `oclaw check` accepts, and never over what is there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.cli.frame import oclaw
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OCLAW_CONFIG", raising=False)
+    return tmp_path
+
+
+def run(*command: str) -> Result:
+    return CliRunner().invoke(oclaw, command)
+
+
+def test_the_documented_call_succeeds_and_names_the_secrets_still_to_be_supplied(here: Path) -> None:
+    made = run("init", "--env", "prod", "--model", "qianwen-72b", "--channel", "imessage,dingtalk")
+    assert made.exit_code == 0, made.output
+    for source in ("env:BLUEBUBBLES_PASSWORD", "env:IMESSAGE_PATH_SECRET", "env:DINGTALK_APP_SECRET"):
+        assert source in made.output
+    written = (here / "oclaw.toml").read_text("utf-8")
+    assert '[channels.imessage]\ntype = "imessage"\nenabled = false' in written
+    assert '[channels.dingtalk]\ntype = "dingtalk"\nenabled = false' in written
+    assert "[models.qianwen-72b]" in written
+    for path in ("systemd/oclaw.service", "systemd/oclaw.service.d/network.conf", "prometheus/oclaw.rules.yml"):
+        assert (here / path).is_file()
+    checked = run("check")
+    assert checked.exit_code == 0, checked.output
+    assert "no faults in oclaw.toml, 2 pipelines, 1 rule file" in checked.output
+
+
+@pytest.mark.parametrize(
+    ("env", "models", "channels"),
+    list(itertools.product(["dev", "prod"], ["", "qwen:7b,org/model.v2"], ["", "webhook", "imessage"])),
+)
+def test_every_mixture_is_accepted(env: str, models: str, channels: str) -> None:
+    assert run("init", "sub", "--env", env, "--model", models, "--channel", channels).exit_code == 0
+    checked = run("check", "--config", "sub", "--json")
+    assert (checked.exit_code, json.loads(checked.stdout)["faults"]) == (0, [])
+
+
+def test_an_existing_file_is_kept(here: Path) -> None:
+    (here / "oclaw.toml").write_text("# mine\n", "utf-8")
+    made = json.loads(run("init", "--json").stdout)
+    assert "oclaw.toml" in made["kept"]
+    assert (here / "oclaw.toml").read_text("utf-8") == "# mine\n"
+    assert json.loads(run("init", "--json").stdout)["written"] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [("--channel", "imesage", 'Did you mean "imessage"?'), ("--model", "a b", "is no name for a model")],
+)
+def test_a_wrong_name_is_refused_before_anything_is_written(here: Path, option: str, value: str, said: str) -> None:
+    made = run("init", option, value)
+    assert made.exit_code == 1
+    assert said in made.stderr
+    assert list(here.iterdir()) == []
+
+
+def test_check_names_faults_of_settings_pipelines_and_rules_at_once(here: Path) -> None:
+    run("init")
+    with (here / "oclaw.toml").open("a", encoding="utf-8") as file:
+        file.write("[journal]\nretention = 3\n")
+    (here / "pipelines.d/chat.yaml").write_text("pipeline:\n  - name: a\n    modl: x\n", "utf-8")
+    (here / "pipelines.d/broken.yaml").write_text("pipeline: [", "utf-8")
+    (here / "rules.d/main.rules").write_text('WHEN message.chanel == "x" THEN route_to("chatt")\n', "utf-8")
+    checked = run("check")
+    assert checked.exit_code == 78
+    for part in (
+        "journal.retention is unknown",
+        "pipelines.d/chat.yaml: pipeline[0].modl",
+        "pipelines.d/broken.yaml",
+        "message.chanel",
+        "chatt",
+        "faults in oclaw.toml",
+    ):
+        assert part in checked.stderr, part
+
+
+def test_check_builds_what_reads_files_and_passes_on_what_it_says(here: Path) -> None:
+    run("init")
+    (here / "faq.md").unlink()
+    assert "models.assistant.file" in run("check").stderr
+
+
+def test_check_of_an_empty_folder_says_how_to_begin() -> None:
+    checked = run("check")
+    assert checked.exit_code == 78
+    assert "oclaw init" in checked.stderr
