@@ -285,7 +285,9 @@ class Connection:
     async def _serve(self, stream: Stream) -> None:
         assert self._answer is not None
         try:
-            await self._answer(stream)
+            # Reset in the same breath as it was opened: no work is begun.
+            if stream.fault is None:
+                await self._answer(stream)
         finally:
             self.release(stream)
 
