@@ -7,7 +7,7 @@ is loopback, nothing says it was forwarded, and Host and Origin are names the op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hmac import compare_digest
 
@@ -50,22 +50,45 @@ class Neighbours:
 
 
 class Tokens:
-    """Bearer tokens (RFC 6750); several, so that they can be rotated."""
+    """Bearer tokens (RFC 6750) by the name of who holds them; several, so that they can be rotated."""
 
-    def __init__(self, tokens: Sequence[str]) -> None:
-        self._tokens = tuple(token.encode() for token in tokens)
+    def __init__(self, tokens: Mapping[str, str]) -> None:
+        self._tokens = {name: token.encode() for name, token in tokens.items()}
 
     def __bool__(self) -> bool:
         return bool(self._tokens)
 
-    def admit(self, request: Request) -> bool:
-        """Tell whether the Authorization header holds one of the tokens."""
-        scheme, _, token = request.headers.index.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and self.know(token.strip())
+    def holder(self, token: bytes) -> str:
+        """Return who holds a token, '' when nobody does, in a time that tells nothing about the others."""
+        found = ""
+        for name, known in self._tokens.items():
+            if compare_digest(token, known):
+                found = name
+        return found
 
-    def know(self, token: bytes) -> bool:
-        """Compare with every token, in a time that tells nothing about them."""
-        return sum(compare_digest(token, known) for known in self._tokens) > 0
+
+class Origins:
+    """Decides whether the page that opens a WebSocket may: browsers ask for no permission before they do."""
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self._origins = frozenset(origin.lower().encode("latin-1") for origin in origins)
+
+    def admit(self, request: Request) -> bool:
+        """Admit programs (no Origin), pages of this very host and port, and what is on the list."""
+        origin = request.headers.index.get(b"origin")
+        if origin is None:
+            return True
+        scheme, separator, authority = origin.lower().partition(b"://")
+        own = bool(separator) and scheme in (b"http", b"https")
+        return (own and authority == request.headers.index.get(b"host", b"").lower()) or (
+            origin.lower() in self._origins
+        )
+
+
+def bearer_of(request: Request) -> bytes:
+    """Return the bearer token of the Authorization header, or b''."""
+    scheme, _, token = request.headers.index.get(b"authorization", b"").partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""
 
 
 def is_json(content_type: bytes) -> bool:

@@ -19,7 +19,7 @@ from gateway.channels.field_map import Misfit, describe, look, message_of, parse
 from gateway.channels.postbox import receipt_of
 from gateway.channels.reply_body import ReplyBody, Telling
 from gateway.channels.signatures import Forged, signature_headers, verify
-from gateway.channels.trust import Neighbours, Tokens, is_json
+from gateway.channels.trust import Neighbours, Tokens, bearer_of, is_json
 from gateway.channels.webhook_answers import answer, result_answer
 from gateway.channels.webhook_settings import Settings, field_map, inbound_keys, outbound_keys
 from gateway.message.envelope import Delivery, delivery_id
@@ -61,7 +61,7 @@ class WebhookChannel:
         self._fields = field_map(settings)
         self._body = ReplyBody(settings.reply_body)
         self._keys, self._own_keys = inbound_keys(name, settings), outbound_keys(name, settings)
-        self._tokens = Tokens([token.reveal() for token in settings.tokens])
+        self._tokens = Tokens({str(i): token.reveal() for i, token in enumerate(settings.tokens, 1)})
         self._neighbours = Neighbours(settings.hosts, settings.origins)
         self._to = Destinations(settings.reply_to_allowed, settings.private_networks, settings.deliver_url)
         self._id_steps = parse_pointer(settings.fields["id"]) if settings.fields.get("id") else ()
@@ -118,7 +118,7 @@ class WebhookChannel:
                 proof = verify(request.headers, request.body, self._keys, now=now, tolerance=settings.tolerance_seconds)
                 return self._refuse(401, proof.reason, proof.why) if isinstance(proof, Forged) else proof.id
             case "bearer":
-                if not self._tokens.admit(request):
+                if not self._tokens.holder(bearer_of(request)):
                     challenge = (("WWW-Authenticate", "Bearer"),)
                     return self._refuse(401, "bad_token", "A valid bearer token is needed.", challenge)
             case "none":
