@@ -48,8 +48,6 @@ class Held(Struct, frozen=True):
 
 Verdict = Passed | Rejected | Held
 
-# A hook that overran this often without being declared slow is moved off the loop: it has had its chance.
-OVERRUNS_ALLOWED = 5
 # Reported as a notice of its own only beyond this; the story has every hook's time anyway.
 WORTH_A_NOTICE = 0.001
 
@@ -69,6 +67,8 @@ class Link(Struct):
     policy: Literal["reject", "skip"] = "reject"
     deadline_seconds: float = 0.05
     overrun: Literal["slow", "quarantine"] = "slow"
+    overruns_allowed: int = 3  # then it is moved off the loop: it has had its chance
+    tell: str = ""  # what the sender hears when this hook rejects without words of its own
     channels: frozenset[str] = frozenset()
     overruns: int = 0
 
@@ -97,6 +97,10 @@ class Chain:
             message = verdict.message
         return Passed(message)
 
+    def concerns(self, channel: str) -> bool:
+        """Say whether any hook of the chain sees messages of this channel."""
+        return any(not link.channels or channel in link.channels for link in self.links)
+
     async def _ask(
         self, link: Link, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]
     ) -> Verdict:
@@ -115,12 +119,12 @@ class Chain:
         try:
             answer = await self._answer(link, envelope, message, turn)
         except Reject as refusal:
-            return Rejected(link.name, refusal.reason, refusal.tell or ""), "reject"
+            return Rejected(link.name, refusal.reason, refusal.tell or link.tell), "reject"
         except Hold as hold:
             return Held(link.name, hold.reason), "hold"
         except Exception as error:
             if type(error) is ValueError:
-                return Rejected(link.name, str(error)), "reject"
+                return Rejected(link.name, str(error), link.tell), "reject"
             return self._failed(link, envelope, message, error)
         return Passed(answer), "pass" if answer is message else "replace"
 
@@ -168,10 +172,10 @@ class Chain:
             self._report(HookOverran(envelope.id, link.name, link.deadline_seconds, link.deadline_seconds))
         if link.policy == "skip":
             return Passed(message), "skip"
-        return Rejected(link.name, said), "reject"
+        return Rejected(link.name, said, link.tell), "reject"
 
     def _overran(self, link: Link, envelope: Envelope, seconds: float) -> None:
         self._report(HookOverran(envelope.id, link.name, seconds, link.deadline_seconds))
         link.overruns += 1
-        if link.overruns >= OVERRUNS_ALLOWED:
+        if link.overruns >= link.overruns_allowed:
             link.mode = "slow" if link.overrun == "slow" else "quarantined"

@@ -132,6 +132,10 @@ class Outbox:
                     return delivery
         return None
 
+    def clear(self, key: Key) -> bool:
+        """Say whether a destination has nothing waiting."""
+        return key not in self._destinations
+
     async def drain(self) -> None:
         """Start no further attempt and return when those under way are over. The caller sets the deadline."""
         self._sending = False

@@ -1,0 +1,231 @@
+"""From settings to parts: channels, hook chains, models, pipelines, rules; or everything that is wrong.
+
+Nothing here serves yet and nothing that serves is touched, so `oclaw check`, the start and a reload
+all use it: build first, then swap whole.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.config.settings import HookEntry, Settings
+from gateway.daemon.rulefiles import FolderLoader, read_rules
+from gateway.errors import PluginError, SettingError, SettingErrors
+from gateway.flow.hooks import Link
+from gateway.flow.vocabulary import vocabulary
+from gateway.models.registry import Models
+from gateway.pipelines.spec import Pipeline, parse
+from gateway.plugins import PluginTable
+from gateway.ports import Channel, Kit
+from rules import Rejected, Ruleset, load
+
+
+class Parts(Struct, frozen=True, kw_only=True):
+    """Everything that a configuration asks for, built and checked."""
+
+    settings: Settings
+    channels: dict[str, Channel]
+    models: Models
+    pipelines: dict[str, Pipeline]
+    inbound: tuple[Link, ...]
+    outbound: tuple[Link, ...]
+    ruleset: Ruleset
+    rule_files: dict[str, bytes]
+    functions: dict[str, Callable[..., Any]]
+
+
+def build(settings: Settings, plugins: PluginTable, kit: Kit) -> Parts:
+    """Build all parts. Raises `SettingErrors` with every problem of every part; blocks on the disk."""
+    problems: list[SettingError] = []
+    models = _models(settings, plugins, kit, problems)
+    names = {*settings.models, *(task for entry in settings.models.values() for task in entry.tasks)}
+    pipelines = _pipelines(settings.pipelines_dir, names, problems)
+    channels = _channels(settings, plugins, kit, problems)
+    chains = [
+        _chain(stage, entries, settings, plugins, kit, problems)
+        for stage, entries in (("inbound", settings.hooks.inbound), ("outbound", settings.hooks.outbound))
+    ]
+    default = settings.gateway.default_pipeline
+    if default and default not in pipelines:
+        wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(pipelines)})"
+        problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
+    functions = _functions(pipelines, plugins, problems)
+    rule_files, ruleset = _rules(settings, pipelines, names, problems)
+    if problems or ruleset is None:
+        raise SettingErrors(problems)
+    return Parts(
+        settings=settings,
+        channels=channels,
+        models=models,
+        pipelines=pipelines,
+        inbound=chains[0],
+        outbound=chains[1],
+        ruleset=ruleset,
+        rule_files=rule_files,
+        functions=functions,
+    )
+
+
+class WrongRules(SettingError):
+    """The problems of rule files, already in their own form: place, line, caret, way out."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("rules", found="wrong", wanted="right")
+        self.args = (text,)
+
+
+def load_rules(
+    settings: Settings, files: dict[str, bytes], pipelines: Iterable[str], models: Iterable[str]
+) -> Ruleset | Rejected:
+    """Compile rule files against what is configured. May take seconds at 100,000 rules: not on the loop."""
+    words = vocabulary(pipelines=pipelines, models=models, channels=settings.channels)
+    return load(files, words, FolderLoader(settings.rules_dir, settings.gateway.time_zone))
+
+
+def _rules(
+    settings: Settings, pipelines: dict[str, Pipeline], models: Iterable[str], problems: list[SettingError]
+) -> tuple[dict[str, bytes], Ruleset | None]:
+    try:
+        files = read_rules(settings.rules_dir)
+    except OSError as error:
+        problems.append(SettingError(str(settings.rules_dir), found=f"not readable ({error})", wanted="a folder"))
+        return {}, None
+    loaded = load_rules(settings, files, pipelines, models)
+    if isinstance(loaded, Rejected):
+        problems += [WrongRules(problem.render()) for problem in loaded.problems]
+        return files, None
+    return files, loaded
+
+
+def _models(settings: Settings, plugins: PluginTable, kit: Kit, problems: list[SettingError]) -> Models:
+    built = {}
+    for name, entry in settings.models.items():
+        provider = _built(
+            f"models.{name}", problems, plugins.build, "providers", entry.provider, name, entry.settings, kit
+        )
+        if provider is not None:
+            built[name] = provider
+    tasks = {task: name for name, entry in settings.models.items() for task in entry.tasks}
+    return Models(built, tasks)
+
+
+def _channels(settings: Settings, plugins: PluginTable, kit: Kit, problems: list[SettingError]) -> dict[str, Channel]:
+    built = {}
+    for name, entry in settings.channels.items():
+        if entry.enabled:
+            channel = _built(
+                f"channels.{name}", problems, plugins.build, "channels", entry.type, name, entry.settings, kit
+            )
+            if channel is not None:
+                built[name] = channel
+    return built
+
+
+def _chain(
+    stage: str,
+    entries: tuple[HookEntry, ...],
+    settings: Settings,
+    plugins: PluginTable,
+    kit: Kit,
+    problems: list[SettingError],
+) -> tuple[Link, ...]:
+    links = []
+    for index, entry in enumerate(entries):
+        call = _built(f"hooks.{stage}[{index}]", problems, _hook, entry, plugins, kit)
+        if call is not None:
+            links.append(_link(entry, call, settings))
+    return tuple(links)
+
+
+def _hook(entry: HookEntry, plugins: PluginTable, kit: Kit) -> Callable[..., Any]:
+    if entry.mode == "isolated":
+        from gateway.hooks.isolated import isolated
+
+        return isolated(entry.use, kit)
+    if ":" in entry.use:
+        return plugins.hook_function(entry.use)
+    hook: Callable[..., Any] = plugins.build("hooks", entry.use, entry.settings, kit)
+    return hook
+
+
+def _link(entry: HookEntry, call: Callable[..., Any], settings: Settings) -> Link:
+    flow = settings.flow
+    return Link(
+        name=entry.use,
+        call=call,
+        takes_context=_takes_context(call),
+        is_async=inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None)),
+        mode="slow" if entry.mode == "slow" else "loop",
+        policy=entry.policy,
+        deadline_seconds=(entry.deadline_ms or flow.hook_deadline_ms) / 1000,
+        overrun=flow.overrunning_hook,
+        overruns_allowed=flow.hook_overruns,
+        channels=frozenset(entry.only),
+        tell=entry.tell,
+    )
+
+
+def _takes_context(call: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
+
+
+def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> dict[str, Pipeline]:
+    pipelines: dict[str, Pipeline] = {}
+    paths = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))) if folder.is_dir() else []
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(SettingError(str(path), found=f"not readable ({error})", wanted="YAML in UTF-8"))
+            continue
+        parsed = parse(f"{folder.name}/{path.name}", path.stem, text, models)
+        if isinstance(parsed, Pipeline):
+            pipelines[path.stem] = parsed
+        else:
+            problems += parsed
+    return pipelines
+
+
+def _functions(
+    pipelines: dict[str, Pipeline], plugins: PluginTable, problems: list[SettingError]
+) -> dict[str, Callable[..., Any]]:
+    functions = {}
+    for name, pipeline in pipelines.items():
+        for step in pipeline.pipeline:
+            if step.function:
+                place = f"pipelines.d/{name}.yaml: step {step.name}"
+                function = _built(place, problems, plugins.hook_function, step.function)
+                if function is not None:
+                    functions[step.function] = function
+    return functions
+
+
+def _built(place: str, problems: list[SettingError], factory: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a plugin's factory; what it raises becomes a problem at its place, whatever it is."""
+    try:
+        return factory(*arguments)
+    except SettingErrors as several:
+        problems += several.problems
+    except SettingError as error:
+        problems.append(error)
+    except PluginError as error:
+        problems.append(SettingError(place, found="not usable", wanted=str(error)))
+    except Exception as error:  # a third party's code; the others are still checked
+        problems.append(SettingError(place, found=f"failing with {type(error).__name__}: {error}", wanted="built"))
+    return None
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "there is none yet"

@@ -1,0 +1,141 @@
+"""From built parts to the stages a message walks through: actors, chains, the router."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import trio
+
+from gateway.daemon.build import Parts
+from gateway.errors import ModelError
+from gateway.flow.aside import Turn
+from gateway.flow.hooks import Chain
+from gateway.flow.plan import Plan
+from gateway.flow.route import Router
+from gateway.flow.spine import Ground
+from gateway.flow.walk import Produced, Stages
+from gateway.message.envelope import Envelope, lane_key
+from gateway.message.message import Message
+from gateway.pipelines.actor import Actor, Crew
+from gateway.pipelines.history import History
+from gateway.pipelines.inputs import Render
+from gateway.pipelines.spec import StepSpec
+from gateway.pipelines.steps import Ask
+from gateway.pipelines.streaming import Streamer, StreamTo
+from gateway.ports import Channel, ModelAnswer, ModelCall
+
+Workers = Callable[[str, StepSpec], Ask]
+
+
+class Staging:
+    """Makes stages of parts, again at every reload; what must outlive a reload stands here.
+
+    `clear` says whether a destination has nothing waiting, so that a streamed reply overtakes nothing.
+    """
+
+    def __init__(
+        self,
+        ground: Ground,
+        channels: Mapping[str, Channel],
+        *,
+        clear: Callable[[tuple[str, str, str]], bool],
+        workers: Workers,
+    ) -> None:
+        self._ground, self._channels, self._clear, self._workers = ground, channels, clear, workers
+        # Slow hooks share a few threads: a hook that hangs must not eat the journal's or the files' threads.
+        self._threads = trio.CapacityLimiter(8)
+        self.actors: dict[str, Actor] = {}
+        self.router: Router | None = None
+
+    def stages(self, parts: Parts) -> Stages:
+        """Build the stages; nothing serves with them before they are handed to the walker."""
+        ground = self._ground
+        outbound = Chain("outbound", parts.outbound, ground.report, self._threads)
+        router = Router(parts.ruleset, parts.settings.gateway.default_pipeline, ground.report, ground.now)
+        crew = self._crew(parts, router, outbound)
+        actors = {name: Actor(spec, crew, ground.report) for name, spec in parts.pipelines.items()}
+        self.actors, self.router = actors, router
+
+        async def run(envelope: Envelope, plan: Plan, turn: Turn) -> Produced:
+            return await actors[plan.pipeline].run(envelope, plan, turn)
+
+        return Stages(
+            inbound=Chain("inbound", parts.inbound, ground.report, self._threads),
+            outbound=outbound,
+            route=router.plan,
+            run=run,
+            address_of=self._address_of,
+            platform_of=self._platform_of,
+            mention_only=frozenset(parts.channels) if parts.settings.flow.in_groups == "mentioned" else frozenset(),
+        )
+
+    def _crew(self, parts: Parts, router: Router, outbound: Chain) -> Crew:
+        streamer = Streamer(
+            provider=parts.models.provider,
+            streaming=lambda envelope: self._streaming(envelope, outbound),
+            address_of=self._address_of,
+            now=self._ground.now,
+            expiry_seconds=self._ground.policy.expiry_seconds,
+        )
+        return Crew(
+            model=lambda name: parts.models.provider(name).answer,
+            worker=self._workers,
+            function=lambda name: _asking(parts.functions[name]),
+            choose=router.model_for,
+            render=template,
+            stream=streamer,
+            history=History(self._ground.journal, self._ground.sealer),
+        )
+
+    def _streaming(self, envelope: Envelope, outbound: Chain) -> StreamTo | None:
+        """Return the channel's stream when it has one, no outbound hook must see the text first, and order allows."""
+        message = envelope.message
+        channel = self._channels.get(message.channel)
+        if channel is None or not channel.traits.can_stream or outbound.concerns(message.channel):
+            return None
+        if not self._clear(lane_key(message.channel, message.conversation)):
+            return None
+        stream: StreamTo | None = getattr(channel, "stream", None)
+        return stream
+
+    def _address_of(self, message: Message) -> dict[str, Any]:
+        channel = self._channels.get(message.channel)
+        return {} if channel is None else channel.address_of(message)
+
+    def _platform_of(self, channel: str) -> str:
+        known = self._channels.get(channel)
+        return "" if known is None else known.platform
+
+
+def no_workers(name: str, _step: StepSpec) -> Ask:
+    """Stand in where no worker can connect: the step fails and says so."""
+
+    def ask(_call: ModelCall) -> ModelAnswer:
+        raise ModelError(f'no worker "{name}" is connected', passing=True)
+
+    return ask
+
+
+def template(source: str) -> Render:
+    """Compile a prompt. Sandboxed, since pipeline files may come from people who may not touch the host."""
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    compiled = ImmutableSandboxedEnvironment().from_string(source)
+    return compiled.render
+
+
+def _asking(function: Callable[..., Any]) -> Ask:
+    """Let an operator's function be asked like a model: it gets the inputs by name and returns the output's text."""
+
+    def ask(call: ModelCall) -> ModelAnswer | Awaitable[ModelAnswer]:
+        answer = function(call.options["inputs"])
+        if hasattr(answer, "__await__"):
+            return _awaited(answer)
+        return ModelAnswer(text=str(answer))
+
+    return ask
+
+
+async def _awaited(answer: Awaitable[Any]) -> ModelAnswer:
+    return ModelAnswer(text=str(await answer))
