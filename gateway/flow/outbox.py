@@ -136,6 +136,11 @@ class Outbox:
         """Say whether a destination has nothing waiting."""
         return key not in self._destinations
 
+    async def empty(self) -> None:
+        """Return when nothing waits any more, paused destinations excepted. The caller sets the deadline."""
+        while any(desk.ready for desk in self._desks.values()) or self._attempting:
+            await self._quiet.park()
+
     async def drain(self) -> None:
         """Start no further attempt and return when those under way are over. The caller sets the deadline."""
         self._sending = False
@@ -195,9 +200,9 @@ class Outbox:
             finally:
                 destination.attempting = False
                 self._attempting -= 1
-                if not self._attempting and not self._sending:
-                    self._quiet.unpark_all()
             self._conclude(channel, destination, delivery, receipt, now)
+            if not self._attempting and self._quiet:
+                self._quiet.unpark_all()
 
     def _hindered(self, destination: Destination, delivery: Delivery, now: float) -> bool:
         """Deal with whatever keeps an attempt from being made now; say whether there was such a thing."""

@@ -1,0 +1,87 @@
+"""The sockets the gateway listens on: those systemd passes, else those of [listen]; and the control socket."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+from msgspec import Struct
+
+from gateway.config.address import split_address
+from gateway.config.settings import ListenSettings, Settings
+from gateway.errors import SettingError, SettingErrors
+from protocols.http1.limits import HttpLimits
+from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
+from protocols.transport.tls import server_context
+
+# sd_listen_fds(3): the first passed descriptor.
+FIRST_PASSED = 3
+
+
+class Listeners(Struct, frozen=True):
+    """The public listeners, and the control socket's."""
+
+    public: list[Listener]
+    control: list[Listener]
+
+
+def open_listeners(settings: Settings, *, control: Path) -> Listeners:
+    """Open all sockets. Raises `SettingErrors` naming each address that cannot be had."""
+    listen, problems, public = settings.listen, [], []
+    tls = None
+    if listen.tls_certificate:
+        folder = settings.directory
+        try:
+            tls = server_context(folder / listen.tls_certificate, folder / listen.tls_key)
+        except (OSError, ValueError) as error:
+            wanted = "a certificate and its key in PEM"
+            raise SettingErrors(
+                [SettingError("listen.tls_certificate", found=f"not usable ({error})", wanted=wanted)]
+            ) from error
+    passed = _passed()
+    if passed:
+        return Listeners(adopt(passed, tls=tls), [_unix(control, "the control socket")])
+    for index, address in enumerate(listen.addresses):
+        host, port = split_address(address) or ("", 0)
+        try:
+            public += open_tcp(host, port, tls=tls)
+        except (OSError, socket.gaierror) as error:
+            found = f'"{address}", which cannot be had ({error.strerror or error})'
+            problems.append(SettingError(f"listen.addresses[{index}]", found=found, wanted="free and one of this host's"))
+    if problems:
+        for listener in public:
+            listener.socket.close()
+        raise SettingErrors(problems)
+    if listen.unix_socket:
+        public.append(_unix(settings.directory / listen.unix_socket, "listen.unix_socket", mode=0o660))
+    return Listeners(public, [_unix(control, "the control socket")])
+
+
+def http_limits(listen: ListenSettings) -> HttpLimits:
+    """Translate [listen] into the server's bounds."""
+    return HttpLimits(
+        head_bytes=listen.max_header_bytes,
+        body_bytes=listen.max_body_bytes,
+        connections=listen.max_connections,
+        connections_per_address=listen.max_connections_per_address,
+        head_seconds=listen.header_seconds,
+        body_seconds=listen.body_seconds,
+        idle_seconds=listen.idle_seconds,
+        write_seconds=listen.write_seconds,
+    )
+
+
+def _unix(path: Path, place: str, mode: int = 0o600) -> Listener:
+    try:
+        return open_unix(path, mode=mode)
+    except OSError as error:
+        found = f"{path}, which cannot be had ({error.strerror or error})"
+        raise SettingErrors([SettingError(place, found=found, wanted="a path this user may write")]) from error
+
+
+def _passed() -> list[int]:
+    """Return the descriptors that systemd passed to this very process (sd_listen_fds(3))."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    return list(range(FIRST_PASSED, FIRST_PASSED + int(os.environ.get("LISTEN_FDS", "0"))))

@@ -1,0 +1,58 @@
+"""What probes and Prometheus read of the running gateway, at the moment they ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.api.health import Vitals
+from gateway.api.peers import Access
+from gateway.config.settings import Settings
+from gateway.telemetry.metrics import Gauge, Metrics
+
+if TYPE_CHECKING:
+    from gateway.daemon.serving import Serving
+
+
+def vitals(serving: Serving) -> Vitals:
+    """Read what readiness is decided by."""
+    journal = serving.ground.journal
+    return Vitals(
+        state=serving.state,
+        journal_alive=True,  # its writer's death cancels everything, this code included
+        journal_failing=journal.failing,
+        journal_backlog=journal.backlog,
+        loop_lag_seconds=serving.telling.lag(),
+        children=serving.tree.children(),
+    )
+
+
+def access(settings: Settings) -> Access:
+    """Say who may read /metrics: peers on this host."""
+    return Access()
+
+
+def queues(serving: Serving) -> dict[str, int]:
+    """Return how much waits where."""
+    flow = serving.flow
+    depths = {f"outbox.{channel}": depth for channel, depth in flow.outbox.depths().items()}
+    actors = {f"pipeline.{name}": actor.slots.waiting for name, actor in serving.staging.actors.items()}
+    return {"lanes": flow.lanes.total, "in_hand": flow.door.in_hand, "outbox": flow.outbox.pending, **depths, **actors}
+
+
+def metrics(serving: Serving) -> Metrics:
+    """Build the answer to a scrape."""
+    journal = serving.ground.journal
+    return Metrics(
+        serving.telling.book,
+        (
+            Gauge("oclaw_queue_depth", "Messages or replies waiting, by queue.", lambda: queues(serving), ("queue",)),
+            Gauge("oclaw_journal_backlog", "Works submitted and not yet committed.", lambda: float(journal.backlog)),
+            Gauge("oclaw_loop_lag_seconds", "How late the event loop is.", serving.telling.lag),
+            Gauge(
+                "oclaw_child_up",
+                "1 for a supervised child that is ready, else 0.",
+                lambda: {child.name: float(child.state == "ready") for child in serving.tree.children()},
+                ("child",),
+            ),
+        ),
+    )

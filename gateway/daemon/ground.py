@@ -1,0 +1,59 @@
+"""What the flow stands on: keys, dictionaries, limits, made of settings and the state directory."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+from gateway.config.dictionaries import load_dictionaries
+from gateway.config.keyfile import create_keyring, read_keyring
+from gateway.config.settings import Settings
+from gateway.flow.accept import Limits
+from gateway.flow.retry import RetryPolicy
+from gateway.flow.spine import Ground
+from gateway.message.keyring import new_keyring
+from gateway.message.seal import Sealer
+from gateway.notices import Report
+from gateway.ports import Journal
+
+KEY_RING = "keyring"
+
+
+def prepare_state(folder: Path) -> None:
+    """Make the state directory, for the gateway's user alone."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def open_sealer(folder: Path) -> Sealer:
+    """Read the key ring and the dictionaries; the first run makes the ring, mode 0600. Blocks on the disk."""
+    path = folder / KEY_RING
+    ring = read_keyring(path) or create_keyring(path, new_keyring(time.time(), os.urandom))
+    return Sealer(ring, load_dictionaries(folder / "dictionaries"), os.urandom)
+
+
+def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report) -> Ground:
+    """Translate settings into the flow's own terms."""
+    flow, delivery = settings.flow, settings.delivery
+    return Ground(
+        journal=journal,
+        sealer=sealer,
+        report=report,
+        now=time.time,
+        random=os.urandom,
+        spread=random.random,
+        limits=Limits(
+            deadline_seconds=settings.gateway.deadline_ms / 1000,
+            most_waiting=flow.max_waiting,
+            most_in_lane=flow.max_waiting_per_conversation,
+        ),
+        policy=RetryPolicy(
+            first_seconds=delivery.first_backoff_seconds,
+            cap_seconds=delivery.max_backoff_seconds,
+            attempts=delivery.attempts,
+            attempt_seconds=delivery.attempt_seconds,
+            expiry_seconds=delivery.expiry_hours * 3600,
+        ),
+        poison_attempts=flow.poison_attempts,
+    )

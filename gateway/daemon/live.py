@@ -1,0 +1,82 @@
+"""The gateway's life: open everything, be ready, serve until told to stop, drain, close.
+
+What is opened here is closed here, in the opposite order, by the blocks themselves.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import trio
+
+from gateway.config import paths
+from gateway.config.settings import Settings
+from gateway.daemon import doors
+from gateway.daemon.build import Parts, build
+from gateway.daemon.ground import ground, open_sealer, prepare_state
+from gateway.daemon.serving import Serving
+from gateway.daemon.signals import Stop, watch_signals
+from gateway.daemon.telling import Telling, open_telling
+from gateway.flow.spine import open_flow
+from gateway.journal import open_journal
+from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
+from gateway.plugins import PluginTable
+from gateway.ports import Kit
+from gateway.supervise import open_supervisor
+from protocols.http_client.client import HttpClient
+
+JOURNAL = "journal.sqlite3"
+
+
+async def live(settings: Settings, plugins: PluginTable) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
+    began = time.monotonic()
+    with open_telling(settings) as telling:
+        async with HttpClient() as http:
+            kit = Kit(
+                report=telling.report,
+                now=time.time,
+                random=os.urandom,
+                http=http,
+                config_dir=str(settings.directory),
+                state_dir=str(settings.state_dir),
+            )
+            parts = build(settings, plugins, kit)
+            prepare_state(settings.state_dir)
+            return await _with_journal(parts, plugins, kit, telling, began)
+
+
+async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: Telling, began: float) -> int:
+    settings = parts.settings
+    sealer = open_sealer(settings.state_dir)
+    async with (
+        open_journal(settings.state_dir / JOURNAL, report=telling.report) as journal,
+        open_supervisor(telling.report, time.time) as tree,
+    ):
+        standing = ground(settings, journal, sealer, telling.report)
+        serving = Serving(parts, plugins, kit, standing, tree, telling)
+        async with open_flow(standing, serving.channels, serving.first_stages()) as flow, trio.open_nursery() as nursery:
+            serving.flow = flow
+            stop = Stop()
+            await nursery.start(watch_signals, stop, serving.reload_soon)
+            await flow.recovery.at_start()
+            listeners = doors.open_listeners(settings, control=_control_socket(settings))
+            addresses = await serving.open(nursery, listeners)
+            telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
+            telling.ready()
+            why = await stop.asked()
+            telling.report(GatewayDraining(why))
+            telling.stopping()
+            await serving.drain(settings.gateway.drain_seconds)
+            left = (flow.lanes.total, flow.outbox.pending)
+            nursery.cancel_scope.cancel()
+        telling.report(GatewayStopped(*left))
+    return 0
+
+
+def _control_socket(settings: Settings) -> Path:
+    path = paths.control_socket(settings.directory, os.environ)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path

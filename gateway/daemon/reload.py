@@ -1,0 +1,112 @@
+"""Read the configuration again while everything runs: build all of it, then swap whole, or keep the old.
+
+One task does it, so that two reloads never overlap. A channel whose settings did not change keeps
+running untouched; actors and chains are made anew, and messages under way finish with theirs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import trio
+from msgspec import Struct
+
+from gateway.config.load import load
+from gateway.daemon.build import Parts, build
+from gateway.errors import SettingErrors
+from gateway.notices import ConfigurationLoaded, ConfigurationRefused
+from gateway.plugins import PluginTable
+
+if TYPE_CHECKING:
+    from gateway.daemon.serving import Serving
+
+
+class Reloaded(Struct, frozen=True, kw_only=True):
+    """What came of one reload."""
+
+    applied: bool
+    changes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Reloader:
+    """Owns the configuration's generation."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._asked = trio.Event()
+        self._once = trio.Lock()
+        self.generation = 1
+        self.loaded_at = serving.ground.now()
+        self.refused = ""
+
+    def ask(self) -> None:
+        """Reload soon, without waiting for it."""
+        self._asked.set()
+
+    async def watch(self) -> None:
+        """Reload whenever it is asked for; runs for ever."""
+        while True:
+            await self._asked.wait()
+            self._asked = trio.Event()
+            await self.reload()
+
+    async def reload(self) -> Reloaded:
+        """Validate everything, swap whole, say exactly what changed; keep the old on any problem."""
+        async with self._once:
+            serving = self._serving
+            try:
+                parts = await trio.to_thread.run_sync(self._built)
+            except SettingErrors as wrong:
+                self.refused = str(wrong)
+                serving.telling.report(ConfigurationRefused("configuration", self.refused))
+                return Reloaded(applied=False, problems=tuple(str(problem) for problem in wrong.problems))
+            changes = differences(serving.parts, parts)
+            await self._swap(parts)
+            self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
+            serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
+            return Reloaded(applied=True, changes=changes)
+
+    def _built(self) -> Parts:
+        serving = self._serving
+        directory = serving.parts.settings.directory
+        plugins = PluginTable(directory / "hooks")
+        return build(load(directory, plugins, os.environ), plugins, serving.kit)
+
+    async def _swap(self, parts: Parts) -> None:
+        serving, old = self._serving, self._serving.parts
+        kept = {name for name in parts.channels if _unchanged(old, parts, name)}
+        for name in [name for name in serving.channels if name not in kept]:
+            await serving.stop_channel(name)
+        # From here on no checkpoint until the stages are in place: one message sees one configuration.
+        parts.channels.update({name: serving.channels[name] for name in kept})
+        serving.parts = parts
+        serving.flow.walker.stages = serving.staging.stages(parts)
+        for name, channel in parts.channels.items():
+            if name not in kept:
+                await serving.start_channel(channel)
+
+
+def differences(old: Parts, new: Parts) -> tuple[str, ...]:
+    """Say what a new configuration changes, by name."""
+    pairs = (
+        ("channel", old.settings.channels, new.settings.channels),
+        ("model", old.settings.models, new.settings.models),
+        ("pipeline", old.pipelines, new.pipelines),
+        ("rule file", old.rule_files, new.rule_files),
+    )
+    changes = []
+    for what, before, after in pairs:
+        changes += [f"{what} {name} added" for name in after if name not in before]
+        changes += [f"{what} {name} removed" for name in before if name not in after]
+        changes += [f"{what} {name} changed" for name in after if name in before and before[name] != after[name]]
+    for section in ("gateway", "listen", "journal", "flow", "delivery", "hooks"):
+        if getattr(old.settings, section) != getattr(new.settings, section):
+            late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
+            changes.append(f"[{section}] changed{late}")
+    return tuple(changes)
+
+
+def _unchanged(old: Parts, new: Parts, name: str) -> bool:
+    return name in old.channels and old.settings.channels.get(name) == new.settings.channels.get(name)

@@ -1,0 +1,146 @@
+"""What serves while the gateway lives: its channels under supervision, the hub on its sockets, the reload.
+
+A channel's adapter is a supervised child; its HTTP side is a row in the table of doors, which a
+reload changes under the running hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import trio
+
+from gateway.api.channels import ChannelsEndpoint, Door, door_to
+from gateway.api.control_socket import control_routes
+from gateway.api.health import health_routes
+from gateway.api.router import Router
+from gateway.daemon.build import Parts
+from gateway.daemon.desk import Desk
+from gateway.daemon.doors import Listeners, http_limits
+from gateway.daemon.gauges import access, metrics, vitals
+from gateway.daemon.reload import Reloader
+from gateway.daemon.stages import Staging, no_workers
+from gateway.daemon.telling import Telling
+from gateway.flow.spine import Flow, Ground
+from gateway.flow.walk import Stages
+from gateway.notices import EnvelopeRefused, RequestFailed
+from gateway.plugins import PluginTable
+from gateway.ports import Channel, Kit
+from gateway.supervise import Supervisor
+from protocols.hub.events import DispatchCrashed, HubEvent
+from protocols.hub.exchange import Exchange
+from protocols.hub.hub import Hub
+
+CHANNELS = ("/", "/chat")
+
+
+class Serving:
+    """Everything alive besides the flow itself. `flow` is set once it is open."""
+
+    flow: Flow
+
+    def __init__(
+        self, parts: Parts, plugins: PluginTable, kit: Kit, ground: Ground, tree: Supervisor, telling: Telling
+    ) -> None:
+        self.parts, self.plugins, self.kit, self.ground = parts, plugins, kit, ground
+        self.tree, self.telling = tree, telling
+        self.channels: dict[str, Channel] = dict(parts.channels)
+        self.doors: dict[str, Door] = {}
+        self.staging = Staging(
+            ground, self.channels, clear=lambda key: self.flow.outbox.clear(key), workers=no_workers
+        )
+        self.addresses: tuple[str, ...] = ()
+        self.state = "starting"
+        self._hubs: list[Hub] = []
+        self.reloader = Reloader(self)
+
+    def first_stages(self) -> Stages:
+        """Make the stages of the parts that were built at the start."""
+        return self.staging.stages(self.parts)
+
+    async def open(self, nursery: trio.Nursery, listeners: Listeners) -> tuple[str, ...]:
+        """Start channels and listeners; returns the addresses once every one of them accepts."""
+        for channel in self.parts.channels.values():
+            self.attach(channel)
+            nursery.start_soon(self._start_channel, channel)
+        endpoint = ChannelsEndpoint(
+            self.doors, nursery, results=self.flow.results, now=self.ground.now, report=self.telling.report
+        )
+        desk = Desk(self)
+        routes = health_routes(partial(vitals, self), metrics(self), access(self.parts.settings))
+        public = Router(routes, nursery, self.telling.report)
+        control = Router(
+            control_routes(desk, self.telling.watchers, masks=self.telling.masks, texts=self.telling.texts),
+            nursery,
+            self.telling.report,
+        )
+        limits = http_limits(self.parts.settings.listen)
+        hub = Hub(_dispatch(endpoint, public), self._hub_event, limits=limits)
+        self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
+        self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
+        await nursery.start(self._hubs[1].serve, listeners.control)
+        nursery.start_soon(self.reloader.watch)
+        self.state = "ready"
+        return self.addresses
+
+    def attach(self, channel: Channel) -> None:
+        """Let a channel be reached over HTTP and send; `channels` must hold it already."""
+        inlet = self.flow.inlet(channel, self._connected)
+        self.doors[channel.name] = door_to(channel, inlet)
+        self.flow.outbox.attach(channel)
+
+    async def _start_channel(self, channel: Channel) -> None:
+        inlet = self.doors[channel.name].inlet
+        await self.tree.start(channel.name, lambda task_status: channel.run(inlet, task_status=task_status))
+
+    async def start_channel(self, channel: Channel) -> None:
+        """Attach and run one more channel, or one that replaces another of its name."""
+        self.channels[channel.name] = channel
+        self.attach(channel)
+        await self._start_channel(channel)
+
+    async def stop_channel(self, name: str) -> None:
+        """Stop a channel; what waits for it stays in the journal and the outbox."""
+        self.doors.pop(name, None)
+        self.flow.outbox.detach(name)
+        await self.tree.remove(name)
+        self.channels.pop(name, None)
+
+    def reload_soon(self) -> None:
+        """Ask for a reload (SIGHUP); it happens in the reloader's task."""
+        self.reloader.ask()
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing more, finish what is in hand within `seconds`; the rest stays in the journal."""
+        self.state = "draining"
+        self.flow.door.close("draining")
+        self._hubs[0].drain()
+        with trio.move_on_after(seconds):
+            await self.flow.lanes.drained()
+            await self.flow.outbox.empty()
+        with trio.move_on_after(min(2.0, seconds)):
+            await self.flow.outbox.drain()
+
+    def _connected(self, channel: str, state: str, why: str) -> None:
+        self.tree.connected(channel, state, why)
+
+    def _hub_event(self, event: HubEvent) -> None:
+        if isinstance(event, DispatchCrashed):
+            where = f"{event.request.method} {event.request.path}"
+            self.telling.report(RequestFailed(where, f"{type(event.error).__name__}: {event.error}"))
+        else:
+            detail = str(getattr(event, "detail", "") or getattr(event, "why", ""))
+            self.telling.report(EnvelopeRefused("", type(event).__name__, detail))
+
+
+def _dispatch(channels: Callable[[Exchange], None], others: Router) -> Callable[[Exchange], None]:
+    def dispatch(exchange: Exchange) -> None:
+        path: Any = exchange.request.path
+        if path.startswith("/channels/") or path in CHANNELS:
+            channels(exchange)
+        else:
+            others.dispatch(exchange)
+
+    return dispatch
