@@ -5,6 +5,7 @@ The only package that knows all the others. `run` is what `oclaw run` calls.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 # sysexits.h: EX_CONFIG, which systemd shows as such and does not restart on.
@@ -15,8 +16,6 @@ NOT_NOW = 75
 
 def run(directory: Path) -> int:
     """Run the gateway configured in `directory` until it is told to stop; return the exit code."""
-    import sys
-
     from gateway.config.load import load
     from gateway.errors import JournalError, OclawError, SettingErrors
     from gateway.plugins import PluginTable
@@ -27,18 +26,21 @@ def run(directory: Path) -> int:
         import trio
 
         from gateway.daemon.live import live
+        from gateway.daemon.telling import open_telling
 
-        return trio.run(live, settings, plugins)
+        with open_telling(settings) as telling:
+            return trio.run(live, settings, plugins, telling)
     except* SettingErrors as group:
-        for problem in _leaves(group):
-            print(problem, file=sys.stderr)
-        code = WRONG_CONFIGURATION
+        code = _told(group, WRONG_CONFIGURATION)
     except* JournalError as group:
-        print(*_leaves(group), sep="\n", file=sys.stderr)
-        code = NOT_NOW
+        code = _told(group, NOT_NOW)
     except* OclawError as group:
-        print(*_leaves(group), sep="\n", file=sys.stderr)
-        code = 1
+        code = _told(group, 1)
+    return code
+
+
+def _told(group: BaseExceptionGroup[BaseException], code: int) -> int:
+    sys.stderr.writelines(f"oclaw: {error}\n" for error in _leaves(group))
     return code
 
 

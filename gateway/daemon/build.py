@@ -159,7 +159,7 @@ def _link(entry: HookEntry, call: Callable[..., Any], settings: Settings) -> Lin
         name=entry.use,
         call=call,
         takes_context=_takes_context(call),
-        is_async=inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(getattr(call, "__call__", None)),
+        is_async=inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(type(call).__call__),
         mode="slow" if entry.mode == "slow" else "loop",
         policy=entry.policy,
         deadline_seconds=(entry.deadline_ms or flow.hook_deadline_ms) / 1000,

@@ -48,7 +48,9 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
             public += open_tcp(host, port, tls=tls)
         except (OSError, socket.gaierror) as error:
             found = f'"{address}", which cannot be had ({error.strerror or error})'
-            problems.append(SettingError(f"listen.addresses[{index}]", found=found, wanted="free and one of this host's"))
+            problems.append(
+                SettingError(f"listen.addresses[{index}]", found=found, wanted="free and one of this host's")
+            )
     if problems:
         for listener in public:
             listener.socket.close()

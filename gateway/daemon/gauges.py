@@ -21,7 +21,7 @@ def vitals(serving: Serving) -> Vitals:
         journal_alive=True,  # its writer's death cancels everything, this code included
         journal_failing=journal.failing,
         journal_backlog=journal.backlog,
-        loop_lag_seconds=serving.telling.lag(),
+        loop_lag_seconds=serving.telling.lag.worst,
         children=serving.tree.children(),
     )
 
@@ -47,7 +47,7 @@ def metrics(serving: Serving) -> Metrics:
         (
             Gauge("oclaw_queue_depth", "Messages or replies waiting, by queue.", lambda: queues(serving), ("queue",)),
             Gauge("oclaw_journal_backlog", "Works submitted and not yet committed.", lambda: float(journal.backlog)),
-            Gauge("oclaw_loop_lag_seconds", "How late the event loop is.", serving.telling.lag),
+            Gauge("oclaw_loop_lag_seconds", "How late the event loop is.", lambda: serving.telling.lag.worst),
             Gauge(
                 "oclaw_child_up",
                 "1 for a supervised child that is ready, else 0.",

@@ -18,34 +18,36 @@ from gateway.daemon.build import Parts, build
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
-from gateway.daemon.telling import Telling, open_telling
+from gateway.daemon.telling import Telling
 from gateway.flow.spine import open_flow
 from gateway.journal import open_journal
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
 from gateway.supervise import open_supervisor
+from gateway.telemetry.stall import StallDetector
+from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
 
 JOURNAL = "journal.sqlite3"
 
 
-async def live(settings: Settings, plugins: PluginTable) -> int:
+async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
-    with open_telling(settings) as telling:
-        async with HttpClient() as http:
-            kit = Kit(
-                report=telling.report,
-                now=time.time,
-                random=os.urandom,
-                http=http,
-                config_dir=str(settings.directory),
-                state_dir=str(settings.state_dir),
-            )
-            parts = build(settings, plugins, kit)
-            prepare_state(settings.state_dir)
-            return await _with_journal(parts, plugins, kit, telling, began)
+    trio.lowlevel.add_instrument(StallDetector(telling.report))
+    async with HttpClient() as http:
+        kit = Kit(
+            report=telling.report,
+            now=time.time,
+            random=os.urandom,
+            http=http,
+            config_dir=str(settings.directory),
+            state_dir=str(settings.state_dir),
+        )
+        parts = build(settings, plugins, kit)
+        prepare_state(settings.state_dir)
+        return await _with_journal(parts, plugins, kit, telling, began)
 
 
 async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: Telling, began: float) -> int:
@@ -57,7 +59,10 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
     ):
         standing = ground(settings, journal, sealer, telling.report)
         serving = Serving(parts, plugins, kit, standing, tree, telling)
-        async with open_flow(standing, serving.channels, serving.first_stages()) as flow, trio.open_nursery() as nursery:
+        async with (
+            open_flow(standing, serving.channels, serving.first_stages()) as flow,
+            trio.open_nursery() as nursery,
+        ):
             serving.flow = flow
             stop = Stop()
             await nursery.start(watch_signals, stop, serving.reload_soon)
@@ -65,10 +70,12 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
             listeners = doors.open_listeners(settings, control=_control_socket(settings))
             addresses = await serving.open(nursery, listeners)
             telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
-            telling.ready()
+            notify(READY)
+            nursery.start_soon(feed_watchdog, lambda: True)
+            nursery.start_soon(telling.lag.watch)
             why = await stop.asked()
             telling.report(GatewayDraining(why))
-            telling.stopping()
+            notify(STOPPING)
             await serving.drain(settings.gateway.drain_seconds)
             left = (flow.lanes.total, flow.outbox.pending)
             nursery.cancel_scope.cancel()

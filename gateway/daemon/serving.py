@@ -48,11 +48,9 @@ class Serving:
         self.tree, self.telling = tree, telling
         self.channels: dict[str, Channel] = dict(parts.channels)
         self.doors: dict[str, Door] = {}
-        self.staging = Staging(
-            ground, self.channels, clear=lambda key: self.flow.outbox.clear(key), workers=no_workers
-        )
+        self.staging = Staging(ground, self.channels, clear=lambda key: self.flow.outbox.clear(key), workers=no_workers)
         self.addresses: tuple[str, ...] = ()
-        self.state = "starting"
+        self.state, self.since = "starting", ground.now()
         self._hubs: list[Hub] = []
         self.reloader = Reloader(self)
 
@@ -82,7 +80,7 @@ class Serving:
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)
         nursery.start_soon(self.reloader.watch)
-        self.state = "ready"
+        self.state, self.since = "ready", self.ground.now()
         return self.addresses
 
     def attach(self, channel: Channel) -> None:
@@ -114,7 +112,7 @@ class Serving:
 
     async def drain(self, seconds: float) -> None:
         """Take nothing more, finish what is in hand within `seconds`; the rest stays in the journal."""
-        self.state = "draining"
+        self.state, self.since = "draining", self.ground.now()
         self.flow.door.close("draining")
         self._hubs[0].drain()
         with trio.move_on_after(seconds):

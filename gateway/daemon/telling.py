@@ -1,4 +1,4 @@
-"""Everything through which the gateway tells of itself: log, counters, watchers, the service manager."""
+"""Everything through which the gateway tells of itself: log, counters, watchers, how late the loop is."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from gateway.notices import Report
 from gateway.telemetry.book import Book
 from gateway.telemetry.latest import LatestErrors
 from gateway.telemetry.lines import Masks
-from gateway.telemetry.log import open_log
+from gateway.telemetry.log import Format, open_log
 from gateway.telemetry.report import make_report
-from gateway.telemetry.systemd import Notifier
+from gateway.telemetry.stall import LoopLag
 from gateway.telemetry.tail import Watchers
 
 
@@ -29,24 +29,18 @@ class Telling(Struct, frozen=True, kw_only=True):
     watchers: Watchers
     latest: LatestErrors
     masks: Masks
-    notifier: Notifier
+    lag: LoopLag
     texts: bool
-
-    def ready(self) -> None:
-        """Tell the service manager that we serve."""
-        self.notifier.ready()
-
-    def stopping(self) -> None:
-        """Tell the service manager that we drain."""
-        self.notifier.stopping()
 
 
 @contextmanager
 def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[Telling]:
-    """Open the log and what counts beside it; on leaving, what is queued is written."""
+    """Open the log and what counts beside it; on leaving, what is queued is written. Opened outside the loop."""
     gateway = settings.gateway
-    form = gateway.log_format
-    with open_log(stream, _form(form, stream)) as log:
+    form: Format = "pretty" if stream.isatty() else "json"
+    if gateway.log_format != "auto":
+        form = gateway.log_format
+    with open_log(stream, form) as log:
         book, watchers, latest, masks = Book(), Watchers(), LatestErrors(), Masks()
         report = make_report(
             book,
@@ -64,6 +58,6 @@ def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[T
             watchers=watchers,
             latest=latest,
             masks=masks,
-            notifier=Notifier(),
+            lag=LoopLag(),
             texts=gateway.log_content,
         )

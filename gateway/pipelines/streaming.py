@@ -64,7 +64,8 @@ class Streamer:
     ) -> tuple[str, Delivery | None] | None:
         """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
 
-        None when this reply is not to be streamed, or the channel gave up before the model ended. Raises `ModelError` when the model broke off.
+        None when this reply is not to be streamed, or the channel gave up before the model ended.
+        Raises `ModelError` when the model broke off.
         """
         stream_to = self._streaming(envelope)
         if stream_to is None:

@@ -1,0 +1,207 @@
+"""What a person asks at the control socket, answered out of the flow, the journal and the tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Literal, cast
+
+import trio
+
+from gateway.api.control import (
+    DeadLetter,
+    DeadStory,
+    Done,
+    HeldMessage,
+    JournalStatus,
+    Kind,
+    LastError,
+    Loaded,
+    ReloadReport,
+    RulesStatus,
+    SendOrder,
+    Sent,
+    Status,
+    Trace,
+)
+from gateway.api.errors import NotPossible, NotThere
+from gateway.api.health import readiness
+from gateway.daemon.gauges import queues, vitals
+from gateway.daemon.lives import Lives
+from gateway.errors import Overloaded
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.message.message import Conversation, Message, Sender, nfc
+from gateway.ports import Accepted, Duplicate, Refused
+
+if TYPE_CHECKING:
+    from gateway.daemon.serving import Serving
+
+# What a dead letter is found in: a message that gave up, a reply that did, a reply nobody knows of.
+_DEAD_DELIVERIES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+
+
+class Desk:
+    """Implements `gateway.api.control.Control`."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving, self._flow = serving, serving.flow
+        self._journal = serving.ground.journal
+        self._lives = Lives(serving.ground.journal, serving.ground.sealer)
+        self._started_at = serving.ground.now()
+
+    async def status(self) -> Status:
+        """Tell the gateway's health at a glance."""
+        serving, reloader = self._serving, self._serving.reloader
+        loaded = Loaded(
+            path=str(serving.parts.settings.directory / "oclaw.toml"),
+            generation=reloader.generation,
+            loaded_at=reloader.loaded_at,
+            refused=reloader.refused,
+        )
+        rules = len(serving.parts.ruleset.rules())
+        tally = dict(await self._journal.tally())
+        return Status(
+            ready=readiness(vitals(serving)).status == "ready",
+            state=cast(Literal["starting", "ready", "draining"], serving.state),
+            since=serving.since,
+            started_at=self._started_at,
+            version=_version(),
+            pid=os.getpid(),
+            addresses=serving.addresses,
+            configuration=loaded,
+            rules=RulesStatus(files=len(serving.parts.rule_files), rules=rules, loaded=loaded),
+            journal=JournalStatus(failing=self._journal.failing, backlog=self._journal.backlog, tally=tally),
+            children=serving.tree.children(),
+            queues=queues(serving),
+            counters=serving.telling.book.summary(),
+            loop_lag_seconds=serving.telling.lag.worst,
+            last_errors=tuple(
+                LastError(seen.at, type(seen.notice).__name__, _words(seen.notice), seen.envelope_id)
+                for seen in serving.telling.latest.read()
+            ),
+        )
+
+    async def send(self, order: SendOrder) -> Sent:
+        """Inject a message; it takes the same walk as every other one."""
+        channel = self._serving.channels.get(order.channel)
+        door = self._serving.doors.get(order.channel)
+        if channel is None or door is None:
+            known = ", ".join(sorted(self._serving.channels)) or "none"
+            raise NotThere(f'there is no channel "{order.channel}" switched on; there are: {known}')
+        message = Message(
+            channel=channel.name,
+            platform=channel.platform,
+            content=nfc(order.content),
+            sender=Sender(id=order.sender, name=order.sender),
+            conversation=Conversation(id=order.conversation),
+            mentions_me=True,
+            metadata={"sent_by": "operator"},
+        )
+        (acceptance,) = await door.inlet.accept([message])
+        match acceptance:
+            case Refused(why, retry_after):
+                raise Overloaded(why, retry_after)
+            case Accepted(id) | Duplicate(id):
+                return await self._outcome(id, order.wait_seconds)
+
+    async def trace(self, envelope_id: str) -> Trace:
+        """Tell a message's whole life."""
+        return await self._lives.trace(envelope_id)
+
+    async def dead(self, kind: Kind | None, *, limit: int) -> Sequence[DeadLetter]:
+        """List dead letters, the latest change first."""
+        letters: list[DeadLetter] = []
+        if kind != "delivery":
+            rows = await self._journal.inbound_in(InboundState.DEAD, limit=limit)
+            letters += [self._lives.dead_message(row) for row in rows]
+        if kind != "inbound":
+            for state in _DEAD_DELIVERIES:
+                found = await self._journal.deliveries_in(state, limit=limit)
+                letters += [self._lives.dead_delivery(row) for row in found]
+        return sorted(letters, key=lambda letter: letter.changed_at, reverse=True)[:limit]
+
+    async def dead_letter(self, letter_id: str) -> DeadStory:
+        """Show one dead letter with the life of its message."""
+        letter = await self._letter(letter_id)
+        return DeadStory(letter, await self._lives.trace(letter_id.partition(".")[0]))
+
+    async def retry(self, letter_id: str) -> Done:
+        """Take a dead letter up again at the tail of its conversation."""
+        letter = await self._letter(letter_id)
+        recovery = self._flow.recovery
+        again = recovery.readmit if letter.kind == "inbound" else recovery.resend
+        if not await again(letter_id, "retried by an operator"):
+            raise NotPossible(f"{letter_id} is {letter.state} and cannot be retried")
+        state = InboundState.ACCEPTED if letter.kind == "inbound" else DeliveryState.PENDING
+        return Done(letter_id, state.value)
+
+    async def drop(self, letter_id: str) -> Done:
+        """Discard a dead letter for good."""
+        letter = await self._letter(letter_id)
+        to = InboundState.DROPPED if letter.kind == "inbound" else DeliveryState.DROPPED
+        if not await self._flow.recovery.discard(letter_id, to, "dropped by an operator"):
+            raise NotPossible(f"{letter_id} is {letter.state} and cannot be dropped")
+        return Done(letter_id, to.value)
+
+    async def held(self, *, limit: int) -> Sequence[HeldMessage]:
+        """List what is set aside, the oldest first."""
+        rows = [
+            row
+            for state in (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
+            for row in await self._journal.inbound_in(state, limit=limit)
+        ]
+        return [self._lives.held(row) for row in sorted(rows, key=lambda row: row.seq)[:limit]]
+
+    async def release(self, envelope_id: str) -> Done:
+        """Let a message that is set aside go on."""
+        row = await self._journal.message(envelope_id)
+        if row is None:
+            raise NotThere(f"there is no message {envelope_id}")
+        if not await self._flow.recovery.readmit(envelope_id, "released by an operator"):
+            raise NotPossible(f"message {envelope_id} is {row.state.value}; only what is set aside can be released")
+        return Done(envelope_id, InboundState.ACCEPTED.value)
+
+    async def reload(self) -> ReloadReport:
+        """Read the configuration again."""
+        done = await self._serving.reloader.reload()
+        return ReloadReport(
+            applied=done.applied,
+            generation=self._serving.reloader.generation,
+            changes=done.changes,
+            problems=done.problems,
+        )
+
+    async def _outcome(self, envelope_id: str, wait_seconds: float) -> Sent:
+        results = self._flow.results
+        result = None
+        if wait_seconds > 0:
+            with trio.move_on_after(wait_seconds):
+                result = await results.wait(envelope_id)
+        result = result or await results.find(envelope_id)
+        if result is None:
+            return Sent(id=envelope_id, state=InboundState.ACCEPTED.value)
+        replies = tuple(reply.content for reply in result.replies)
+        return Sent(id=envelope_id, state=result.state.value, why=result.why, replies=replies)
+
+    async def _letter(self, letter_id: str) -> DeadLetter:
+        if "." in letter_id:
+            delivery = await self._journal.delivery(letter_id)
+            if delivery is not None:
+                return self._lives.dead_delivery(delivery)
+        else:
+            message = await self._journal.message(letter_id)
+            if message is not None:
+                return self._lives.dead_message(message)
+        raise NotThere(f"there is no message or delivery {letter_id}")
+
+
+def _words(notice: object) -> str:
+    return str(getattr(notice, "why", "") or getattr(notice, "error", ""))
+
+
+def _version() -> str:
+    try:
+        return version("oclaw")
+    except PackageNotFoundError:
+        return "from source"

@@ -1,0 +1,209 @@
+"""Tell the life of a message out of its journal rows: what `oclaw trace`, `dead` and `held` show."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from gateway.api.control import DeadLetter, DeliveryTrace, HeldMessage, Trace, TraceStep
+from gateway.api.errors import NotThere
+from gateway.errors import SealError
+from gateway.flow.story import Attempt, Story
+from gateway.message.envelope import Delivery, Envelope
+from gateway.message.message import Message
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.seal import RecordKind, Sealer
+from gateway.ports import DeliveryRow, InboundRow, Journal
+
+PREVIEW = 80
+T = TypeVar("T")
+
+
+class Lives:
+    """Reads rows and opens them. What does not open (a key is gone) is told without its content."""
+
+    def __init__(self, journal: Journal, sealer: Sealer) -> None:
+        self._journal, self._sealer = journal, sealer
+
+    async def trace(self, some_id: str) -> Trace:
+        """Tell a message's life; a delivery's id stands for its message's. Raises `NotThere`."""
+        row = await self._journal.message(some_id.partition(".")[0])
+        if row is None:
+            raise NotThere(f"there is no message {some_id}; it may be past its retention")
+        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
+        message = envelope.message if envelope else Message(channel=row.channel, content="(sealed under a lost key)")
+        deliveries = [self._delivery(each) for each in await self._journal.deliveries_of(row.id)]
+        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        return Trace(
+            id=row.id,
+            channel=row.channel,
+            platform=message.platform,
+            conversation=message.conversation.id,
+            sender=message.sender.name or message.sender.id,
+            state=row.state.value,
+            received_at=row.received_at,
+            changed_at=row.changed_at,
+            attempt=row.attempt,
+            traceparent=envelope.trace if envelope else "",
+            gateway_seconds=_share(row, story),
+            content=message.content,
+            steps=_steps(row, story),
+            deliveries=tuple(deliveries),
+        )
+
+    def dead_message(self, row: InboundRow) -> DeadLetter:
+        """Show a message as a dead letter."""
+        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
+        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        return DeadLetter(
+            id=row.id,
+            kind="inbound",
+            channel=row.channel,
+            conversation=envelope.message.conversation.id if envelope else "",
+            state=row.state.value,
+            why=story.why if story else "",
+            attempt=row.attempt,
+            created_at=row.received_at,
+            changed_at=row.changed_at,
+            preview=_preview(envelope.message if envelope else None),
+        )
+
+    def dead_delivery(self, row: DeliveryRow) -> DeadLetter:
+        """Show a delivery as a dead letter."""
+        delivery = self._open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+        attempts = self._attempts(row)
+        return DeadLetter(
+            id=row.id,
+            kind="delivery",
+            channel=row.channel,
+            conversation=delivery.message.conversation.id if delivery else "",
+            state=row.state.value,
+            why=attempts[-1].why if attempts else "",
+            attempt=row.attempt,
+            created_at=row.created_at,
+            changed_at=row.changed_at,
+            preview=_preview(delivery.message if delivery else None),
+        )
+
+    def held(self, row: InboundRow) -> HeldMessage:
+        """Show a message that is set aside."""
+        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
+        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        message = envelope.message if envelope else None
+        return HeldMessage(
+            id=row.id,
+            channel=row.channel,
+            conversation=message.conversation.id if message else "",
+            sender=message.sender.name or message.sender.id if message else "",
+            state=row.state.value,
+            by=story.by if story else "",
+            why=story.why if story else "",
+            received_at=row.received_at,
+            due_at=row.due_at,
+            preview=_preview(message),
+        )
+
+    def _delivery(self, row: DeliveryRow) -> DeliveryTrace:
+        delivery = self._open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+        steps = self._attempts(row)
+        if not steps and row.state.value == "delivered":
+            seconds = row.changed_at - row.created_at
+            steps = (TraceStep(at=row.changed_at, stage="attempt", outcome="delivered", seconds=seconds, attempt=1),)
+        return DeliveryTrace(
+            id=row.id,
+            channel=row.channel,
+            conversation=delivery.message.conversation.id if delivery else "",
+            state=row.state.value,
+            created_at=row.created_at,
+            expires_at=row.expires_at,
+            attempt=row.attempt,
+            due_at=row.due_at,
+            content=delivery.message.content if delivery else "",
+            steps=steps,
+        )
+
+    def _attempts(self, row: DeliveryRow) -> tuple[TraceStep, ...]:
+        steps = []
+        for note in row.notes:
+            attempt = self._open(RecordKind.NOTE, row.id, note, Attempt)
+            if attempt is not None:
+                steps.append(_attempt(attempt))
+                continue
+            person = self._open(RecordKind.NOTE, row.id, note, Story)
+            if person is not None:
+                steps.append(TraceStep(at=row.changed_at, stage="person", outcome=person.why, by=person.by))
+        return tuple(steps)
+
+    def _open(self, kind: RecordKind, id: str, sealed: bytes, shape: type[T]) -> T | None:
+        try:
+            return self._sealer.open(kind, id, sealed, shape)
+        except SealError:
+            return None
+
+
+def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
+    began = row.received_at
+    steps = [TraceStep(at=began, stage="accept", outcome="accepted", attempt=row.attempt)]
+    if story is None:
+        return tuple(steps)
+    ended = {name: began + offset for name, offset in story.stages.items()}
+    at = ended.get("hooks", row.changed_at)
+    steps += [
+        TraceStep(at=at, stage="hook", outcome=hook.verdict, by=hook.name, why=hook.why, seconds=hook.seconds)
+        for hook in story.hooks
+    ]
+    if "route" in ended:
+        what = ", ".join(story.actions) or (f"default pipeline {story.pipeline}" if story.pipeline else "no action")
+        steps.append(TraceStep(at=ended["route"], stage="route", outcome=what, by=", ".join(story.rules)))
+    at = ended.get("pipeline", row.changed_at)
+    steps += [
+        TraceStep(
+            at=at,
+            stage="step",
+            outcome="failed" if step.why else "answered",
+            by=f"{story.pipeline}/{step.name}" + (f" ({step.model})" if step.model else ""),
+            why=step.why,
+            seconds=step.seconds,
+            attempt=step.tries,
+        )
+        for step in story.steps
+    ]
+    steps.append(TraceStep(at=row.changed_at, stage="settle", outcome=row.state.value, by=story.by, why=story.why))
+    return tuple(steps)
+
+
+def _attempt(attempt: Attempt) -> TraceStep:
+    outcome, why = _outcome(attempt.receipt)
+    return TraceStep(
+        at=attempt.at,
+        stage="attempt",
+        outcome=outcome,
+        by=attempt.by,
+        why=why,
+        seconds=attempt.seconds,
+        attempt=attempt.number,
+    )
+
+
+def _outcome(receipt: Receipt) -> tuple[str, str]:
+    match receipt:
+        case Delivered(remote_id):
+            return "delivered", f"as {remote_id}" if remote_id else ""
+        case Deferred(why):
+            return "deferred", why
+        case Bounced(why):
+            return "bounced", why
+        case Unknown(why):
+            return "unknown", why
+
+
+def _share(row: InboundRow, story: Story | None) -> float:
+    if story is None:
+        return 0.0
+    return max(0.0, row.changed_at - row.received_at - sum(step.seconds for step in story.steps))
+
+
+def _preview(message: Message | None) -> str:
+    if message is None:
+        return ""
+    line = " ".join(message.content.split())
+    return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"
