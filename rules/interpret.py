@@ -26,7 +26,8 @@ def holds(condition: core.Core, facts: Any, moment: float, witness: Witness | No
         case core.Some(items=items):
             return any(_each(items, facts, moment, witness))
         case core.Inverse(item=item):
-            return not holds(item, facts, moment, witness)
+            own = witness is not None and (item.start, item.end) == (condition.start, condition.end)
+            return not holds(item, facts, moment, _inverting(witness) if own else witness)
         case core.Constant():
             return _seen(condition, None, condition.holds, witness)
         case core.Window():
@@ -51,6 +52,11 @@ def in_window(window: core.Window, moment: float) -> bool:
 def _each(items: tuple[core.Core, ...], facts: Any, moment: float, witness: Witness | None) -> Any:
     answers = (holds(item, facts, moment, witness) for item in items)
     return answers if witness is None else list(answers)
+
+
+def _inverting(witness: Witness | None) -> Witness | None:
+    # `!=` and `x NOT IN y` are written as one test, so the witness hears whether that one held.
+    return witness and (lambda leaf, value, answer: witness(leaf, value, not answer))
 
 
 def _seen(leaf: Any, value: Any, answer: bool, witness: Witness | None) -> bool:  # noqa: FBT001

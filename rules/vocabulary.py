@@ -26,6 +26,8 @@ class Field(msgspec.Struct, frozen=True):
     `exact`: the host promises the type (or None), so tests skip the check. `always`: the field
     is never missing. `nfc`: the host promises NFC text. A `dynamic` field is a mapping of the
     platform's own keys (`message.metadata`): each key under it is checked when it is read.
+    `stands_for`: in a TEST that does not give it, it has the value of that field (`input` that of
+    `message.content`).
     """
 
     kind: FieldKind
@@ -33,6 +35,7 @@ class Field(msgspec.Struct, frozen=True):
     exact: bool = False
     always: bool = False
     nfc: bool = False
+    stands_for: str = ""
     about: str = ""
 
     def __post_init__(self) -> None:

@@ -35,7 +35,7 @@ KINDS: dict[str, Any] = {
     "message.metadata": "dynamic",
     "input": "text",
 }
-FIELDS = {name: Field(kind) for name, kind in KINDS.items()}
+FIELDS = {name: Field(kind, stands_for="message.content" if name == "input" else "") for name, kind in KINDS.items()}
 NAMES = {
     "pipelines": frozenset({"text_processing_pipeline", "default", "support"}),
     "models": frozenset({"long_context_model", "email_processing_model", "default_model"}),
