@@ -7,6 +7,7 @@ mocked clock. Both are a `gateway.ports.Journal` and pass the same contract suit
 from __future__ import annotations
 
 from gateway.journal.memory import Memory, open_memory_journal
+from gateway.journal.retention import Retention
 from gateway.journal.sqlite import open_journal
 
-__all__ = ["Memory", "open_journal", "open_memory_journal"]
+__all__ = ["Memory", "Retention", "open_journal", "open_memory_journal"]

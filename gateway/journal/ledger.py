@@ -34,6 +34,10 @@ _UNDER_WAY = frozenset({DeliveryState.SENDING, DeliveryState.STREAMING})
 # A streamed reply may have arrived, or got lost on its way, before its message's walk ends.
 _BIRTH = frozenset({DeliveryState.PENDING, DeliveryState.DELIVERED, DeliveryState.UNKNOWN}) | _UNDER_WAY
 _MOVED = Moved()
+# Looked up rather than made: SQLite's module takes a plain str five times faster than an enum's member.
+_TEXT = {state: state.value for states in (InboundState, DeliveryState) for state in states}
+_TALLY = {state: f"inbound.{state}" for state in InboundState}
+_SENDS = {state: f"delivery.{state}" for state in DeliveryState}
 
 
 class Chore(Struct, frozen=True):
@@ -150,12 +154,12 @@ class Ledger:
         if any(record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries):
             return Impossible(f"{work.id} hands over a delivery in an end state, or one of another message")
         due_at = work.due_at if work.state is InboundState.DELAYED else 0.0
-        row = self._run(sql.END_WALK, (work.state, work.at, due_at, work.note, work.id)).fetchone()
+        row = self._run(sql.END_WALK, (_TEXT[work.state], work.at, due_at, work.note, work.id)).fetchone()
         if row is None:
             return self._elsewhere(sql.FIND_INBOUND, work.id, work.state)
         for record in work.deliveries:
             self._intend(record, row[0])
-        self._run_down("inbound.accepted", f"inbound.{work.state}")
+        self._shift("inbound.accepted", _TALLY[work.state])
         return _MOVED
 
     def _revive_inbound(self, work: Revive) -> Moved | Impossible:
@@ -168,8 +172,8 @@ class Ledger:
             self._run(sql.REENTER_INBOUND, (new, work.at, work.note, seq))
             self._run(sql.FOLLOW_INBOUND, (new, seq))
         else:
-            self._run(sql.MOVE_INBOUND, (work.to, work.at, work.note, seq))
-        self._run_down(f"inbound.{was}", f"inbound.{work.to}")
+            self._run(sql.MOVE_INBOUND, (_TEXT[work.to], work.at, work.note, seq))
+        self._shift(f"inbound.{was}", f"inbound.{work.to}")
         return _MOVED
 
     # ---- deliveries ---------------------------------------------------------------------------
@@ -178,38 +182,46 @@ class Ledger:
         self._delivery_seq = seq = self._delivery_seq + 1
         born = record.created_at
         whose = (seq, record.id, inbound, record.channel, record.destination)
-        self._run(sql.INTEND, (*whose, record.state, born, born, record.expires_at, record.sealed))
-        self._count(f"delivery.{record.state}", 1)
+        self._run(sql.INTEND, (*whose, _TEXT[record.state], born, born, record.expires_at, record.sealed))
+        self._count(_SENDS[record.state], 1)
 
     def _settle(self, work: Settle) -> Moved | Impossible:
+        state, note = work.state, framed(work.note) if work.note else b""
+        due_at = work.due_at if state is DeliveryState.DEFERRED else 0.0
+        if self._settle_pending(work, (_TEXT[state], work.attempt, work.at, due_at, note, work.id)):
+            return _MOVED
         found = self._run(sql.FIND_DELIVERY, (work.id,)).fetchone()
-        if found is None or work.state not in DELIVERY[DeliveryState(found[1])]:
-            return self._elsewhere(sql.FIND_DELIVERY, work.id, work.state)
+        if found is None or state not in DELIVERY[DeliveryState(found[1])]:
+            return self._elsewhere(sql.FIND_DELIVERY, work.id, state)
         seq, was, attempt = found
-        due_at = work.due_at if work.state is DeliveryState.DEFERRED else 0.0
-        if work.state not in _UNDER_WAY:
+        if state not in _UNDER_WAY:
             attempt = work.attempt
-        self._run(sql.MOVE_DELIVERY, (work.state, attempt, work.at, due_at, seq))
-        if work.note:
-            self._run(sql.ADD_NOTE, (framed(work.note), seq))
+        self._run(sql.MOVE_DELIVERY, (_TEXT[state], attempt, work.at, due_at, note, seq))
         if work.sealed:
             self._run(sql.RESEAL_DELIVERY, (work.sealed, seq))
-        self._run_down(f"delivery.{was}", f"delivery.{work.state}")
+        self._shift(f"delivery.{was}", _SENDS[state])
         return _MOVED
+
+    def _settle_pending(self, work: Settle, values: tuple[object, ...]) -> bool:
+        """Try the commonest settling, from pending to an end, in one statement instead of two."""
+        if work.state in _UNDER_WAY or work.state not in DELIVERY[DeliveryState.PENDING] or work.sealed:
+            return False
+        if not self._run(sql.SETTLE_PENDING, values).rowcount:
+            return False
+        self._shift("delivery.pending", _SENDS[work.state])
+        return True
 
     def _revive_delivery(self, work: Revive) -> Moved | Impossible:
         found = self._run(sql.FIND_DELIVERY, (work.id,)).fetchone()
         if found is None or work.to not in DELIVERY[DeliveryState(found[1])]:
             return self._elsewhere(sql.FIND_DELIVERY, work.id, work.to)
         seq, was, attempt = found
-        if work.note:
-            self._run(sql.ADD_NOTE, (framed(work.note), seq))
+        note = framed(work.note) if work.note else b""
+        self._run(sql.MOVE_DELIVERY, (_TEXT[work.to], attempt, work.at, 0.0, note, seq))
         if work.to is DeliveryState.PENDING:
             self._delivery_seq = new = self._delivery_seq + 1
-            self._run(sql.REENTER_DELIVERY, (new, work.at, work.expires_at, work.expires_at, seq))
-        else:
-            self._run(sql.MOVE_DELIVERY, (work.to, attempt, work.at, 0.0, seq))
-        self._run_down(f"delivery.{was}", f"delivery.{work.to}")
+            self._run(sql.REENTER_DELIVERY, (new, work.expires_at, work.expires_at, seq))
+        self._shift(f"delivery.{was}", f"delivery.{work.to}")
         return _MOVED
 
     # ---- helpers ------------------------------------------------------------------------------
@@ -223,7 +235,7 @@ class Ledger:
     def _count(self, name: str, by: int) -> None:
         self._tally[name] = self._tally.get(name, 0) + by
 
-    def _run_down(self, was: str, now: str) -> None:
+    def _shift(self, was: str, now: str) -> None:
         self._count(was, -1)
         self._count(now, 1)
 

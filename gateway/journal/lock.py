@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.errors import JournalBusy
+from gateway.errors import JournalBusy, JournalFull
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the journal at `path` for this process; raises JournalBusy, naming the process that holds it."""
+    """Hold the journal at `path` for this process; raises JournalBusy, naming its holder, or JournalFull."""
     lock = path.with_name(path.name + ".lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalFull(f"{lock} cannot be written: {error.strerror}. Does its folder exist, with space?") from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

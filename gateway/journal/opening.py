@@ -15,6 +15,8 @@ from gateway.journal import schema
 
 # Covers some 100 MB; `oclaw journal check` reads a larger file to its end, beside the running daemon.
 CHECK_SECONDS = 0.25
+# The writer folds the WAL back itself only beyond 16 MB, and then only what `checkpoint.py` has not copied yet.
+WRITER_PAGES = 4000
 _STEPS_BETWEEN_LOOKS = 20_000  # of SQLite's virtual machine: about 1 ms
 
 
@@ -64,6 +66,7 @@ def _prepare(db: sqlite3.Connection, path: Path, steps: Mapping[int, str], *, fr
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {WRITER_PAGES}")
     db.execute("PRAGMA temp_store = MEMORY")
     db.execute("PRAGMA cache_size = -16384")
     if fresh or not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:

@@ -15,16 +15,19 @@ from typing import Any
 import trio
 
 from gateway.journal.callbacks import Callbacks
+from gateway.journal.checkpoint import checkpoints
 from gateway.journal.clerk import Clerk, Done, Settled
 from gateway.journal.desk import Desk
 from gateway.journal.ledger import Entry, Ledger
 from gateway.journal.lock import locked
 from gateway.journal.opening import connect, open_for_writing
+from gateway.journal.retention import Retention, prune
 from gateway.journal.writer import Writer
 from gateway.notices import Notice, Report
 
 # Time to commit what is submitted when the gateway stops; what is not stays unfinished and is recovered.
 CLOSING_SECONDS = 10.0
+WRITER_THREAD = "oclaw-journal"  # as `top -H` shows it
 READERS = 2  # history for a model, and a person listing dead letters, do not wait for each other
 
 
@@ -33,8 +36,16 @@ def _quiet(notice: Notice) -> None:
 
 
 @asynccontextmanager
-async def open_journal(path: Path | str, *, report: Report = _quiet) -> AsyncIterator[Desk]:
+async def open_journal(
+    path: Path | str,
+    *,
+    report: Report = _quiet,
+    retention: Retention = Retention(),
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Desk]:
     """Open the journal in the file at `path`, which is made when missing; its folder must exist.
+
+    `now` (epoch seconds) decides what is past `retention`.
 
     Raises JournalBusy, JournalDamaged or JournalFull before it yields. Should the writer die, everything inside is
     cancelled and its error raised. On leaving, also when cancelled, what was submitted is committed and its
@@ -47,12 +58,16 @@ async def open_journal(path: Path | str, *, report: Report = _quiet) -> AsyncIte
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)
+                nursery.start_soon(checkpoints, path, store.settled)
+                desk = Desk(store)
+                nursery.start_soon(prune, desk.perform, retention, now)
                 try:
-                    yield Desk(store)
+                    yield desk
                 finally:
                     with trio.move_on_after(CLOSING_SECONDS, shield=True):
                         await store.finish()
                     store.end()
+                    nursery.cancel_scope.cancel()
         finally:
             store.disconnect()
 
@@ -79,6 +94,10 @@ class SqliteStore:
     @property
     def failing(self) -> str:
         return self._writer.failing
+
+    def settled(self) -> int:
+        """Count the works settled since the start."""
+        return self._writer.settled
 
     def submit(self, work: Entry, done: Done) -> None:
         self._writer.submit((work, done))
@@ -112,7 +131,9 @@ class SqliteStore:
     async def _write(self) -> None:
         # A limiter of its own: the default one is shared with DNS look-ups, which must not delay a commit.
         try:
-            await trio.to_thread.run_sync(self._writer.run, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1))
+            await trio.to_thread.run_sync(
+                self._writer.run, thread_name=WRITER_THREAD, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+            )
         finally:
             self._ended.set()
 

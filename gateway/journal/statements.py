@@ -27,12 +27,14 @@ INTEND = """INSERT INTO delivery
     (seq, id, inbound, channel, destination, state, created_at, changed_at, expires_at, sealed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 FIND_DELIVERY = "SELECT seq, state, attempt FROM delivery WHERE id = ?"
-MOVE_DELIVERY = "UPDATE delivery SET state = ?, attempt = ?, changed_at = ?, due_at = ? WHERE seq = ?"
 # SQLite's || makes text of blobs, byte for byte; the cast takes that back.
-ADD_NOTE = "UPDATE delivery SET notes = CAST(notes || ? AS BLOB) WHERE seq = ?"
+_SETTLE = """UPDATE delivery SET state = ?, attempt = ?, changed_at = ?, due_at = ?, notes = CAST(notes || ? AS BLOB)
+    WHERE"""
+MOVE_DELIVERY = f"{_SETTLE} seq = ?"
+SETTLE_PENDING = f"{_SETTLE} id = ? AND state = 'pending'"
 RESEAL_DELIVERY = "UPDATE delivery SET sealed = ? WHERE seq = ?"
-REENTER_DELIVERY = """UPDATE delivery SET seq = ?, state = 'pending', attempt = 0, changed_at = ?, due_at = 0,
-    expires_at = CASE WHEN ? > 0 THEN ? ELSE expires_at END WHERE seq = ?"""
+REENTER_DELIVERY = """UPDATE delivery SET seq = ?, attempt = 0, expires_at = CASE WHEN ? > 0 THEN ? ELSE expires_at END
+    WHERE seq = ?"""
 
 COUNT = "UPDATE tally SET rows = rows + ? WHERE name = ?"
 # Rewrites every counter with itself: a page that must reach the disk.

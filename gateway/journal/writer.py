@@ -44,6 +44,11 @@ class Writer:
         return self._submitted - self._committed
 
     @property
+    def settled(self) -> int:
+        """Works settled since the start; grows with every commit."""
+        return self._committed
+
+    @property
     def failing(self) -> str:
         """Why the disk refuses, or ''."""
         return self._clerk.failing
