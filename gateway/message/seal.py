@@ -28,6 +28,7 @@ from gateway.errors import (
     Unsealable,
     WrongRecord,
 )
+from gateway.message.aead import NONCE_BYTES, TAG_BYTES, decryptor, encryptor
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import KeyRing
 
@@ -36,8 +37,6 @@ T = TypeVar("T")
 MAGIC: Final = b"\xc1\x0c"  # 0xC1 is the one byte that never stands in msgpack
 VERSION: Final = 1
 ZSTD: Final = 0x01  # flag: the content is one zstd frame (RFC 8878)
-NONCE_BYTES: Final = 24
-TAG_BYTES: Final = 16
 DIGEST_BYTES: Final = 16
 # 16 MiB: four times the largest request body the gateway accepts by default, so whatever came in can be opened.
 MAX_BYTES: Final = 16 * 1024 * 1024
@@ -77,15 +76,12 @@ class Sealer:
         max_bytes: int = MAX_BYTES,
     ) -> None:
         import zstandard  # 9 ms of CPU, together with nacl: only who seals pays
-        from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as decrypt
-        from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as encrypt
-        from nacl.exceptions import CryptoError
 
-        self._encrypt, self._decrypt, self._forged = encrypt, decrypt, CryptoError
+        self._encrypt = encryptor(keyring.active.secret)
+        self._decrypt = {key.id: decryptor(key.secret) for key in keyring.all()}
         self._frame_size, self._broken_frame = zstandard.frame_content_size, zstandard.ZstdError
         self._random, self._max_bytes = random, max_bytes
-        self._active = keyring.active
-        self._secrets = {key.id: key.secret for key in keyring.all()}
+        self._key_id = keyring.active.id
         self._hash = hashlib.blake2b(key=keyring.index, digest_size=DIGEST_BYTES)
         self._dictionary_id = 0 if dictionaries.active is None else dictionaries.active.id
         self._compress, self._decompress = _zstd(dictionaries)
@@ -123,9 +119,8 @@ class Sealer:
             raise TooLarge(f"{_place(kind, id)} has {length} bytes; a sealed record holds less than 4 GiB.")
         name = id.encode("utf-8", "surrogatepass")
         check, nonce = crc32(name) & 0xFFFF, self._random(NONCE_BYTES)
-        key = self._active
-        header = _HEADER.pack(MAGIC, VERSION, flags, kind, check, key.id, dictionary, length, nonce)
-        return header + self._encrypt(plain, header + name, nonce, key.secret)
+        header = _HEADER.pack(MAGIC, VERSION, flags, kind, check, self._key_id, dictionary, length, nonce)
+        return header + self._encrypt(plain, header + name, nonce)
 
     def open_bytes(self, kind: RecordKind, id: str, sealed: bytes) -> bytes:
         """Open the record `id` of that kind as the bytes that were sealed."""
@@ -139,14 +134,13 @@ class Sealer:
             raise _wrong_length(kind, id, len(sealed), HEADER_BYTES + length)
         if sealed_kind != kind or check != crc32(name) & 0xFFFF:
             raise WrongRecord(f"{_place(kind, id)} holds the bytes of another record; the journal was mixed up.")
-        secret = self._secrets.get(key_id)
-        if secret is None:
+        decrypt = self._decrypt.get(key_id)
+        if decrypt is None:
             raise UnknownKey(f"{_place(kind, id)} was sealed with key {key_id:08x}, which is not in the key ring.")
-        try:
-            plain = self._decrypt(sealed[HEADER_BYTES:], sealed[:HEADER_BYTES] + name, nonce, secret)
-        except (self._forged, ValueError):
-            raise Altered(f"{_place(kind, id)} was altered, or its key has the right id and is another.") from None
-        return self._expand(kind, id, plain, dictionary) if flags else plain
+        plain = decrypt(sealed, HEADER_BYTES, sealed[:HEADER_BYTES] + name, nonce)
+        if plain is None:
+            raise Altered(f"{_place(kind, id)} was altered, or its key has the right id and is another.")
+        return self._expand(kind, id, plain, dictionary) if flags else bytes(plain)
 
     def digest(self, purpose: str, *parts: str) -> bytes:
         """Return the 16 bytes under which the journal finds `parts` again; another purpose gives other bytes.
@@ -160,7 +154,7 @@ class Sealer:
             raise Unsealable(f"{purpose} holds text that is not Unicode: {error}.") from error
         return running.digest()
 
-    def _expand(self, kind: RecordKind, id: str, frame: bytes, dictionary: int) -> bytes:
+    def _expand(self, kind: RecordKind, id: str, frame: bytearray, dictionary: int) -> bytes:
         decompress = self._decompress.get(dictionary)
         if decompress is None:
             raise UnknownDictionary(
@@ -177,7 +171,7 @@ class Sealer:
             raise Altered(f"{_place(kind, id)} is authentic, but its zstd frame is broken: {error}.") from error
 
 
-Transform = Callable[[bytes], bytes]
+Transform = Callable[[bytes | bytearray], bytes]
 
 
 def _zstd(dictionaries: Dictionaries) -> tuple[Transform, dict[int, Transform]]:

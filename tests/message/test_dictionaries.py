@@ -34,7 +34,7 @@ def test_the_samples_are_the_same_for_the_same_seed_and_others_for_another():
     assert first != shipped_records(6)
 
 
-def test_records_that_were_not_trained_on_shrink_to_less_than_half_of_what_zstd_alone_makes():
+def test_records_that_were_not_trained_on_shrink_to_about_half_of_what_zstd_alone_makes():
     ring, active = new_keyring(0, os.urandom), load_dictionaries()
     with_one, without = Sealer(ring, active, os.urandom), Sealer(ring, Dictionaries(), os.urandom)
     records = shipped_records(2)[:500]
