@@ -124,7 +124,10 @@ class DeliveryTrace(Struct, frozen=True, kw_only=True):
 
 
 class Trace(Struct, frozen=True, kw_only=True):
-    """`oclaw trace ID`: one message's whole life, oldest first."""
+    """`oclaw trace ID`: one message's whole life, oldest first.
+
+    `gateway_seconds` is its walk's time without that of the pipeline's steps.
+    """
 
     id: str
     channel: str
@@ -209,7 +212,7 @@ class Control(Protocol):
         """Tell a message's life; a delivery's id is taken for its message's."""
 
     async def dead(self, kind: Kind | None, *, limit: int) -> Sequence[DeadLetter]:
-        """List the newest dead letters, of one kind or of both."""
+        """List dead letters of one kind or of both, oldest first."""
 
     async def dead_letter(self, letter_id: str) -> DeadStory: ...
 
