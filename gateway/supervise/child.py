@@ -54,6 +54,7 @@ class Child:
 
     async def live(self) -> None:
         """Run until stopped, given up or finished. Raises nothing but `Cancelled`."""
+        self._around.report(ChildChanged(self.state.name, "starting"))
         try:
             with self._scope:
                 await self._run_again_and_again()

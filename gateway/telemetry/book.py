@@ -6,7 +6,7 @@ To count a new notice, add a line to `_table`. Names follow Prometheus: a counte
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from gateway import notices as n
@@ -49,6 +49,16 @@ class Book:
         self.hook_time = Histogram("oclaw_hook_seconds", "Time of hooks over 1 ms.", STEP_BOUNDS, "hook")
         self.rule_time = Histogram("oclaw_rules_seconds", "Time the rules took.", STEP_BOUNDS)
         self.entries: dict[type[n.Notice], Entry] = _table(self)
+
+    def expect(self, channels: Iterable[str]) -> None:
+        """Show these channels' numbers from the start: an alert on the first dead letter needs the 0 before it."""
+        for outcome in ("loaded", "refused"):
+            self.reloads.expect(outcome)
+        for channel in channels:
+            for counter in (self.accepted, self.unrouted, self.delivered, self.deferred, self.unknown):
+                counter.expect(channel)
+            for kind in ("message", "delivery"):
+                self.dead.expect(kind, channel)
 
     def counters(self) -> tuple[Counter, ...]:
         """All counters, in the order of definition."""
@@ -95,6 +105,8 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.DeliveryBuried: lambda x: b.dead.add("delivery", x.channel),
         n.DestinationDisabled: lambda x: b.disabled.add(x.channel),
         n.BreakerChanged: lambda x: b.breakers.add(x.channel, x.state),
+        # A child changes before it can crash, so its crashes are counted up from a 0 that was seen.
+        n.ChildChanged: lambda x: b.child_crashes.expect(x.child),
         n.ChildCrashed: lambda x: b.child_crashes.add(x.child),
         n.UnknownEvent: lambda x: b.unknown_events.add(x.channel, x.kind),
         n.RequestFailed: lambda x: b.requests_failed.add(x.where),

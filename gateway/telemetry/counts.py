@@ -37,6 +37,11 @@ class Counter:
             key = values if len(self.values) < MOST_SERIES else ("other",) * len(values)
             self.values[key] = self.values.get(key, 0) + 1
 
+    def expect(self, *values: str) -> None:
+        """Show these labels with 0 from now on: a rate can only be taken of what was there before."""
+        if len(self.values) < MOST_SERIES:
+            self.values.setdefault(values, 0)
+
     def total(self) -> int:
         """Sum over all label values."""
         return sum(self.values.values())

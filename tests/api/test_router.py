@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gateway.api.errors import BadField, NotPossible, NotThere
 from gateway.api.router import Route, Router
 from gateway.errors import JournalFull, Overloaded
 from gateway.notices import RequestFailed
-from protocols.http1.messages import Response
+from protocols.http1.headers import Headers
+from protocols.http1.messages import Peer, Request, Response
 
 
 def echo(exchange, *parameters):
@@ -147,6 +152,20 @@ async def test_an_endpoint_is_cancelled_when_its_client_goes_away(serve):
     with trio.fail_after(5):
         await ended.wait()
     assert caller.notices == []
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(st.sampled_from(["channels", "a", "", "%2F", "%ff", "%", "{name}", "messages", "é", ".."])), st.booleans()
+)
+def test_any_path_gets_exactly_one_answer(segments, head):
+    answers = []
+    routes = [Route("/channels/{name}", {"GET": echo}), Route("/channels/{name}/messages/{id}", {"GET": echo})]
+    router = Router(routes, None, answers.append)
+    path = "/" + "/".join(segments)
+    request = Request("HEAD" if head else "GET", path, path, "", "1.1", Headers([]), b"", Peer("127.0.0.1"))
+    router.dispatch(SimpleNamespace(request=request, answer=answers.append, answered=False))
+    assert [answer.status in (200, 404) for answer in answers] == [True]
 
 
 async def test_a_route_whose_first_segment_is_open_is_refused():

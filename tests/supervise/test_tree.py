@@ -52,7 +52,7 @@ async def test_start_returns_when_the_child_is_ready(book, autojump_clock):
     async with tree_of(book) as tree:
         state = await tree.start("slow", slow)
         assert (state.state, state.since, trio.current_time()) == ("ready", 3.0, 3.0)
-    assert book.states() == ["ready", "stopped"]
+    assert book.states() == ["starting", "ready", "stopped"]
 
 
 async def test_a_crash_is_waited_out_and_the_neighbour_serves_on(book, autojump_clock):

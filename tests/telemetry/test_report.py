@@ -8,7 +8,16 @@ import json
 import trio
 
 from gateway import notices
-from gateway.notices import EnvelopeAccepted, EnvelopeBuried, EnvelopeRefused, EnvelopeSettled, Notice, UnknownEvent
+from gateway.notices import (
+    ChildChanged,
+    ChildCrashed,
+    EnvelopeAccepted,
+    EnvelopeBuried,
+    EnvelopeRefused,
+    EnvelopeSettled,
+    Notice,
+    UnknownEvent,
+)
 from gateway.telemetry import Book, Gap, LatestErrors, Seen, Watchers, about, make_report, open_log
 from gateway.telemetry.counts import MOST_SERIES
 
@@ -51,6 +60,18 @@ def test_only_lines_of_the_level_asked_for_are_logged():
         report(ACCEPTED)
         report(EnvelopeRefused("shop", "overloaded"))
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["EnvelopeRefused"]
+
+
+def test_what_an_alert_waits_for_is_shown_as_nought_before_it_happens():
+    book = Book()
+    report = settled_report(book)
+    book.expect(["shop"])
+    report(ChildChanged("irc", "starting"))
+    assert book.dead.values == {("message", "shop"): 0, ("delivery", "shop"): 0}
+    assert book.child_crashes.values == {("irc",): 0}
+    report(EnvelopeBuried("e1", "shop", "poison"))
+    report(ChildCrashed("irc", "OSError", 1.0))
+    assert book.dead.values["message", "shop"] == 1 and book.child_crashes.values == {("irc",): 1}
 
 
 def test_labels_from_outside_cannot_fill_the_memory():
