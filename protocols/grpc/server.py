@@ -14,6 +14,7 @@ import msgspec
 import trio
 from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
+from h2.errors import ErrorCodes
 
 from protocols.grpc.deadline import Deadline, decode_timeout
 from protocols.grpc.errors import MetadataError
@@ -33,7 +34,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # Trailers of a call past its deadline wait this long for a caller that does not read, then the stream is
 # reset.
 TRAILER_SECONDS = 1.0
-CANCEL = 0x8
 
 
 class Service(Protocol):
@@ -73,7 +73,15 @@ async def serve_h2(
     tell = report or _ignore
 
     async def answer(stream: Stream) -> None:
-        await _answer(stream, methods, most_bytes, tell)
+        try:
+            await _answer(stream, methods, most_bytes, tell)
+        except Http2Error:
+            # The caller is gone: there is nobody to tell.
+            pass
+        except Exception as error:
+            # Not the handler's own exception but what it left behind: details that are no messages, say.
+            tell(dict(stream.headers or []).get(b":path", b"").decode("ascii", "replace"), error)
+            stream.reset(ErrorCodes.INTERNAL_ERROR)
 
     return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
 
@@ -109,8 +117,7 @@ async def _outcome(call: ServerCall, handler: Handler, method: str, report: Repo
         if not call.finished:
             await call.send_trailing_metadata()
     except Http2Error:
-        # The caller is gone: there is nobody to tell.
-        call.finished = True
+        raise
     except Exception as error:
         told = _expected(error)
         if told is None:
@@ -125,12 +132,9 @@ async def _too_late(stream: Stream, call: ServerCall) -> None:
     if not call.finished:
         call.finish(Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
     with trio.move_on_after(TRAILER_SECONDS) as scope:
-        try:
-            await stream.sent()
-        except Http2Error:
-            return
+        await stream.sent()
     if scope.cancelled_caught:
-        stream.reset(CANCEL)
+        stream.reset(ErrorCodes.CANCEL)
 
 
 def _refusal(headers: dict[bytes, bytes]) -> Headers | None:

@@ -12,6 +12,7 @@ from typing import Any
 import trio
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
+from h2.errors import ErrorCodes
 
 from protocols.grpc.deadline import Deadline
 from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
@@ -128,7 +129,7 @@ class ServerCall:
     async def cancel(self) -> None:
         """Reset the stream without a status (RST_STREAM CANCEL)."""
         self.finished = True
-        self._stream.reset(0x8)
+        self._stream.reset(ErrorCodes.CANCEL)
 
     def finish(
         self,

@@ -74,6 +74,8 @@ class Echo:
             from google.rpc.error_details_pb2 import RetryInfo
 
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "später", [RetryInfo(retry_delay={"seconds": 3})])
+        if kind == "odd":
+            raise GRPCError(Status.NOT_FOUND, "details must be messages", ["and not text"])
         if kind == "nested":
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_refuse)

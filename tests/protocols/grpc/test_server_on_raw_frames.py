@@ -27,6 +27,7 @@ class Wire:
         self.stream = stream
         self.peer = Peer()
         self.ended: list[Any] = []
+        self.bugs: list[tuple[str, Exception]] = []
         self.echo = Echo()
 
     async def say(self, *frames: bytes | Frame) -> None:
@@ -57,7 +58,8 @@ async def connected(limits: Limits | None = None, *, already_read: int = 0, gree
 
     async def serve() -> None:
         read = greeting[:already_read]
-        wire.ended.append(await serve_h2(ours, read, methods_of([wire.echo]), http2=limits))
+        methods = methods_of([wire.echo])
+        wire.ended.append(await serve_h2(ours, read, methods, http2=limits, report=lambda *bug: wire.bugs.append(bug)))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
@@ -219,3 +221,20 @@ async def test_a_transport_that_ends_cancels_the_handlers(autojump_clock: MockCl
         await wire.stream.aclose()
         await wait_all_tasks_blocked()
         assert (wire.ended, wire.echo.running, wire.echo.cancelled) == ([None], 0, 1)
+
+
+async def test_a_transport_that_ends_is_no_bug_of_a_handler_that_reads(autojump_clock: MockClock) -> None:
+    async with connected() as wire:
+        await wire.say(wire.request(1, (b":path", b"/test.Echo/Chat")), data(1, pack(b"")))
+        await wire.stream.aclose()
+        await wait_all_tasks_blocked()
+        assert (wire.ended, wire.bugs) == ([None], [])
+
+
+async def test_an_error_that_cannot_be_told_resets_its_call_alone(autojump_clock: MockClock) -> None:
+    async with connected() as wire:
+        await wire.say(wire.request(1, (b":path", b"/test.Echo/Fail")), data(1, pack(b"\x0a\x03odd"), "END_STREAM"))
+        assert (await wire.hears())[-1] == ("reset", 1, 2)
+        assert [method for method, _ in wire.bugs] == ["/test.Echo/Fail"]
+        await wire.say(wire.request(3), data(3, pack(b""), "END_STREAM"))
+        assert trailers(await wire.hears(), 3)[b"grpc-status"] == b"0"
