@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.load import FILE
+from gateway.config.settings import known_zone
 
 
 class Outline(Struct, frozen=True, kw_only=True):
@@ -23,25 +24,26 @@ class Outline(Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     default_pipeline: str = ""
     time_zone: str = "UTC"
-    rules_dir: Path
-    pipelines_dir: Path
+    rules_dir: str
+    pipelines_dir: str
 
 
 def outline(directory: Path) -> Outline:
-    """Read the names; a file that is missing or no TOML names nothing."""
+    """Read the names; a file that is missing or no TOML names nothing, a time zone that is none is UTC."""
     try:
         raw = tomllib.loads((directory / FILE).read_text("utf-8"))
     except (OSError, ValueError):  # both a decoding and a syntax error are ValueErrors
         raw = {}
     models = _table(raw, "models")
     tasks = [task for entry in models.values() if isinstance(entry, Mapping) for task in _texts(entry.get("tasks"))]
+    zone = _text(_table(raw, "gateway").get("time_zone"), "UTC")
     return Outline(
         channels=tuple(_table(raw, "channels")),
         models=(*models, *tasks),
         default_pipeline=_text(_table(raw, "gateway").get("default_pipeline"), ""),
-        time_zone=_text(_table(raw, "gateway").get("time_zone"), "UTC"),
-        rules_dir=directory / _text(_table(raw, "rules").get("dir"), "rules.d"),
-        pipelines_dir=directory / _text(_table(raw, "pipelines").get("dir"), "pipelines.d"),
+        time_zone=zone if known_zone(zone) else "UTC",
+        rules_dir=_text(_table(raw, "rules").get("dir"), "rules.d"),
+        pipelines_dir=_text(_table(raw, "pipelines").get("dir"), "pipelines.d"),
     )
 
 

@@ -21,6 +21,17 @@ Bytes = Annotated[int, Meta(ge=1024)]
 Word = Annotated[str, Meta(min_length=1)]
 
 
+def known_zone(name: str) -> bool:
+    """Return whether this machine knows the time zone."""
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, KeyError):
+        return False
+    return True
+
+
 class GatewaySettings(Struct, frozen=True, kw_only=True):
     """[gateway]: where it keeps its state, what it promises, how it logs."""
 
@@ -34,13 +45,9 @@ class GatewaySettings(Struct, frozen=True, kw_only=True):
     log_content: bool = False
 
     def __post_init__(self) -> None:
-        from zoneinfo import ZoneInfo
-
-        try:
-            ZoneInfo(self.time_zone)
-        except (ValueError, OSError, KeyError):
+        if not known_zone(self.time_zone):
             wanted = 'the name of a time zone, such as "Europe/London"'
-            raise SettingError("time_zone", found=f'"{self.time_zone}"', wanted=wanted) from None
+            raise SettingError("time_zone", found=f'"{self.time_zone}"', wanted=wanted)
 
 
 class ListenSettings(Struct, frozen=True, kw_only=True):
