@@ -120,6 +120,9 @@ class RequestReader:
 
     def _check_head_size(self, head: bytes, line_end: int) -> None:
         limits = self._limits
+        if len(head) <= 4 * limits.head_fields:
+            # A field takes four bytes at least, and no bound on bytes is that low.
+            return
         line = line_end or (head.find(b"\r\n") if len(head) > limits.target_bytes else 0)
         if line < 0 or line > limits.target_bytes + 32:
             raise Refusal(414, f"The request target may have at most {limits.target_bytes} bytes.")

@@ -123,12 +123,13 @@ class Connection:
             self._end()
             return
         if not self.pipe.unsent:
-            self.deadline = trio.current_time() + self.state.limits.idle_seconds
+            self.deadline = self.state.now + self.state.limits.idle_seconds
         if not self._advancing and (self.reader.buffered or self._peer_finished):
             # The next request is already here, but this call may come from anywhere: let the hub's
             # task take it up, by asking for an event that fires at once.
             self._poked = True
-        self._update_interest()
+        if self._poked or self._interest != EPOLLIN:
+            self._update_interest()
 
     async def room(self) -> None:
         """Wait until the reader has caught up, or is gone. Always a checkpoint."""
@@ -204,6 +205,8 @@ class Connection:
                     self._await_rest()
                     return
                 self._dispatch(request)
+                if not self.reader.buffered:
+                    return
             self._poked = True
             self._update_interest()
         except Refusal as refusal:

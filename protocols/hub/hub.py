@@ -77,6 +77,7 @@ class Hub:
         try:
             async with trio.open_nursery() as nursery:
                 self._listen()
+                self._state.now = trio.current_time()
                 self._mark_date()
                 nursery.start_soon(self._sweep)
                 task_status.started([listener.address for listener in listeners])
@@ -106,6 +107,7 @@ class Hub:
         epoll, connections = state.epoll, state.connections
         while True:
             await trio.lowlevel.wait_readable(epoll.fileno())
+            state.now = trio.current_time()
             knocking = []
             for descriptor, events in epoll.poll(0, _EVENTS):
                 connection = connections.get(descriptor)
@@ -178,7 +180,7 @@ class Hub:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(self._state.limits.sweep_seconds)
-            now = trio.current_time()
+            now = self._state.now = trio.current_time()
             self._mark_date()
             late = [each for each in self._state.connections.values() if each.deadline <= now]
             for connection in late:

@@ -23,7 +23,7 @@ class HubState:
     """One per hub; used by one task and by plain calls from the same thread."""
 
     __slots__ = ("by_address", "connections", "date_line", "detached", "dispatch", "draining", "epoll",
-                 "h2_entrance", "limits", "on_empty", "read_head", "report")  # fmt: skip
+                 "h2_entrance", "limits", "now", "on_empty", "read_head", "report")  # fmt: skip
 
     def __init__(
         self,
@@ -44,6 +44,8 @@ class HubState:
         self.detached = 0
         self.draining = False
         self.date_line = b""
+        # The time of the last wake-up or sweep: exact enough for deadlines that are kept to half a second.
+        self.now = 0.0
         self.on_empty: Callable[[], None] = lambda: None
 
     @property
