@@ -24,9 +24,9 @@ class Neighbours:
     """Decides whether a request comes from this machine's own user, without any credential."""
 
     def __init__(self, hosts: Sequence[str] = LOCAL_HOSTS, origins: Sequence[str] = ()) -> None:
-        """`hosts` are names without a port; `origins` are whole origins beside those of the hosts themselves."""
+        """`hosts` are names without a port; `origins` are whole origins beside the one that was called."""
         self._hosts = frozenset(host.lower().encode("latin-1") for host in hosts)
-        self._origins = frozenset(origin.lower().encode("latin-1") for origin in origins)
+        self._origins = Origins(origins)
 
     def objection(self, request: Request) -> str:
         """Return why the request is not believed, or ''."""
@@ -37,16 +37,9 @@ class Neighbours:
             return "A request that was forwarded by a proxy needs credentials."
         if _name_of(index.get(b"host", b"")) not in self._hosts:
             return "The Host header names a machine that is not expected here."
-        origin = index.get(b"origin")
-        if origin is not None and not self._is_expected(origin):
+        if not self._origins.admit(request):
             return "The Origin header names a page that is not expected here."
         return ""
-
-    def _is_expected(self, origin: bytes) -> bool:
-        lowered = origin.lower()
-        scheme, separator, rest = lowered.partition(b"://")
-        own = bool(separator) and scheme in (b"http", b"https") and _name_of(rest) in self._hosts
-        return own or lowered in self._origins
 
 
 class Tokens:
@@ -68,7 +61,7 @@ class Tokens:
 
 
 class Origins:
-    """Decides whether the page that opens a WebSocket may: browsers ask for no permission before they do."""
+    """Decides whether the page that calls may: for a WebSocket, browsers ask nobody before they open it."""
 
     def __init__(self, origins: Sequence[str]) -> None:
         self._origins = frozenset(origin.lower().encode("latin-1") for origin in origins)

@@ -34,7 +34,7 @@ class FakeInlet:
         self.refusing: Refused | None = None
         self.held = False
         self._known: dict[str, str] = {}
-        self._waiting: list[Callable[[], None]] = []
+        self.waiting: list[Callable[[], None]] = []
         self._number = count(1)
 
     def offer(
@@ -54,7 +54,7 @@ class FakeInlet:
             then([self._store(message) for message in messages])
 
         if self.held:
-            self._waiting.append(commit)
+            self.waiting.append(commit)
         else:
             commit()
 
@@ -73,7 +73,7 @@ class FakeInlet:
 
     def commit(self) -> None:
         """Let everything commit that was held back."""
-        waiting, self._waiting = self._waiting, []
+        waiting, self.waiting = self.waiting, []
         for each in waiting:
             each()
 

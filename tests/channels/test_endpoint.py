@@ -1,0 +1,187 @@
+"""`/channels/…` over a real hub: what is answered at once, what after the commit, what after the reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable
+
+import pytest
+import trio
+
+from gateway.channels.webhook import WebhookChannel
+from gateway.channels.webhook_settings import Settings
+from gateway.errors import Unsealable
+from gateway.message.lifecycle import InboundState
+from gateway.message.message import Message
+from gateway.ports import Arrived, Refused, Result, Traits
+from gateway.testing.channels import bench
+from protocols.http1.messages import Request, Response
+from tests.channels.house import open_house
+
+FIRST = "00000000-0000-7000-8000-000000000001"
+
+
+def webhook(**given: object) -> WebhookChannel:
+    given = {"auth": "none", "reply_body": {"id": "$id", "reply": "$text"}, **given}
+    return WebhookChannel("it", Settings(**given), bench().kit, outside=bench().http)  # type: ignore[arg-type]
+
+
+def result(state: InboundState, channel: str = "it", tell: str = "") -> Result:
+    reply = Message(channel=channel, content="hi", metadata={"id": 7})
+    return Result(envelope_id=FIRST, state=state, channel=channel, tell=tell, why="a secret rule", replies=(reply,))
+
+
+async def test_a_message_is_answered_after_its_commit_with_its_id():
+    async with open_house(webhook()) as house, trio.open_nursery() as nursery:
+        house.inlet().held = True
+        answers = []
+
+        async def post():
+            answers.append(await house.post("/channels/it", {"text": "x", "id": "a"}))
+
+        nursery.start_soon(post)
+        while not house.inlet().waiting:
+            await trio.sleep(0.001)
+        assert answers == []
+        house.inlet().commit()
+        house.inlet().held = False
+        again = await house.post("/channels/it", {"text": "x", "id": "a"})
+    assert (answers[0].status, json.loads(answers[0].body)) == (202, {"id": FIRST})
+    assert json.loads(again.body) == {"id": FIRST, "duplicate": True}
+
+
+async def test_a_gateway_that_is_full_says_when_to_come_again():
+    async with open_house(webhook()) as house:
+        house.inlet().refusing = Refused("overloaded", 1.2)
+        got = await house.post("/channels/it", {"text": "x"})
+        assert (got.status, got.headers.get("Retry-After")) == (503, "2")
+        assert got.headers.get("Content-Type") == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    "method, path, status",
+    [
+        ("POST", "/channels/nobody", 404),
+        ("GET", "/channels/it", 405),
+        ("PUT", "/channels/it", 405),
+        ("GET", "/channels/it/else", 404),
+        ("POST", f"/channels/it/messages/{FIRST}", 405),
+        ("GET", f"/channels/it/messages/{FIRST}", 404),
+        ("GET", "/channels/it/messages/", 404),
+        ("GET", "/", 404),
+    ],
+)
+async def test_what_is_not_there_or_not_meant_so_is_a_problem_document(method, path, status):
+    async with open_house(webhook()) as house:
+        got = await house.http.request(method, house.url + path)
+        assert got.status == status
+        assert json.loads(got.body)["status"] == status
+        assert (got.headers.get("Allow") != "") == (status == 405)
+
+
+async def test_a_caller_that_waits_gets_the_replies_in_the_answer():
+    async with open_house(webhook()) as house:
+        house.results.put(result(InboundState.DONE))
+        got = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=5")
+        assert (got.status, got.headers.get("Preference-Applied")) == (200, "wait")
+        assert json.loads(got.body) == {"id": FIRST, "state": "done", "replies": [{"id": 7, "reply": "hi"}]}
+        again = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=5")
+        assert (again.status, again.body) == (200, got.body)
+        assert len(house.inlet().messages) == 1
+
+
+async def test_a_duplicate_attaches_to_the_message_that_is_still_under_way():
+    async with open_house(webhook()) as house, trio.open_nursery() as nursery:
+        await house.post("/channels/it", {"text": "x", "id": 7})
+
+        async def wait_for_it():
+            got = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=5")
+            assert (got.status, json.loads(got.body)["replies"]) == (200, [{"id": 7, "reply": "hi"}])
+
+        nursery.start_soon(wait_for_it)
+        await trio.sleep(0.02)
+        house.results.put(result(InboundState.DONE))
+
+
+async def test_a_reply_that_is_not_ready_in_time_can_be_fetched_later():
+    async with open_house(webhook(longest_wait_seconds=0.01)) as house:
+        got = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=30")
+        assert (got.status, json.loads(got.body)) == (202, {"id": FIRST, "state": "accepted"})
+        place = got.headers.get("Location")
+        house.results.put(result(InboundState.ACCEPTED))
+        assert (await house.get(place)).status == 202
+        house.results.put(result(InboundState.DONE))
+        assert json.loads((await house.get(place)).body)["replies"] == [{"id": 7, "reply": "hi"}]
+
+
+async def test_a_rejected_message_is_a_problem_that_tells_what_was_meant_for_the_sender():
+    async with open_house(webhook()) as house:
+        house.results.put(result(InboundState.REJECTED, tell="Please be kind."))
+        got = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=5")
+        assert got.status == 403
+        assert json.loads(got.body)["detail"] == "Please be kind."
+        assert b"secret" not in got.body
+
+
+async def test_a_result_is_shown_only_to_callers_of_its_own_channel():
+    async with open_house(webhook()) as house:
+        house.results.put(result(InboundState.DONE, channel="other"))
+        assert (await house.get(f"/channels/it/messages/{FIRST}")).status == 404
+    async with open_house(webhook(auth="bearer", tokens=_tokens())) as house:
+        house.results.put(result(InboundState.DONE))
+        assert (await house.get(f"/channels/it/messages/{FIRST}")).status == 401
+
+
+async def test_a_value_that_no_record_can_hold_is_a_bad_field():
+    async with open_house(webhook()) as house:
+
+        def unsealable(*_given):
+            raise Unsealable("envelope 1 holds a value that cannot be stored: int too big.")
+
+        house.inlet().offer = unsealable
+        assert (await house.post("/channels/it", {"text": "x", "n": 2**80})).status == 422
+
+
+class Slow:
+    """A platform whose check needs the network, and whose answer to a commit is broken at will."""
+
+    name, platform, traits = "it", "slow", Traits()
+
+    def __init__(self, *, check: Exception | None = None, answer: Exception | None = None) -> None:
+        self.check, self.broken = check, answer
+
+    async def run(self, inlet, *, task_status):
+        task_status.started()
+        await trio.sleep_forever()
+
+    def receive(self, request: Request, now: float) -> Awaitable[Arrived | Response]:
+        return self._receive()
+
+    async def _receive(self) -> Arrived | Response:
+        await trio.lowlevel.checkpoint()
+        if self.check:
+            raise self.check
+        return Arrived((Message(channel="it", content="x"),), self._answer)
+
+    def _answer(self, acceptances) -> Response:
+        if self.broken:
+            raise self.broken
+        return Response(200)
+
+
+@pytest.mark.parametrize(
+    "channel, status", [(Slow(), 200), (Slow(check=ValueError("x")), 500), (Slow(answer=KeyError("x")), 500)]
+)
+async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_request(channel, status):
+    async with open_house(channel) as house:
+        got = await house.post("/channels/it", {})
+        assert got.status == status
+        assert b"ValueError" not in got.body
+        assert [type(notice).__name__ for notice in house.notices] == (["RequestFailed"] if status == 500 else [])
+        assert (await house.post("/channels/it", {})).status == status
+
+
+def _tokens():
+    from gateway.config.secret import Secret
+
+    return (Secret("env:T", "t0ken"),)
