@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from gateway.cli.frame import NOT_DONE, UNAVAILABLE, NotDone
+from gateway.cli.frame import UNAVAILABLE, WRONG_CONFIGURATION, NotDone
 from gateway.config import paths
 
 # A person waits at a terminal; `send --wait` adds its own seconds.
@@ -62,7 +62,7 @@ class Control:
                 connection.request(method, target, None if body is None else json.dumps(body), headers)
                 response = connection.getresponse()
                 if response.status >= 300:
-                    raise NotDone(_refusal(response), NOT_DONE)
+                    raise _refused(response)
                 yield response
             except TimeoutError:
                 raise NotDone(f"the gateway did not answer within {seconds:g} s", UNAVAILABLE) from None
@@ -102,11 +102,16 @@ def _decoded(text: bytes) -> Any:
         raise NotDone("the gateway's answer is not JSON; is it of another version?") from error
 
 
-def _refusal(response: http.client.HTTPResponse) -> str:
-    """Return the sentence of a problem document (RFC 9457), or the status."""
+def _refused(response: http.client.HTTPResponse) -> NotDone:
+    """Return what a problem document (RFC 9457) says, with its list of problems one a line, or the status."""
     try:
         problem = json.loads(response.read())
     except ValueError:
         problem = None
-    said = problem.get("detail") or problem.get("title") if isinstance(problem, dict) else ""
-    return str(said or f"the gateway answered {response.status} {response.reason}")
+    if not isinstance(problem, dict):
+        return NotDone(f"the gateway answered {response.status} {response.reason}")
+    problems = problem.get("problems")
+    if isinstance(problems, list) and problems:
+        lines = "".join(f"\n  {line}" for line in problems)
+        return NotDone(f"the old configuration stays in force:{lines}", WRONG_CONFIGURATION)
+    return NotDone(str(problem.get("detail") or problem.get("title") or f"the gateway answered {response.status}"))

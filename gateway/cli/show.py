@@ -59,7 +59,7 @@ def _fields(answer: Mapping[str, Any]) -> list[str]:
     lines = [f"{_label(k)}{' ' * (widest - width(_label(k)))}  {_cell(k, v)}" for k, v in plain.items()]
     for key, value in answer.items():
         if _nested(value):
-            lines += ["", f"{_label(key)}:", *("  " + line for line in text(value).splitlines())]
+            lines += ["", f"{_label(key)}:", *(f"  {line}".rstrip() for line in text(value).splitlines())]
     return lines[1:] if lines and not lines[0] else lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,14 @@ from gateway.cli.show import show
 def command(config: Path, as_json: bool) -> None:
     """Show channels, queues and failures. Exits 1 while the gateway is starting or draining."""
     answer = Control(config).get("status")
-    show(answer, as_json=as_json)
+    show(answer if as_json else at_a_glance(answer), as_json=as_json)
     if isinstance(answer, dict) and answer.get("state", "ready") != "ready":
         sys.exit(NOT_DONE)
+
+
+def at_a_glance(answer: Any) -> Any:
+    """Leave out what is nought, empty or unset, so that what is left is what is going on."""
+    if isinstance(answer, dict):
+        kept = {key: at_a_glance(value) for key, value in answer.items()}
+        return {key: value for key, value in kept.items() if value is False or value not in (0, "", None, {}, [])}
+    return answer

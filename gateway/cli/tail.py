@@ -25,7 +25,7 @@ COLOURS = {"warning": "yellow", "error": "red", "critical": "red"}
 def command(channel: str, notice: str, config: Path, as_json: bool) -> None:
     """Print each notice as it happens, until interrupted."""
     for one in Control(config).lines("tail"):
-        if channel and one.get("channel") != channel:
+        if channel and one.get("channel") != channel and one.get("notice") != "Gap":
             continue
         if notice.lower() not in str(one.get("notice", "")).lower():
             continue

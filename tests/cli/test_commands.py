@@ -83,6 +83,21 @@ def test_a_refusal_is_the_gateways_sentence(runtime: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "oclaw: no message has the id nope\n")
 
 
+def test_a_refused_reload_names_every_problem_and_exits_78(runtime: Path) -> None:
+    answers = {"POST /reload": (422, {"detail": "No. a b", "problems": ["a is wrong", "b is wrong"]})}
+    result, _ = asking(runtime, answers, "reload")
+    assert result.exit_code == 78
+    assert result.stderr.splitlines()[1:] == ["  a is wrong", "  b is wrong"]
+
+
+def test_status_leaves_out_what_is_nought_except_for_programs(runtime: Path) -> None:
+    answer = {"state": "ready", "counters": {"accepted": 3, "dead": 0}, "queues": {"lanes": 0}, "last_errors": []}
+    result, _ = asking(runtime, {"GET /status": (200, answer)}, "status")
+    assert result.stdout.splitlines() == ["state  ready", "", "counters:", "  accepted  3"]
+    result, _ = asking(runtime, {"GET /status": (200, answer)}, "status", "--json")
+    assert json.loads(result.stdout) == answer
+
+
 def test_an_id_with_odd_characters_stays_one_part_of_the_path(runtime: Path) -> None:
     _, asked = asking(runtime, {}, "trace", "../dead?x=/1")
     assert asked.requests == [("GET", "/trace/..%2Fdead%3Fx%3D%2F1", None)]
