@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from email.utils import formatdate
+import time
 
 import trio
 
@@ -191,7 +191,8 @@ class Hub:
                 self._serving.cancel()
 
     def _mark_date(self) -> None:
-        self._state.date_line = f"Date: {formatdate(usegmt=True)}\r\n".encode("ascii")
+        # RFC 9110 section 5.6.7. Names of days and months are English: nothing here sets a locale.
+        self._state.date_line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime()).encode("ascii")
 
     def _check_drained(self) -> None:
         if self._state.draining and not self._state.connections:
