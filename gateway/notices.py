@@ -245,6 +245,31 @@ class UnknownEvent(Notice, frozen=True):
     kind: str
 
 
+class RequestRefused(Notice, frozen=True):
+    """Bytes came that are no acceptable request, or came too slowly: answered with `status` and cut."""
+
+    level: ClassVar[str] = "debug"
+    status: int
+    peer: str
+    detail: str
+
+
+class ConnectionRefused(Notice, frozen=True):
+    """A connection was turned away or cut: `reason` is limit or slow_reader."""
+
+    level: ClassVar[str] = "debug"
+    reason: str
+    peer: str
+    detail: str
+
+
+class AcceptingPaused(Notice, frozen=True):
+    """The system has no descriptor or memory for another connection; accepting pauses for a second."""
+
+    level: ClassVar[str] = "warning"
+    error: str
+
+
 class RequestFailed(Notice, frozen=True):
     """The code behind an endpoint raised; the caller got a 500 without detail."""
 

@@ -40,6 +40,9 @@ class Book:
         self.step_failures = Counter("oclaw_step_failures", "Pipeline steps without answer.", "pipeline", "step")
         self.child_crashes = Counter("oclaw_child_crashes", "Crashes of supervised children.", "child")
         self.unknown_events = Counter("oclaw_unknown_events", "Platform events unknown to us.", "channel", "kind")
+        self.requests_refused = Counter("oclaw_requests_refused", "Requests that were none, by status.", "status")
+        self.connections_refused = Counter("oclaw_connections_refused", "Connections turned away or cut.", "reason")
+        self.accept_pauses = Counter("oclaw_accept_pauses", "Pauses for want of descriptors or memory.")
         self.requests_failed = Counter("oclaw_requests_failed", "Requests answered with 500.", "where")
         self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
         self.stalls = Counter("oclaw_loop_stalls", "Task steps that held the loop too long.")
@@ -109,6 +112,9 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.ChildChanged: lambda x: b.child_crashes.expect(x.child),
         n.ChildCrashed: lambda x: b.child_crashes.add(x.child),
         n.UnknownEvent: lambda x: b.unknown_events.add(x.channel, x.kind),
+        n.RequestRefused: lambda x: b.requests_refused.add(str(x.status)),
+        n.ConnectionRefused: lambda x: b.connections_refused.add(x.reason),
+        n.AcceptingPaused: lambda x: b.accept_pauses.add(),
         n.RequestFailed: lambda x: b.requests_failed.add(x.where),
         n.JournalFailed: lambda x: b.journal_failures.add(),
         n.LoopStalled: lambda x: b.stalls.add(),

@@ -13,9 +13,10 @@ from gateway.notices import Notice, Report
 from gateway.telemetry.book import Book, Entry
 from gateway.telemetry.context import current
 from gateway.telemetry.latest import LatestErrors
-from gateway.telemetry.lines import LEVELS, Masks, record_of
+from gateway.telemetry.lines import LEVELS, Masks, record_of, stamp
 from gateway.telemetry.log import Log
 from gateway.telemetry.tail import Seen, Watchers
+from gateway.telemetry.throttle import SUPPRESS, Throttle
 
 
 def make_report(
@@ -35,6 +36,8 @@ def make_report(
     """
     threshold = LEVELS[level]
     masks = masks or Masks()
+    # Who asks for "debug" asks for everything.
+    throttle = Throttle() if level != "debug" else None
     entries: dict[type[Notice], Entry] = book.entries
     watching = watchers.all
 
@@ -47,9 +50,24 @@ def make_report(
         if latest is not None and notice.level == "error":
             latest.put(_seen(notice, now()))
         if log is not None and LEVELS[notice.level] >= threshold:
-            log.put(_line(notice, now(), masks, texts=texts))
+            at = now()
+            suppressed = throttle.admit(type(notice), at) if throttle else 0
+            if suppressed > 0:
+                log.put(_sum_of(type(notice), suppressed, at))
+            if suppressed != SUPPRESS:
+                log.put(_line(notice, at, masks, texts=texts))
 
     return report
+
+
+def _sum_of(kind: type[Notice], count: int, at: float) -> Callable[[], dict[str, Any]]:
+    return lambda: {
+        "time": stamp(at),
+        "level": "warning",
+        "event": "LogLinesSuppressed",
+        "of": kind.__name__,
+        "count": count,
+    }
 
 
 def _seen(notice: Notice, at: float) -> Seen:

@@ -20,6 +20,7 @@ from gateway.notices import (
 )
 from gateway.telemetry import Book, Gap, LatestErrors, Seen, Watchers, about, make_report, open_log
 from gateway.telemetry.counts import MOST_SERIES
+from gateway.telemetry.throttle import LINES_PER_SECOND
 
 ACCEPTED = EnvelopeAccepted("e1", "shop", "c1")
 
@@ -60,6 +61,19 @@ def test_only_lines_of_the_level_asked_for_are_logged():
         report(ACCEPTED)
         report(EnvelopeRefused("shop", "overloaded"))
     assert [json.loads(line)["event"] for line in out.getvalue().splitlines()] == ["EnvelopeRefused"]
+
+
+def test_a_storm_of_refusals_is_counted_whole_and_logged_in_part():
+    out, book, moment = io.StringIO(), Book(), [5.0]
+    with open_log(out, "json") as log:
+        report = make_report(book, Watchers(), log, lambda: moment[0])
+        for _ in range(1000):
+            report(EnvelopeRefused("shop", "overloaded"))
+        moment[0] = 7.0
+        report(EnvelopeRefused("shop", "overloaded"))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert len(lines) == LINES_PER_SECOND + 2 and book.refused.total() == 1001
+    assert (lines[-2]["event"], lines[-2]["of"], lines[-2]["count"]) == ("LogLinesSuppressed", "EnvelopeRefused", 950)
 
 
 def test_what_an_alert_waits_for_is_shown_as_nought_before_it_happens():
