@@ -54,7 +54,7 @@ def moment(seconds: float) -> str:
 
 
 def _fields(answer: Mapping[str, Any]) -> list[str]:
-    plain = {k: v for k, v in answer.items() if not _nested(v) and v not in ("", None)}
+    plain = {k: v for k, v in answer.items() if not _nested(v) and v not in ("", None, [], {})}
     widest = max((width(_label(k)) for k in plain), default=0)
     lines = [f"{_label(k)}{' ' * (widest - width(_label(k)))}  {_cell(k, v)}" for k, v in plain.items()]
     for key, value in answer.items():
