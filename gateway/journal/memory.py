@@ -82,7 +82,7 @@ async def open_memory_journal(memory: Memory | None = None, *, report: Report = 
     memory.crashed = False
     store = MemoryStore(memory, report)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(store.run)
+        await nursery.start(store.run)
         try:
             yield Desk(store)
         finally:
@@ -123,12 +123,13 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return function(self._memory.db, *values)
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Commit and run callbacks until closed."""
         with self._life:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._callbacks.pump)
                 nursery.start_soon(self._write)
+                task_status.started()
 
     async def finish(self) -> None:
         """Settle what was submitted, unless the test crashed the disk; the caller's deadline ends a refusing one."""

@@ -57,7 +57,7 @@ async def open_journal(
         store = SqliteStore(path, db, report)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(store.run)
+                await nursery.start(store.run)
                 nursery.start_soon(checkpoints, path, store.settled)
                 desk = Desk(store)
                 nursery.start_soon(prune, desk.perform, retention, now)
@@ -105,12 +105,13 @@ class SqliteStore:
     async def read(self, function: Callable[..., Any], *values: Any) -> Any:
         return await trio.to_thread.run_sync(self._read, function, values, limiter=self._reading)
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Write and run callbacks until closed. Shielded: a cancelled gateway still commits what it promised."""
         with self._life:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._callbacks.pump)
                 nursery.start_soon(self._write)
+                task_status.started()
 
     async def finish(self) -> None:
         """Let the writer commit what was submitted, and return when the callbacks have run."""

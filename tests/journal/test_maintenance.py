@@ -1,0 +1,134 @@
+"""Looking after the file from beside the running daemon."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+import trio
+
+from gateway.errors import JournalDamaged, JournalError
+from gateway.journal import Retention, maintenance, open_journal
+from gateway.journal.retention import DAY, Pruner
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.ports import Accept, HandOver, Journal
+from gateway.testing.journal_words import a_message, a_reply, committed, done_with, settled
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.sqlite"
+
+
+async def fill(journal: Journal, rows: int = 300) -> None:
+    names = [f"m{n}" for n in range(rows)]
+    await committed(journal, Accept(tuple(a_message(name, key=name) for name in names)))
+    await committed(journal, *(done_with(name, a_reply(f"{name}.0")) for name in names[:-1]))
+    await committed(journal, *(settled(f"{name}.0", DeliveryState.DELIVERED, note=b"n") for name in names[:-1]))
+
+
+async def test_info_and_check_read_beside_the_daemon(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal)
+        seen = maintenance.info(path)
+        assert (seen.rows["inbound.done"], seen.rows["inbound.accepted"], seen.known_keys) == (299, 1, 300)
+        assert (seen.oldest_at, seen.version) == (100.0, 1)
+        assert maintenance.check(path) == []
+
+
+async def test_check_finds_counters_and_orphans(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal)
+    db = sqlite3.connect(path)
+    db.execute("UPDATE tally SET rows = 7 WHERE name = 'inbound.done'")
+    db.execute("DELETE FROM inbound WHERE id = 'm5'")
+    db.commit()
+    db.close()
+    found = maintenance.check(path)
+    assert any("inbound.done says 7" in line for line in found)
+    assert any("belongs to no message" in line for line in found)
+
+
+async def test_a_backup_of_a_live_journal_opens_as_a_journal(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "backup.sqlite"
+    async with open_journal(path) as journal:
+        await fill(journal)
+        assert maintenance.backup(path, target) == target.stat().st_size
+        with pytest.raises(JournalError, match="exists"):
+            maintenance.backup(path, target)
+    assert target.stat().st_mode & 0o077 == 0
+    assert maintenance.check(target) == []
+    async with open_journal(target) as journal:
+        assert (await journal.tally())["inbound.done"] == 299
+
+
+async def test_export_gives_every_row(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal)
+        lines = [json.loads(line) for line in maintenance.export(path)]
+    assert lines[-1] == {
+        "table": "",
+        "read": {"inbound": 300, "delivery": 299, "dedupe": 300, "cursor": 0},
+        "unreadable": 0,
+    }
+    assert lines[0]["id"] == "m0"
+
+
+async def test_export_saves_what_a_damaged_file_still_holds(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal, 3000)
+    with path.open("r+b") as file:
+        file.seek(4096 * 60)
+        file.write(b"\xa5" * 4096 * 3)
+    assert maintenance.check(path) != []
+    with pytest.raises(JournalDamaged):
+        async with open_journal(path):
+            pass
+    last = json.loads(list(maintenance.export(path))[-1])
+    assert last["unreadable"] > 0
+    assert last["read"]["inbound"] + last["read"]["delivery"] > 4000
+
+
+def test_a_journal_that_is_not_there_is_named(path: Path) -> None:
+    for function in (maintenance.info, maintenance.check, maintenance.compact):
+        with pytest.raises(JournalError, match="no journal at"):
+            function(path)
+
+
+async def test_retention_deletes_what_is_over_and_nothing_else(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal)
+        states = {"held": InboundState.HELD, "dead": InboundState.DEAD, "dropped": InboundState.DROPPED}
+        await committed(journal, Accept(tuple(a_message(name) for name in (*states, "waits", "newest"))))
+        await committed(journal, *(HandOver(id=name, state=state, at=101.0) for name, state in states.items()))
+        await committed(journal, done_with("waits", a_reply("waits.0")), done_with("newest", a_reply("newest.0")))
+        await committed(journal, settled("newest.0", DeliveryState.DELIVERED))
+        await Pruner(Retention(finished_days=7, dead_days=30), 102.0 + 8 * DAY).round(journal.perform)
+        left = {row.id for state in InboundState for row in await journal.inbound_in(state, limit=999)}
+        assert left == {"m299", "held", "dead", "waits", "newest"}
+        assert maintenance.check(path) == []
+        assert maintenance.info(path).known_keys == 300
+        await Pruner(Retention(), 2e6 + 31 * DAY).round(journal.perform)
+        assert await journal.message("dead") is None
+        assert maintenance.info(path).known_keys == 0
+        assert maintenance.check(path) == []
+    async with open_journal(path) as journal:
+        row = await journal.message("newest")
+        (stored,) = await committed(journal, Accept((a_message("next"),)))
+        assert row is not None
+        assert stored[0].seq > row.seq
+
+
+async def test_compacting_beside_the_daemon_gives_space_back(path: Path) -> None:
+    async with open_journal(path) as journal:
+        await fill(journal, 2500)
+        await Pruner(Retention(), 1e9).round(journal.perform)
+        await trio.sleep(0.6)  # until the checkpoint has shrunk the file itself
+        size = path.stat().st_size
+        maintenance.compact(path)
+        assert path.stat().st_size < size / 2
+        assert maintenance.info(path).free_bytes == 0
+        (outcome,) = await committed(journal, Accept((a_message("after"),)))
+        assert isinstance(outcome, tuple)
