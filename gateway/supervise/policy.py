@@ -14,7 +14,8 @@ class Policy(Struct, frozen=True, kw_only=True):
 
     With the defaults a child that crashes at once every time is started after about 0.5, 1, 2, 4 … 60
     seconds and given up at its tenth crash, some three minutes after the first. A `permanent`
-    child must not return: returning counts as a crash.
+    child must not return: a channel that silently ended would be missed by nobody, so returning
+    counts as a crash.
     """
 
     first_pause_seconds: float = 0.5
@@ -22,7 +23,7 @@ class Policy(Struct, frozen=True, kw_only=True):
     crashes: int = 10
     within_seconds: float = 900.0
     healthy_seconds: float = 120.0
-    permanent: bool = False
+    permanent: bool = True
 
 
 class Pause(Struct, frozen=True):

@@ -48,17 +48,25 @@ class Masks:
 
 
 def record_of(notice: Notice, at: float, *, masks: Masks, envelope_id: str = "", texts: bool = False) -> dict[str, Any]:
-    """Flatten a notice to `time`, `level`, `event`, its fields, and the envelope it is about."""
+    """Flatten a notice to `time`, `level`, `event`, its fields that are not empty, and the envelope it is about."""
     record: dict[str, Any] = {"time": stamp(at), "level": notice.level, "event": type(notice).__name__}
-    if envelope_id:
-        record["envelope_id"] = envelope_id
+    if about := envelope_of(notice) or envelope_id:
+        record["envelope_id"] = about
     quoting = "" if texts else _QUOTING.get(type(notice), "")
     for name in notice.__struct_fields__:
         value = getattr(notice, name)
         if name == quoting:
             value = _without_quote(value)
-        record[name] = _short(masks.hide(value)) if isinstance(value, str) else value
+        if value != "":
+            record[name] = _short(masks.hide(value)) if isinstance(value, str) else value
     return record
+
+
+def envelope_of(notice: Notice) -> str:
+    """Return the envelope a notice names, itself or by one of its deliveries; '' when it names none."""
+    named: str = getattr(notice, "envelope_id", "")
+    # A delivery's id is its envelope's, a dot, and the reply's index.
+    return named or getattr(notice, "delivery_id", "").rpartition(".")[0]
 
 
 def json_line(record: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from gateway.notices import Notice, Report
 from gateway.telemetry.book import Book, Entry
 from gateway.telemetry.context import current
 from gateway.telemetry.latest import LatestErrors
-from gateway.telemetry.lines import LEVELS, Masks, record_of, stamp
+from gateway.telemetry.lines import LEVELS, Masks, envelope_of, record_of, stamp
 from gateway.telemetry.log import Log
 from gateway.telemetry.tail import Seen, Watchers
 from gateway.telemetry.throttle import SUPPRESS, Throttle
@@ -71,7 +71,7 @@ def _sum_of(kind: type[Notice], count: int, at: float) -> Callable[[], dict[str,
 
 
 def _seen(notice: Notice, at: float) -> Seen:
-    return Seen(at, notice, getattr(notice, "envelope_id", "") or current())
+    return Seen(at, notice, envelope_of(notice) or current())
 
 
 def _line(notice: Notice, at: float, masks: Masks, *, texts: bool) -> Callable[[], dict[str, Any]]:

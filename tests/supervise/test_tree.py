@@ -143,13 +143,13 @@ async def test_being_ready_does_not_hide_that_the_platform_is_down(book, autojum
         assert (state.state, state.why) == ("disconnected", "throttled: slow down")
 
 
-async def test_a_child_that_returns_is_stopped_unless_it_must_run_for_ever(book, autojump_clock):
+async def test_returning_is_a_crash_unless_the_child_may_end(book, autojump_clock):
     async def once(status):
         status.started()
 
     async with tree_of(book) as tree:
-        await tree.start("once", once)
-        await tree.start("for ever", once, Policy(permanent=True, crashes=1))
+        await tree.start("once", once, Policy(permanent=False))
+        await tree.start("for ever", once, Policy(crashes=1))
         await trio.testing.wait_all_tasks_blocked()
         assert [child.state for child in tree.children()] == ["stopped", "failed"]
         assert "it returned" in tree.child("for ever").last_error

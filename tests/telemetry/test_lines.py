@@ -7,7 +7,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.notices import ChildCrashed, EnvelopeAccepted, EnvelopeRefused, HookFailed
+from gateway.notices import ChildChanged, ChildCrashed, DeliverySettled, EnvelopeAccepted, EnvelopeRefused, HookFailed
 from gateway.telemetry.lines import Masks, json_line, record_of
 
 
@@ -29,6 +29,15 @@ def test_a_line_has_the_time_the_level_the_event_and_every_field():
 def test_the_notices_own_envelope_wins_over_the_tasks():
     assert line(ChildCrashed("irc", "boom", 1.0), envelope_id="e1")["envelope_id"] == "e1"
     assert line(EnvelopeAccepted("e2", "shop", "c"), envelope_id="e1")["envelope_id"] == "e2"
+
+
+def test_a_line_about_a_delivery_names_its_envelope_too():
+    told = line(DeliverySettled("e1.0", "shop", 1, 0.5))
+    assert (told["envelope_id"], told["delivery_id"]) == ("e1", "e1.0")
+
+
+def test_what_is_empty_is_not_written():
+    assert "why" not in line(ChildChanged("irc", "ready"))
 
 
 def test_a_known_secret_is_masked_wherever_it_stands():
