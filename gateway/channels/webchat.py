@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
 from html import escape
 from pathlib import Path
-from typing import Any
 
-import trio
 from msgspec import Struct
 
 from gateway.channels.trust import LOCAL_HOSTS, Neighbours
 from gateway.channels.websocket import WebSocketChannel
 from gateway.channels.websocket_settings import Settings as SocketSettings
 from gateway.config.secret import Secret
-from gateway.message.envelope import Delivery
-from gateway.message.message import Message
-from gateway.message.receipt import Receipt
-from gateway.ports import Inlet, Kit
+from gateway.ports import Kit
 from protocols.http1.messages import Request, Response
-from protocols.hub.exchange import Exchange
 from protocols.problem import problem
 
 PLATFORM = "webchat"
@@ -59,7 +52,11 @@ class WebchatChannel:
     def __init__(self, name: str, settings: Settings, kit: Kit) -> None:
         self.name = name
         self._settings = settings
-        self._talk = WebSocketChannel(name, settings.socket_settings(), kit, PLATFORM)
+        # All the talking is the socket's; only the page is ours.
+        talk = WebSocketChannel(name, settings.socket_settings(), kit, PLATFORM)
+        self.run, self.converse = talk.run, talk.converse
+        self.deliver, self.stream = talk.deliver, talk.stream
+        self.address_of, self.circuit_of = talk.address_of, talk.circuit_of
         self._neighbours = Neighbours(settings.hosts, settings.origins)
         self._page, self._headers = assemble(
             title=settings.title, greeting=settings.greeting, socket=f"/channels/{name}"
@@ -74,30 +71,6 @@ class WebchatChannel:
             return problem(403, objection)
         needed = b"needed" if objection or not self._settings.local else b"no"
         return Response(200, self._headers, self._page.replace(b"{{token}}", needed, 1))
-
-    async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Let clients in until cancelled."""
-        await self._talk.run(inlet, task_status=task_status)
-
-    async def converse(self, exchange: Exchange) -> None:
-        """Serve one page."""
-        await self._talk.converse(exchange)
-
-    async def deliver(self, delivery: Delivery) -> Receipt:
-        """Show a reply on whatever pages are open in its conversation."""
-        return await self._talk.deliver(delivery)
-
-    async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
-        """Show a reply while it is written."""
-        return await self._talk.stream(delivery, pieces)
-
-    def circuit_of(self, delivery: Delivery) -> str:
-        """A page that is closed says nothing about the others."""
-        return self._talk.circuit_of(delivery)
-
-    def address_of(self, message: Message) -> dict[str, Any]:
-        """The conversation says it all."""
-        return {}
 
 
 def build(name: str, settings: Settings, kit: Kit) -> WebchatChannel:

@@ -35,7 +35,7 @@ from gateway.channels.websocket_settings import LOCAL, Settings
 from gateway.errors import SealError
 from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message, Sender, nfc
-from gateway.message.receipt import Deferred, Delivered, Receipt
+from gateway.message.receipt import Deferred, Delivered, Receipt, Unknown
 from gateway.notices import EnvelopeRefused
 from gateway.ports import Inlet, Kit, Refused, Traits
 from protocols.errors import ClientGone, HandshakeRefused, WebSocketClosed
@@ -50,6 +50,8 @@ from protocols.websocket.server import accept_websocket
 PLATFORM = "websocket"
 # The client's return wakes its deliveries; this pause only bounds how long a lost wake-up could cost.
 _AWAY_SECONDS = 3600.0
+# A socket takes a reply in milliseconds and a client acks it at once, unless it hangs; a stream holds a model's slot.
+_CONFIRM_SECONDS = 10.0
 _POLICY = 1008
 
 
@@ -72,7 +74,7 @@ class WebSocketChannel:
         self._tokens = Tokens({client: token.reveal() for client, token in settings.tokens.items()})
         self._neighbours = Neighbours(settings.hosts, settings.origins)
         self._origins = Origins(settings.origins)
-        self._rooms = Rooms(kit.now)
+        self.rooms = Rooms(kit.now)
         self._inlet: Inlet | None = None
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -97,14 +99,14 @@ class WebSocketChannel:
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Say a reply to whoever listens, and return when one client has it."""
-        room = self._rooms.find(delivery.message.conversation.id)
+        room = self.rooms.find(delivery.message.conversation.id)
         if room is None:
             return _away()
         return await self._confirm(room, delivery, delivery.message, "reply")
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Say a reply while it is written; its end repeats the whole text. A cut one ends as `incomplete`."""
-        room = self._rooms.find(delivery.message.conversation.id)
+        room = self.rooms.find(delivery.message.conversation.id)
         if room is None:
             return _away()
         room.tell(self._frame("reply.start", id=delivery.id, data=reply_data(delivery.message)))
@@ -125,9 +127,9 @@ class WebSocketChannel:
         data = reply if isinstance(reply, dict) else reply_data(reply)
         said = self._frame(word, id=delivery.id, seq=seq, data=data)
         kept = self._frame("reply", id=delivery.id, seq=seq, data=data)
-        if await room.confirm(delivery.id, seq, said, kept):
-            return Delivered(str(seq))
-        return _away()
+        with trio.move_on_after(_CONFIRM_SECONDS):
+            return Delivered(str(seq)) if await room.confirm(delivery.id, seq, said, kept) else _away()
+        return Unknown("A client is connected and has not taken the reply.")
 
     # -- clients ----------------------------------------------------------------------------------
 
@@ -177,7 +179,7 @@ class WebSocketChannel:
         await self._talk(connection, hello, Guest(client, conversation, hello.name))
 
     async def _talk(self, connection: WebSocketConnection, hello: Hello, guest: Guest) -> None:
-        room = self._rooms.enter(guest.conversation.id)
+        room = self.rooms.enter(guest.conversation.id)
         line = Line(connection, frames=self._settings.queued_frames, acks=hello.acks)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(line.run)

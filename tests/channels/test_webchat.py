@@ -86,7 +86,5 @@ async def test_the_page_is_served_and_its_socket_answers(path):
 
 
 async def test_a_page_that_is_closed_has_its_reply_deferred():
-    receipt = await channel().deliver(
-        delivery(Message(channel="chat", content="x", conversation=Conversation("local/c1")))
-    )
-    assert type(receipt).__name__ == "Deferred"
+    reply = Message(channel="chat", content="x", conversation=Conversation("local/c1"))
+    assert isinstance(await channel().deliver(delivery(reply)), Deferred)

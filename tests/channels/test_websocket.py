@@ -18,7 +18,7 @@ from gateway.channels.websocket_settings import Settings
 from gateway.config.secret import Secret
 from gateway.errors import SettingError, Unsealable
 from gateway.message.message import Conversation, Message
-from gateway.message.receipt import Deferred, Delivered
+from gateway.message.receipt import Deferred, Delivered, Unknown
 from gateway.ports import Refused
 from gateway.testing.channels import bench, delivery
 from protocols.errors import HandshakeRefused
@@ -104,6 +104,33 @@ async def test_a_client_that_acks_has_a_reply_only_when_it_says_so():
         await client.say("ping")
         await client.hear()
         assert receipts == [Delivered(str(heard["seq"]))]
+
+
+async def test_a_reply_that_a_connected_client_does_not_take_is_unknown_and_comes_again(autojump_clock):
+    it = channel()
+    room = it.rooms.enter("ada/main")
+    room.lines.add(Silent())
+    assert isinstance(await it.deliver(reply()), Unknown)
+    room.lines.add(Taking())
+    assert isinstance(await it.deliver(reply()), Delivered)
+
+
+class Silent:
+    """A client that acks and never does."""
+
+    acks = True
+
+    def say(self, frame, sent=None):
+        pass
+
+
+class Taking:
+    """A client whose socket takes everything at once."""
+
+    acks = False
+
+    def say(self, frame, sent=None):
+        sent()
 
 
 async def test_a_reply_for_a_client_that_is_away_waits_and_its_return_wakes_it():

@@ -169,7 +169,10 @@
     if (stay) scroll.scrollTop = scroll.scrollHeight;
     $("latest").hidden = stay;
   }
-  scroll.addEventListener("scroll", () => { if (atEnd()) $("latest").hidden = true; }, { passive: true });
+  let pinned = true;
+  scroll.addEventListener("scroll", () => { pinned = atEnd(); if (pinned) $("latest").hidden = true; }, { passive: true });
+  // The keyboard of a phone opens, the window is resized: whoever read the end goes on reading it.
+  new ResizeObserver(() => { if (pinned) scroll.scrollTop = scroll.scrollHeight; }).observe(scroll);
   $("latest").onclick = () => { scroll.scrollTop = scroll.scrollHeight; text.focus(); };
   function waiting() {
     const last = memory.items.filter((item) => item.kind === "said").pop();

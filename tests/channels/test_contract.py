@@ -1,0 +1,65 @@
+"""The channels of this folder keep the contract that every channel keeps."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, datetime
+
+import pytest
+import standardwebhooks
+
+from gateway.channels.webhook import WebhookChannel
+from gateway.channels.webhook_settings import Settings as WebhookSettings
+from gateway.channels.websocket import WebSocketChannel
+from gateway.channels.websocket_settings import Settings as SocketSettings
+from gateway.config.secret import Secret
+from gateway.ports import Kit
+from gateway.testing.channel_contract import CHECKS, ChannelCase
+from gateway.testing.channels import MOMENT, request
+from protocols.http1.messages import Request
+
+IN = "whsec_" + base64.b64encode(bytes(32)).decode()
+OUT = "whsec_" + base64.b64encode(bytes(range(32))).decode()
+
+
+def webhook(kit: Kit) -> WebhookChannel:
+    settings = WebhookSettings(
+        secrets=(Secret("env:IN", IN),),
+        deliver_url="https://example.net/hook",
+        deliver_secret=Secret("env:OUT", OUT),
+    )
+    return WebhookChannel("it", settings, kit, outside=kit.http)
+
+
+def knock(event: str, text: str) -> Request:
+    body = json.dumps({"text": text, "sender": {"id": "u1"}})
+    sign = standardwebhooks.Webhook(IN).sign(event, datetime.fromtimestamp(MOMENT, UTC), body)
+    headers = (("webhook-id", event), ("webhook-timestamp", str(int(MOMENT))), ("webhook-signature", sign))
+    return request(body=body.encode(), headers=headers)
+
+
+def circling() -> Request:
+    asked = knock("e1", "x")
+    return request(body=asked.body, headers=(*tuple(asked.headers), ("Oclaw-Hops", "9")))
+
+
+def websocket(kit: Kit) -> WebSocketChannel:
+    return WebSocketChannel("it", SocketSettings(tokens={"ada": Secret("env:T", "t")}), kit)
+
+
+CASES = {
+    "webhook": ChannelCase(
+        build=webhook,
+        knock=knock,
+        own=circling(),
+        bad_settings=(WebhookSettings, lambda: WebhookSettings(auth="none", fields={"text": "text"})),
+    ),
+    "websocket": ChannelCase(build=websocket, sends=False, bad_settings=(SocketSettings,)),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", CASES)
+async def test_the_contract_is_kept(name, check):
+    await check(CASES[name])
