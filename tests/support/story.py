@@ -166,7 +166,8 @@ async def gateway(
     notices: list[Notice] = []
     channels = {name: FakeChannel(name, traits or Traits(idempotent=True)) for name in ("chat", "oncall")}
     parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline)
-    chance = random.Random(seed)
+    # Another life over the same memory must not name its messages as the last one did.
+    chance = random.Random(f"{seed}/{memory.commits if memory else 0}")
     async with journal or open_memory_journal(memory, report=notices.append) as opened:
         ground = Ground(
             journal=opened,
