@@ -59,7 +59,6 @@ class Connection:
         self._slots = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self._heard_at = 0.0
-        self._writing = False
         self._closing = False
         self._settings = trio.Event()
         self._fault: Http2Error | None = None
@@ -130,9 +129,11 @@ class Connection:
         self._machine.send_headers(stream_id, headers, end=end)
         self._wake()
 
-    def send_body(self, stream_id: int, body: bytes) -> None:
-        self._machine.send_body(stream_id, body)
+    def send_body(self, stream_id: int, body: bytes) -> bool:
+        """False when the sender must wait for room first."""
+        taken = self._machine.send_body(stream_id, body)
         self._wake()
+        return taken
 
     def end(self, stream_id: int, trailers: Headers | None = None) -> None:
         self._machine.end(stream_id, trailers)
@@ -146,16 +147,8 @@ class Connection:
         self._wake()
 
     def consumed(self, stream_id: int, size: int) -> None:
-        self._machine.consumed(stream_id, size)
-        self._wake()
-
-    def must_wait(self, stream_id: int) -> bool:
-        """A stream may always queue one message; more only while little is unsent, here and in all."""
-        waiting = self._machine.waiting(stream_id)
-        return waiting > 0 and (
-            waiting > self._limits.unsent_stream_bytes
-            or self._machine.unsent_bytes > self._limits.unsent_connection_bytes
-        )
+        if self._machine.consumed(stream_id, size):
+            self._wake()
 
     # -- the tasks
 
@@ -294,7 +287,8 @@ class Connection:
     # -- endings
 
     def _wake(self) -> None:
-        self._unsent.unpark()
+        if self._unsent:
+            self._unsent.unpark()
 
     def _close_when_idle(self) -> None:
         if not self._streams and self._last_usable != HIGHEST_STREAM_ID and not self._closing:

@@ -2,13 +2,13 @@
 
 `h2` keeps the protocol's state; this file adds what it leaves to its user: limits and flood counters, turns
 between bodies, acknowledgement when bytes are consumed rather than when they arrive, and a drain that lets
-running streams finish. h2 is pinned to one minor version because three of its private names are used here,
+running streams finish. h2 is pinned to one minor version because some of its private names are used here,
 each with its reason.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from h2 import events as h2_events
 from h2.config import H2Configuration
@@ -16,7 +16,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes, Settings
-from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame, SettingsFrame
 
 from protocols.http2.budget import Budget
 from protocols.http2.errors import ConnectionLost, PeerBrokeRules
@@ -33,6 +33,7 @@ from protocols.http2.events import (
     Trailed,
     WasReset,
 )
+from protocols.http2.header_cache import RememberingDecoder, RememberingEncoder
 from protocols.http2.limits import Limits
 from protocols.http2.sending import Outgoing, Sending
 
@@ -52,6 +53,9 @@ class Machine:
         # h2 closes a connection on GOAWAY and throws its unsent bytes away; RFC 9113 section 6.8 lets
         # the streams up to the last id finish, so the frame is handled here.
         self._h2._frame_dispatch_table[GoAwayFrame] = _goaway_event
+        # h2 formats every frame for its log before asking whether there is one: a tenth of a message's cost.
+        self._receive_frame = self._h2._receive_frame
+        self._h2._receive_frame = self._receive_quietly  # type: ignore[method-assign]
         self._sending = Sending(self._h2)
         self._open: dict[int, Outgoing] = {}
         self._unacknowledged: dict[int, int] = {}
@@ -98,11 +102,6 @@ class Machine:
         return wire
 
     @property
-    def unsent_bytes(self) -> int:
-        """Body bytes that have not been taken yet."""
-        return self._sending.waiting_bytes + self._sending.framed_bytes
-
-    @property
     def control_bytes(self) -> int:
         """Everything else that has not been taken: what grows when a peer asks and does not read."""
         # h2 offers no way to ask for the size without taking the bytes.
@@ -132,11 +131,23 @@ class Machine:
             self._h2.send_headers(stream_id, headers, end_stream=end)
             side.finished = end
 
-    def send_body(self, stream_id: int, body: bytes) -> None:
-        """Queue body bytes; they leave as windows and turns allow. A stream that is over takes none."""
+    def send_body(self, stream_id: int, body: bytes) -> bool:
+        """Queue body bytes; they leave as windows and turns allow. A stream that is over swallows them.
+
+        False, and nothing queued, when the caller must wait: a stream may always queue one message, more only
+        while little is unsent, here and on the whole connection.
+        """
         side = self._open.get(stream_id)
-        if side is not None and not side.finished:
-            self._sending.add(side, body)
+        if side is None or side.finished:
+            return True
+        waiting, sending, limits = len(side.body), self._sending, self._limits
+        if waiting and (
+            waiting > limits.unsent_stream_bytes
+            or sending.waiting_bytes + sending.framed_bytes > limits.unsent_connection_bytes
+        ):
+            return False
+        sending.add(side, body)
+        return True
 
     def end(self, stream_id: int, trailers: Headers | None = None) -> None:
         """End our side after what is queued, with trailers or without."""
@@ -144,11 +155,6 @@ class Machine:
         if side is not None and not side.finished and not self._dead:
             self._sending.close(side, trailers)
             self._sending.frame_now(side)
-
-    def waiting(self, stream_id: int) -> int:
-        """Body bytes of this stream that no frame carries yet."""
-        side = self._open.get(stream_id)
-        return 0 if side is None else len(side.body)
 
     def ended_by_us(self, stream_id: int) -> bool:
         """True when our END_STREAM is framed, or the stream is over anyway."""
@@ -164,13 +170,17 @@ class Machine:
                 # Both sides had ended it: h2 has closed the stream and there is nothing left to reset.
                 pass
 
-    def consumed(self, stream_id: int, size: int) -> None:
-        """These received bytes are out of our memory: let the peer send as many more."""
+    def consumed(self, stream_id: int, size: int) -> bool:
+        """These received bytes are out of our memory: let the peer send as many more. True if that is to be
+        said.
+        """
         held = self._unacknowledged.get(stream_id, 0) + size
-        if held >= self._step and not self._dead:
+        due = held >= self._step and not self._dead
+        if due:
             self._h2.acknowledge_received_data(held, stream_id)
             held = 0
         self._unacknowledged[stream_id] = held
+        return due
 
     def release(self, stream_id: int, unread: int) -> None:
         """The stream is over for its user: free its slot and give unread bytes back to the connection."""
@@ -291,6 +301,14 @@ class Machine:
         self._wire += self._h2.data_to_send()
         self._wire += GoAwayFrame(0, last_stream_id=last_stream_id, error_code=0).serialize()
 
+    def _receive_quietly(self, frame: Frame) -> list[h2_events.Event]:
+        if frame.__class__ is not DataFrame:
+            return self._receive_frame(frame)
+        frames, events = self._h2._receive_data_frame(frame)
+        if frames:
+            self._h2._prepare_for_sending(frames)
+        return events
+
     def _check_unfinished_frame(self) -> None:
         """Judge a frame by its header. h2 would first collect up to 16 MiB of it, and 64 CONTINUATIONs."""
         incoming = self._h2.incoming_buffer
@@ -306,6 +324,13 @@ class Machine:
         raise PeerBrokeRules(int(code), why)
 
 
+class _Silence:
+    """h2's log, of which it writes twenty lines a request; asking the standard logger each time is dear."""
+
+    def debug(self, *_: object) -> None: ...
+    def trace(self, *_: object) -> None: ...
+
+
 def _new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
     config = H2Configuration(
         client_side=client,
@@ -314,6 +339,7 @@ def _new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
         validate_outbound_headers=False,
         normalize_outbound_headers=False,
         normalize_inbound_headers=False,
+        logger=cast("Any", _Silence()),
     )
     h2 = H2Connection(config)
     # Set before the first SETTINGS leave: later changes act only after the peer's acknowledgement.
@@ -329,7 +355,8 @@ def _new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
         },
     )
     h2.max_inbound_frame_size = limits.max_frame_bytes
-    h2.decoder.max_header_list_size = limits.max_header_list_bytes
+    h2.decoder = cast("Any", RememberingDecoder(limits.max_header_list_bytes))
+    h2.encoder = cast("Any", RememberingEncoder())
     h2.initiate_connection()
     h2.clear_outbound_data_buffer()
     return h2
