@@ -112,6 +112,10 @@ class Hold(OclawError):
         super().__init__(reason)
 
 
+class HookCrashed(OclawError):
+    """An isolated hook raised something other than a verdict, or its process ended or went silent."""
+
+
 class DraftError(OclawError):
     """A hook left a message with a field that no message can have; the text names the field."""
 

@@ -18,7 +18,7 @@ from msgspec import Struct
 from gateway.errors import Hold, Reject
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
-from gateway.message.draft import Draft
+from gateway.message.draft import Draft, verified
 from gateway.message.envelope import Envelope
 from gateway.message.message import Message
 from gateway.notices import HookFailed, HookOverran, HookRan, Report
@@ -146,7 +146,7 @@ class Chain:
         if isinstance(answer, Draft):
             return answer.finish()
         if isinstance(answer, Message):
-            return answer
+            return verified(answer)
         raise TypeError(f"returned {type(answer).__name__}; a hook returns its message, another one, or None")
 
     async def _awaited(self, link: Link, answer: Awaitable[Any], turn: Turn) -> Any:

@@ -1,0 +1,106 @@
+"""The process of one isolated hook: `python -m gateway.hooks.isolated_child HOOKS_DIR MODULE:FUNCTION`.
+
+Started by the daemon, never by hand. Reads a message from standard input, runs the hook, writes its
+answer, and ends when its input does. What the hook prints goes to standard error, so that it
+cannot be taken for an answer.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from gateway.config.operator_code import OperatorCode
+from gateway.errors import Hold, OclawError, Reject
+from gateway.hooks.isolated_hop import LENGTH, Answer, Ask, Held, Passed, Raised, Ready, Rejected, framed
+from gateway.message.dictionary import Dictionaries
+from gateway.message.draft import Draft, verified
+from gateway.message.keyring import parse_keyring
+from gateway.message.message import Message
+from gateway.message.seal import RecordKind, Sealer
+
+
+def main(hooks_dir: str, reference: str) -> None:
+    """Serve until the daemon closes the pipe."""
+    asks = os.fdopen(os.dup(0), "rb")
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    ring = _frame(asks)
+    if ring is None:
+        return
+    sealer = Sealer(parse_keyring(ring.decode()), Dictionaries(), os.urandom)
+
+    def say(answer: Answer, number: int) -> None:
+        answers.write(framed(sealer.seal(RecordKind.HOP, f"answer-{number}", answer)))
+
+    try:
+        hook = OperatorCode(Path(hooks_dir)).function(reference)
+    except OclawError as error:
+        say(Raised(str(error)), 0)
+        return
+    say(Ready(), 0)
+    number = 0
+    while (sealed := _frame(asks)) is not None:
+        number += 1
+        say(_run(hook, sealer.open(RecordKind.HOP, f"ask-{number}", sealed, Ask)), number)
+
+
+def _run(hook: Callable[..., Any], ask: Ask) -> Answer:
+    try:
+        message = _answer(hook, ask)
+        return Passed(None if message is ask.message else message)
+    except Reject as refusal:
+        return Rejected(refusal.reason, refusal.tell)
+    except Hold as hold:
+        return Held(hold.reason)
+    except Exception as error:  # the operator's code may raise anything
+        if type(error) is ValueError:
+            return Rejected(str(error))
+        return Raised(f"{type(error).__name__}: {error}")
+
+
+def _answer(hook: Callable[..., Any], ask: Ask) -> Message:
+    draft = Draft(ask.message)
+    answer = hook(draft, ask.context) if _takes_context(hook) else hook(draft)
+    if inspect.isawaitable(answer):
+        import trio
+
+        awaitable = answer
+
+        async def wait() -> Any:
+            return await awaitable
+
+        answer = trio.run(wait)
+    match answer:
+        case None:
+            return draft.finish()
+        case Draft():
+            return answer.finish()
+        case Message():
+            return verified(answer)
+    raise TypeError(f"returned {type(answer).__name__}; a hook returns its message, another one, or None")
+
+
+def _takes_context(hook: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(hook).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+def _frame(pipe: BinaryIO) -> bytes | None:
+    header = pipe.read(LENGTH.size)
+    if len(header) < LENGTH.size:
+        return None
+    (length,) = LENGTH.unpack(header)
+    content = pipe.read(length)
+    return content if len(content) == length else None
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

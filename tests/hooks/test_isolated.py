@@ -1,0 +1,163 @@
+"""An isolated hook works like any other, and takes nothing down when it crashes or hangs."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import pytest
+import trio
+
+from gateway.errors import Hold, HookCrashed, Reject, SettingError
+from gateway.hooks.isolated import Isolated, isolated
+from gateway.message.draft import Draft
+from gateway.message.message import Message
+from gateway.ports import HookContext, Kit
+
+CONTEXT = HookContext("e-1", "inbound", "web", 1, 0.0)
+CODE = """
+import os
+import time
+
+import trio
+
+from gateway.errors import Hold, Reject
+
+
+def by_word(message, context):
+    print("not an answer")
+    match message.content:
+        case "reject":
+            raise ValueError("Invalid content")
+        case "tell":
+            raise Reject("no", tell="Not today.")
+        case "hold":
+            raise Hold("look at this")
+        case "raise":
+            raise KeyError("lost")
+        case "wrong":
+            message.content = 5
+        case "die":
+            os._exit(3)
+        case "hang":
+            while True:
+                pass
+        case "change":
+            message.content = f"{context.envelope_id} {os.getpid()}"
+
+
+async def waiting(message):
+    await trio.sleep(0)
+    message.metadata["waited"] = True
+"""
+
+
+@pytest.fixture(scope="module")
+def kit(tmp_path_factory: pytest.TempPathFactory) -> Kit:
+    folder = tmp_path_factory.mktemp("config")
+    (folder / "hooks").mkdir()
+    (folder / "hooks" / "mine.py").write_text(CODE, "utf-8")
+    (folder / "hooks" / "broken.py").write_text("import nothing_of_that_name\n", "utf-8")
+    (folder / "hooks" / "deadly.py").write_text("import os\nos._exit(1)\n", "utf-8")
+    return Kit(report=lambda notice: None, now=float, random=bytes, http=None, config_dir=str(folder))
+
+
+@pytest.fixture(scope="module")
+def hook(kit: Kit) -> Any:
+    made = isolated("mine:by_word", kit)
+    yield made
+    made.close()
+
+
+async def ask(hook: Isolated, content: str) -> Message | None:
+    return await hook(Draft(Message(channel="web", content=content)), CONTEXT)
+
+
+async def process_of(hook: Isolated) -> str:
+    """Wait for a fresh process if need be, as messages with a long deadline do."""
+    answer = await ask(hook, "change")
+    assert answer is not None
+    return answer.content.removeprefix("e-1 ")
+
+
+async def test_it_changes_passes_and_rejects_like_any_hook(hook):
+    assert await ask(hook, "pass") is None
+    assert (await ask(hook, "change")).content.startswith("e-1 ")
+    with pytest.raises(Reject, match="Invalid content"):
+        await ask(hook, "reject")
+    with pytest.raises(Reject) as refused:
+        await ask(hook, "tell")
+    assert refused.value.tell == "Not today."
+    with pytest.raises(Hold, match="look"):
+        await ask(hook, "hold")
+
+
+async def test_what_it_raises_is_told_and_its_process_goes_on(hook):
+    before = await process_of(hook)
+    with pytest.raises(HookCrashed, match="KeyError: 'lost'"):
+        await ask(hook, "raise")
+    with pytest.raises(HookCrashed, match=r"DraftError.*message\.content"):
+        await ask(hook, "wrong")
+    assert await process_of(hook) == before
+
+
+async def test_a_process_that_dies_fails_one_message_and_is_replaced(hook):
+    before = await process_of(hook)
+    with pytest.raises(HookCrashed, match="ended"):
+        await ask(hook, "die")
+    assert await process_of(hook) != before
+
+
+async def test_a_hook_that_hangs_is_killed_at_the_deadline_and_replaced(hook):
+    before = await process_of(hook)
+    with trio.move_on_after(0.05) as scope:
+        await ask(hook, "hang")
+    assert scope.cancelled_caught
+    assert await process_of(hook) != before
+
+
+async def test_a_deadline_that_passes_while_it_loads_leaves_it_loading(hook):
+    with pytest.raises(HookCrashed):
+        await ask(hook, "die")
+    loading = hook._child
+    with trio.move_on_after(0):
+        await ask(hook, "pass")
+    assert hook._child is loading
+    assert await ask(hook, "pass") is None
+
+
+async def test_messages_take_their_turns(hook):
+    answers: list[Message | None] = []
+
+    async def one(number: int) -> None:
+        answers.append(await ask(hook, "change" if number % 2 else "pass"))
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(one, number)
+    assert sum(answer is not None for answer in answers) == 10
+
+
+async def test_an_async_hook_runs_on_trio_over_there(kit):
+    made = isolated("mine:waiting", kit)
+    answer = await ask(made, "x")
+    assert answer is not None
+    assert answer.metadata == {"waited": True}
+    process = made._child.process
+    del made, answer
+    gc.collect()
+    assert process.poll() is not None
+
+
+@pytest.mark.parametrize(
+    ("reference", "told"),
+    [
+        ("broken:hook", "nothing_of_that_name"),
+        ("mine:missing", "by_word"),
+        ("deadly:hook", "ended while loading"),
+        ("sensitive_words", '"loop" or "slow"'),
+    ],
+)
+def test_a_hook_that_cannot_be_isolated_is_told_when_it_is_built(kit, reference, told):
+    with pytest.raises(SettingError, match=told):
+        isolated(reference, kit)
