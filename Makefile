@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/.installed
 	@test -f $(DEMO)/oclaw.toml || $(BIN)/oclaw init $(DEMO)
-	@echo "Web chat: http://127.0.0.1:8420/ (stop with Ctrl-C)"
+	@$(BIN)/python -c 'import sys, tomllib; listen = tomllib.load(open(sys.argv[1], "rb"))["listen"]; \
+		print("Web chat: http://" + listen["addresses"][0] + "/ (stop with Ctrl-C)")' $(DEMO)/oclaw.toml
 	@exec $(BIN)/oclaw run --config $(DEMO)
 
 test: $(VENV)/.installed-test

@@ -23,6 +23,7 @@ EXAMPLE_MODELS = {"bert-base-multilingual": "echo", "qianwen-34b": "faq"}
 COPIED = ("faq.md", "hooks/my_hooks.py", "rules.d/main.rules", "pipelines.d/text_processing_pipeline.yaml")
 PROD = {
     "systemd/oclaw.service": SYSTEMD / "oclaw.service",
+    "systemd/oclaw.socket": SYSTEMD / "oclaw.socket",
     "systemd/oclaw.service.d/network.conf": SYSTEMD / "oclaw.service.d" / "network.conf",
     "prometheus/oclaw.rules.yml": CONF / "prometheus" / "oclaw.rules.yml",
 }

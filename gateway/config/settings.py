@@ -61,7 +61,6 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
     max_connections_per_address: Positive = 512
     max_header_bytes: Bytes = 16_384
     max_body_bytes: Bytes = 1_048_576
-    max_frame_bytes: Bytes = 1_048_576
     header_seconds: Seconds = 10.0
     body_seconds: Seconds = 30.0
     idle_seconds: Seconds = 75.0
@@ -81,12 +80,10 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
-    """[journal]: how long records are kept, and how often the store commits."""
+    """[journal]: how long records are kept."""
 
     retention_days: Annotated[float, Meta(gt=0)] = 7.0
     dead_retention_days: Annotated[float, Meta(gt=0)] = 30.0
-    commit_spacing_ms: Annotated[float, Meta(ge=0, le=100)] = 1.0
-    max_backlog: Positive = 4096
 
 
 class FlowSettings(Struct, frozen=True, kw_only=True):
@@ -96,7 +93,6 @@ class FlowSettings(Struct, frozen=True, kw_only=True):
     max_waiting_per_conversation: Positive = 200
     poison_attempts: Positive = 3
     in_groups: Literal["mentioned", "always"] = "mentioned"
-    stop_words: tuple[Word, ...] = ("stop",)
     hook_deadline_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
     hook_overruns: Positive = 3
     overrunning_hook: Literal["slow", "quarantine"] = "slow"
@@ -111,7 +107,6 @@ class DeliverySettings(Struct, frozen=True, kw_only=True):
     max_backoff_seconds: Seconds = 900.0
     expiry_hours: Annotated[float, Meta(gt=0)] = 24.0
     max_waiting: Positive = 50_000
-    writers: Annotated[int, Meta(ge=1, le=256)] = 16
 
     def __post_init__(self) -> None:
         if self.max_backoff_seconds < self.first_backoff_seconds:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.config.address import split_address
 from gateway.config.settings import ListenSettings, Settings
 from gateway.errors import SettingError, SettingErrors
+from protocols.errors import ListenError
 from protocols.http1.limits import HttpLimits
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
 from protocols.transport.tls import server_context
@@ -46,8 +47,8 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
         host, port = split_address(address) or ("", 0)
         try:
             public += open_tcp(host, port, tls=tls)
-        except (OSError, socket.gaierror) as error:
-            found = f'"{address}", which cannot be had ({error.strerror or error})'
+        except (OSError, ListenError) as error:
+            found = f'"{address}", which cannot be had ({getattr(error, "strerror", "") or error})'
             problems.append(
                 SettingError(f"listen.addresses[{index}]", found=found, wanted="free and one of this host's")
             )
@@ -78,7 +79,7 @@ def _unix(path: Path, place: str, mode: int = 0o600) -> Listener:
     try:
         return open_unix(path, mode=mode)
     except OSError as error:
-        found = f"{path}, which cannot be had ({error.strerror or error})"
+        found = f"{path}, which cannot be had ({getattr(error, 'strerror', '') or error})"
         raise SettingErrors([SettingError(place, found=found, wanted="a path this user may write")]) from error
 
 

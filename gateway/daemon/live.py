@@ -20,7 +20,7 @@ from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.telling import Telling
 from gateway.flow.spine import open_flow
-from gateway.journal import open_journal
+from gateway.journal import Retention, open_journal
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
@@ -54,7 +54,7 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
     settings = parts.settings
     sealer = open_sealer(settings.state_dir)
     async with (
-        open_journal(settings.state_dir / JOURNAL, report=telling.report) as journal,
+        open_journal(settings.state_dir / JOURNAL, report=telling.report, retention=_retention(settings)) as journal,
         open_supervisor(telling.report, time.time) as tree,
     ):
         standing = ground(settings, journal, sealer, telling.report)
@@ -87,3 +87,7 @@ def _control_socket(settings: Settings) -> Path:
     path = paths.control_socket(settings.directory, os.environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(settings.journal.retention_days, settings.journal.dead_retention_days)
