@@ -16,6 +16,7 @@ from rules.explain import Explanation, explain
 from rules.format import format_text
 from rules.lint import Finding, lint
 from rules.load import load
+from rules.reload import Reloaded, reload
 from rules.ruleset import ROUTING, Ruleset
 from rules.trial import Outcome, run_tests
 from rules.vocabulary import ActionSpec, Field, Loader, Param, Scope, Vocabulary
@@ -37,6 +38,7 @@ __all__ = [
     "Problem",
     "Rate",
     "Rejected",
+    "Reloaded",
     "RuleCount",
     "RuleRef",
     "Ruleset",
@@ -47,5 +49,6 @@ __all__ = [
     "format_text",
     "lint",
     "load",
+    "reload",
     "run_tests",
 ]

@@ -10,6 +10,8 @@ import unicodedata
 from collections.abc import Callable
 from typing import Any  # LET values and literals of any kind
 
+import msgspec
+
 from rules import core
 from rules import syntax as s
 from rules.errors import Unavailable, meant
@@ -42,6 +44,8 @@ class Checker:
         self.used: set[str] = set()
         # LETs whose own mistakes are reported where they stand; using one is no further mistake.
         self.broken: set[str] = set()
+        # The FILE lists asked for so far, each read once, for all rules to mean the same.
+        self.lists: dict[str, tuple[str, ...]] = {}
         self._readings: dict[tuple[int, str, tuple[str, ...], str, str], core.Reading] = {}
         self._patterns: dict[str, str] = {}
         self._depth = 0
@@ -175,9 +179,11 @@ class Checker:
 
     def _lines(self, listed: s.FileList, at: s.Value) -> tuple[str, ...]:
         try:
-            lines = self.loader.lines(listed.name)
+            if listed.name not in self.lists:
+                self.lists[listed.name] = tuple(self.loader.lines(listed.name))
         except Unavailable as why:
             raise Unfit(at, f'the list file "{listed.name}" cannot be read: {why}') from None
+        lines = self.lists[listed.name]
         return tuple([line if line.isascii() else unicodedata.normalize("NFC", line) for line in lines])
 
     def _source_of(self, operand: s.Operand, field: Field, wanted: str, own: core.Transform) -> core.Wanted:
@@ -300,7 +306,7 @@ class Checker:
             made = self.condition(value, scope, _moved_to(tree, report))  # type: ignore[arg-type]
         finally:
             self._depth -= 1
-        return made
+        return _respanned(made, tree.start, tree.end)
 
     def _time(self, tree: s.TimeIn) -> core.Core:
         if tree.first == tree.until:
@@ -343,6 +349,19 @@ def _combined(own: core.Transform, asked: core.Transform) -> core.Transform:
 def _moved_to(place: s.Use, report: Report) -> Report:
     # The LET may stand in another file; its own mistakes are reported there, here it is enough to point.
     return lambda _start, _end, message, hint: report(place.start, place.end, f"${place.name}: {message}", hint)
+
+
+def _respanned(made: core.Core, start: int, end: int) -> core.Core:
+    """The condition of a LET, placed where it is used: that is what the rule's reader sees."""
+    match made:
+        case core.All(items=items):
+            return core.All(tuple([_respanned(item, start, end) for item in items]), start, end)
+        case core.Some(items=items):
+            return core.Some(tuple([_respanned(item, start, end) for item in items]), start, end)
+        case core.Inverse(item=item):
+            return core.Inverse(_respanned(item, start, end), start, end)
+        case _:
+            return msgspec.structs.replace(made, start=start, end=end)
 
 
 def _at(literal: s.Literal, place: s.Value) -> s.Literal:

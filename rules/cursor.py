@@ -29,9 +29,9 @@ class Cursor:
 
     __slots__ = ("_tokens", "depth", "end", "kind", "last", "start", "text", "value", "word")
 
-    def __init__(self, text: str, start: int = 0) -> None:
+    def __init__(self, text: str, start: int = 0, stop: int | None = None) -> None:
         self.text = text
-        self._tokens = TOKEN.finditer(text, start)
+        self._tokens = TOKEN.finditer(text, start, len(text) if stop is None else stop)
         self.start = self.end = self.last = start
         self.depth = 0
         self.advance()

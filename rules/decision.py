@@ -23,6 +23,7 @@ class RuleRef(msgspec.Struct, frozen=True, gc=False):
     priority: int = 0
     shadow: bool = False
     stops: bool = True
+    named: bool = True
 
 
 class Action(msgspec.Struct, frozen=True):

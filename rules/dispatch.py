@@ -105,7 +105,7 @@ def _function(source: Source, finish: Callable[..., Any], ready: dict[int, Any])
 def _table(source: Source, table: Table) -> None:
     depth = 1
     if not source.every:
-        source.add(f"if best > {table.buckets.least()}:", 1)
+        source.add(f"if best > {table.buckets.least}:", 1)
         depth = 2
     if table.kind == "always":
         source.scan(source.constant(table.buckets.by_key[None]), depth)

@@ -28,9 +28,10 @@ class Engine:
         origin: RuleRef | None,
         watch: Watch,
         scope: Scope,
+        mode: str = "",
     ) -> None:
         self.rules, self.index, self.watch, self.scope = rules, index, watch, scope
-        self.otherwise, self.origin = otherwise, origin
+        self.otherwise, self.origin, self.mode = otherwise, origin, mode
         self._ready: dict[int, Decision] = {}
         self.decide: Callable[[Any, float], Decision] = compiled(
             index, every=False, finish=self._finish, ready={} if watch.fields else self._ready
@@ -48,7 +49,7 @@ class Engine:
         if best != NEVER:
             ranks.append(best)
         matched = [self.rules[rank] for rank in ranks]
-        mismatches = self.watch.found(facts)
+        mismatches = self.watch.found(facts, self.rules)
         decision = decision_of(matched, self.otherwise, self.origin, facts, mismatches)
         if not passed and not mismatches and self._fixed(ranks):
             self._ready[best] = decision

@@ -15,6 +15,7 @@ from rules.access import positive, ways
 from rules.calls import ActionChecker
 from rules.decision import RuleRef
 from rules.errors import Problem, problem_at
+from rules.lets import uses
 from rules.parser import statements
 from rules.reread import Read, Reader
 from rules.residual import shape_key
@@ -48,7 +49,7 @@ class _Linter:
         self._calls = ActionChecker(self._reader.checker, dict(ruleset.vocabulary.names))
 
     def run(self) -> Iterator[Finding]:
-        for name, engine in self._ruleset.engines.items():
+        for engine in self._ruleset.engines.values():
             stopping: dict[frozenset[Any], RuleRef] = {}
             seen: dict[object, RuleRef] = {}
             for rank in sorted(engine.rules):
@@ -59,7 +60,6 @@ class _Linter:
                 if sum(call.terminal for call in ready.calls) > 1:
                     message = "of several terminal actions only the first counts"
                     yield self._finding("terminal-conflict", ready.ref, read.rule.actions[-1], message)
-            assert name
         yield from self._lets()
 
     def _rule(self, ref: RuleRef, read: Read) -> Iterator[Finding]:
@@ -100,19 +100,17 @@ class _Linter:
             yield self._finding("optional-negation", ref, leaf, message, hint)
 
     def _lets(self) -> Iterator[Finding]:
-        used: set[str] = set(self._reader.checker.used)
-        for text in self._ruleset.sources.values():
+        used: set[str] = set()
+        defined: list[tuple[str, str, s.Let]] = []
+        for file, text in self._ruleset.sources.items():
             for made in statements(text, _ignore):
-                if isinstance(made, s.Let | s.Rule | s.Otherwise):
-                    from rules.lets import uses
-
-                    used |= uses(made)
-        for name, definition in self._ruleset.lets.items():
-            if name not in used:
-                text = self._ruleset.sources[definition.file]
-                let = definition.let
-                shown = problem_at(definition.file, text, let.start, let.end, f"nothing uses LET {name}")
-                yield Finding("unused-let", shown)
+                used |= uses(made)
+                if isinstance(made, s.Let):
+                    defined.append((file, text, made))
+        for file, text, let in defined:
+            if let.name not in used:
+                message = f"nothing uses LET {let.name}"
+                yield Finding("unused-let", problem_at(file, text, let.start, let.end, message))
 
     def _finding(self, code: str, ref: RuleRef, place: Any, message: str, hint: str = "") -> Finding:
         text = self._ruleset.sources[ref.file]

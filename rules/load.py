@@ -7,7 +7,7 @@ source is kept. Bounded in every direction: size of a file, number of problems, 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -23,7 +23,7 @@ from rules.index import Index, Planned
 from rules.lets import Definition, cycle_from
 from rules.mismatch import Watch
 from rules.parser import statement, statements
-from rules.ruleset import ROUTING, Ruleset
+from rules.ruleset import ROUTING, Placed, Ruleset
 from rules.vocabulary import Loader, Scope, Vocabulary
 
 # 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
@@ -51,7 +51,7 @@ class Drafted(msgspec.Struct, frozen=True):
     file_order: int
 
 
-class _Draft:
+class Draft:
     """One named ruleset while it is loaded."""
 
     def __init__(self, name: str, scope: Scope) -> None:
@@ -69,20 +69,20 @@ class _TooMany(Exception):
 class Load:
     """One load of a set of files."""
 
-    def __init__(self, vocabulary: Vocabulary, loader: Loader) -> None:
+    def __init__(self, vocabulary: Vocabulary, loader: Loader, lets: dict[str, Definition] | None = None) -> None:
         self.vocabulary, self.loader = vocabulary, loader
         self.problems: list[Problem] = []
-        self.lets: dict[str, Definition] = {}
+        self.lets: dict[str, Definition] = lets or {}
         self.names: dict[tuple[str, str], RuleRef] = {}
         self.checker = Checker(loader, self.lets)
         self.calls = ActionChecker(self.checker, dict(vocabulary.names))
-        self.drafts: dict[str, _Draft] = {}
+        self.drafts: dict[str, Draft] = {}
         self._file, self._text, self._reported = "", "", 0
 
     def run(self, files: Mapping[str, str | bytes]) -> Ruleset | Rejected:
         sources = {}
         for name in sorted(files):
-            text = self._decode(name, files[name])
+            text = self.decode(name, files[name])
             if text is not None:
                 sources[name] = text
         for name, text in sources.items():
@@ -92,14 +92,24 @@ class Load:
             self._guarded(name, text, self._read)
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
-        engines = {draft.name: _engine(draft) for draft in self.drafts.values()}
-        return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader)
+        places: dict[str, list[Placed]] = {name: [] for name in sources}
+        engines = {draft.name: _engine(draft, places) for draft in self.drafts.values()}
+        for placed in places.values():
+            placed.sort(key=lambda place: place.start)
+        names = {(ref.ruleset, ref.name) for ref in self.names.values()}
+        self.names.clear()
+        lists = self.checker.lists
+        return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader, places, names, lists)
 
-    def _guarded(self, name: str, text: str, work: object) -> None:
+    def enter(self, name: str, text: str) -> None:
+        """Turn to another file."""
         self._file, self._text = name, text
         self._reported = sum(problem.file == name for problem in self.problems)
+
+    def _guarded(self, name: str, text: str, work: Callable[[], None]) -> None:
+        self.enter(name, text)
         try:
-            work()  # type: ignore[operator]
+            work()
         except _TooMany:
             pass
 
@@ -111,7 +121,8 @@ class Load:
             raise _TooMany
         self.problems.append(problem_at(self._file, self._text, start, end, message, hint))
 
-    def _decode(self, name: str, content: str | bytes) -> str | None:
+    def decode(self, name: str, content: str | bytes) -> str | None:
+        """The text of a file; None if it has none, with the problem noted."""
         if len(content) > MAX_FILE_BYTES:
             shown = f"this file has {len(content)} bytes or characters; {MAX_FILE_BYTES} are the most"
             self.problems.append(Problem(name, 1, 1, 1, "", shown, "split it"))
@@ -177,7 +188,7 @@ class Load:
         for made in statements(self._text, self.report):
             match made:
                 case s.Rule():
-                    self._rule(made, draft)
+                    self.rule(made, draft)
                 case s.Otherwise():
                     self._otherwise(made, draft)
                 case s.Open():
@@ -193,18 +204,18 @@ class Load:
         if opened is not None:
             self.report(opened.start, opened.end, f'RULESET "{opened.name}" has no END')
 
-    def _draft(self, name: str) -> _Draft:
+    def _draft(self, name: str) -> Draft:
         draft = self.drafts.get(name)
         if draft is None:
             scope = self.vocabulary.scopes.get(name) or Scope({}, {})
-            draft = self.drafts[name] = _Draft(name, scope)
+            draft = self.drafts[name] = Draft(name, scope)
         return draft
 
-    def _open(self, made: s.Open) -> _Draft:
+    def _open(self, made: s.Open) -> Draft:
         if made.name not in self.vocabulary.scopes:
             hint = meant(made.name, self.vocabulary.scopes)
             self.report(made.start, made.end, f'there is no ruleset "{made.name}"', hint)
-            return _Draft(made.name, next(iter(self.vocabulary.scopes.values())))
+            return Draft(made.name, next(iter(self.vocabulary.scopes.values())))
         draft = self._draft(made.name)
         if made.mode and draft.mode and made.mode != draft.mode:
             shown = f'RULESET "{made.name}" is MODE {draft.mode} elsewhere'
@@ -212,7 +223,8 @@ class Load:
         draft.mode = made.mode or draft.mode
         return draft
 
-    def _rule(self, rule: s.Rule, draft: _Draft) -> None:
+    def rule(self, rule: s.Rule, draft: Draft) -> None:
+        """Check a rule and add it to `draft`."""
         condition = self.checker.condition(rule.condition, draft.scope, self.report)
         calls = self.calls.calls(rule.actions, draft.scope, self.report)
         if rule.disabled:
@@ -220,7 +232,18 @@ class Load:
         line = self._line(rule.start)
         name = rule.name if rule.named else f"{self._file}:{line}"
         stops = rule.outcome != "CONTINUE" and (rule.outcome == "STOP" or draft.mode != "ALL")
-        ref = RuleRef(draft.name, name, self._file, line, rule.start, rule.end, rule.priority, rule.shadow, stops)
+        ref = RuleRef(
+            draft.name,
+            name,
+            self._file,
+            line,
+            rule.start,
+            rule.end,
+            rule.priority,
+            rule.shadow,
+            stops,
+            rule.named,
+        )
         if rule.named and self.names.setdefault((draft.name, name), ref) is not ref:
             other = self.names[(draft.name, name)]
             where = f"the other is at {other.file}:{other.line}"
@@ -238,7 +261,7 @@ class Load:
     _counted = 0
     _lines = 1
 
-    def _otherwise(self, made: s.Otherwise, draft: _Draft) -> None:
+    def _otherwise(self, made: s.Otherwise, draft: Draft) -> None:
         calls = self.calls.calls(made.actions, draft.scope, self.report)
         if draft.origin is not None:
             where = f"the other is at {draft.origin.file}:{draft.origin.line}"
@@ -249,7 +272,7 @@ class Load:
         draft.otherwise = calls
 
 
-def _engine(draft: _Draft) -> Engine:
+def _engine(draft: Draft, places: dict[str, list[Placed]]) -> Engine:
     """Rank the rules and index them; each condition is dropped once it is indexed."""
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
     rules: dict[int, Ready] = {}
@@ -259,10 +282,11 @@ def _engine(draft: _Draft) -> Engine:
         rank = (position + 1) * RANK_STEP
         rules[rank] = drafted.ready
         index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
-        watch.add(drafted.condition, ref)
+        watch.add(drafted.condition, rank)
+        places[ref.file].append(Placed(ref.start, draft.name, rank))
     draft.rules.clear()
     index.residuals.forget()
-    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope)
+    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
 
 
 def _decoded(name: str, content: str | bytes) -> str | Problem:

@@ -32,6 +32,8 @@ class Reader:
     def __init__(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
         self.checker = Checker(ruleset.loader, ruleset.lets)
+        # The lists as they were when the ruleset was loaded, not as they are now.
+        self.checker.lists.update(ruleset.lists)
 
     def read(self, ref: RuleRef) -> Read:
         """The rule `ref` names, which must be of this ruleset."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any  # facts are the host's own objects
 
+import msgspec
+
 from rules.decision import Decision, RuleRef
 from rules.engine import Engine
 from rules.guarded import guarded
@@ -16,8 +18,16 @@ from rules.vocabulary import Loader, Vocabulary
 ROUTING = "routing"
 
 
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """Where a rule starts in its file, and under which rank its ruleset has it."""
+
+    start: int
+    ruleset: str
+    rank: int
+
+
 class Ruleset:
-    """All rules of a directory. `sources`, `lets`, `vocabulary` and `loader` serve the tools."""
+    """All rules of a directory. What is kept beside the engines serves the tools and `reload`."""
 
     def __init__(
         self,
@@ -26,12 +36,18 @@ class Ruleset:
         lets: dict[str, Definition],
         vocabulary: Vocabulary,
         loader: Loader,
+        places: dict[str, list[Placed]],
+        names: set[tuple[str, str]],
+        lists: dict[str, tuple[str, ...]],
     ) -> None:
         self.engines = engines
         self.sources = sources
         self.lets = lets
         self.vocabulary = vocabulary
         self.loader = loader
+        self.places = places
+        self.names = names
+        self.lists = lists
 
     def decide(self, ruleset: str, facts: Any, moment: float) -> Decision:
         """The decision of the ruleset called `ruleset`; an empty one if no file has it.

@@ -28,14 +28,17 @@ SET_MEMORY = 64 * 1024 * 1024
 class Buckets:
     """Entries by key. `put` and `drop` keep buckets in rank order."""
 
-    __slots__ = ("by_key", "shared")
+    __slots__ = ("by_key", "least", "shared")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
+    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
         self.shared = by_key is not None
+        # No entry has a better rank than this; after a drop it may be lower than need be.
+        self.least = least
         self.by_key: dict[Any, Bucket] = {} if by_key is None else dict(by_key)
 
     def put(self, key: Any, entry: Entry) -> bool:
         """Add an entry; whether the key is new."""
+        self.least = min(self.least, entry[0])
         old = self.by_key.get(key)
         if old is None:
             self.by_key[key] = (entry,)
@@ -60,11 +63,7 @@ class Buckets:
         return len(self.by_key.get(key, ()))
 
     def copy(self) -> Buckets:
-        return Buckets(self.by_key)
-
-    def least(self) -> int:
-        """The best rank of all buckets."""
-        return min((bucket[0][0] for bucket in self.by_key.values()), default=0)
+        return type(self)(self.by_key, self.least)
 
 
 class Affixes(Buckets):
@@ -84,8 +83,8 @@ class Words(Buckets):
 
     __slots__ = ("_fresh", "_shards")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
-        super().__init__(by_key)
+    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
+        super().__init__(by_key, least)
         self._shards: list[tuple[list[str], Any]] = []
         self._fresh: list[str] = []
 
@@ -96,7 +95,7 @@ class Words(Buckets):
         return new
 
     def copy(self) -> Words:
-        made = Words(self.by_key)
+        made = Words(self.by_key, self.least)
         made._shards = list(self._shards)
         return made
 
@@ -121,8 +120,8 @@ class Patterns(Buckets):
 
     __slots__ = ("_fresh", "_shards")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
-        super().__init__(by_key)
+    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
+        super().__init__(by_key, least)
         self._shards: list[tuple[list[str], Callable[[str], list[str]]]] = []
         self._fresh: list[str] = []
 
@@ -133,7 +132,7 @@ class Patterns(Buckets):
         return new
 
     def copy(self) -> Patterns:
-        made = Patterns(self.by_key)
+        made = Patterns(self.by_key, self.least)
         made._shards = list(self._shards)
         return made
 
@@ -159,8 +158,8 @@ class Thresholds(Buckets):
 
     __slots__ = ("_changed", "_ladders")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None) -> None:
-        super().__init__(by_key)
+    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
+        super().__init__(by_key, least)
         self._ladders: dict[Any, Ladder] = {}
         self._changed: set[Any] = set()
 
@@ -173,7 +172,7 @@ class Thresholds(Buckets):
         super().drop(key, rank)
 
     def copy(self) -> Thresholds:
-        made = Thresholds(self.by_key)
+        made = Thresholds(self.by_key, self.least)
         made._ladders = dict(self._ladders)
         return made
 
