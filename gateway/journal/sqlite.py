@@ -83,6 +83,7 @@ class SqliteStore:
         self._ledger = Ledger(db)
         self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
         self._ended = trio.Event()
+        self._thread_over = False
         self._life = trio.CancelScope(shield=True)
         self._readers: list[sqlite3.Connection] = []
         self._reading = trio.CapacityLimiter(READERS)
@@ -125,18 +126,26 @@ class SqliteStore:
 
     def disconnect(self) -> None:
         """Close all connections; the last one folds the WAL back into the file."""
-        self._ledger.close()
-        for db in [*self._readers, self._db]:
-            db.close()
+        for reader in self._readers:
+            reader.close()
+        if self._thread_over:  # else a stalled disk holds it, and the connection ends with the process
+            self._ledger.close()
+            self._db.close()
 
     async def _write(self) -> None:
         # A limiter of its own: the default one is shared with DNS look-ups, which must not delay a commit.
         try:
             await trio.to_thread.run_sync(
-                self._writer.run, thread_name=WRITER_THREAD, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+                self._work, thread_name=WRITER_THREAD, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
             )
         finally:
             self._ended.set()
+
+    def _work(self) -> None:
+        try:
+            self._writer.run()
+        finally:
+            self._thread_over = True
 
     def _announce(self, settled: list[Settled], failing: str) -> None:
         self._token.run_sync_soon(self._callbacks.land, settled, failing)
