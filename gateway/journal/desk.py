@@ -32,6 +32,10 @@ class Store(Protocol):
     def failing(self) -> str:
         """Why writing fails, or ''."""
 
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the writer has been at one commit."""
+
     async def read(self, function: Callable[..., Any], *values: Any) -> Any:
         """Run `function(connection, *values)` on a reading connection."""
 
@@ -52,6 +56,11 @@ class Desk:
     @property
     def failing(self) -> str:
         return self._store.failing
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the writer has been at one commit: what a watchdog asks; 0 between commits."""
+        return self._store.stuck_seconds
 
     async def perform(self, chore: Chore) -> None:
         """Return after the commit that holds a chore of the journal's own; cancelled, it may still be done."""

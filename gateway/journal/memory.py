@@ -38,7 +38,13 @@ class Memory:
         self._why = ""
         self._resumed = trio.Event()
         self._resumed.set()
-        self.crashed = False
+        self._until_crash, self._kept = 0, True
+        self._crash = trio.Event()
+
+    @property
+    def crashed(self) -> bool:
+        """Whether it has stopped; opening a journal over it starts it again."""
+        return self._crash.is_set()
 
     def fail_commits(self, times: int = 1_000_000_000, *, why: str = "database or disk is full") -> None:
         """Refuse the next `times` commits; 0 heals the disk."""
@@ -57,7 +63,20 @@ class Memory:
 
         Cancel what runs inside the journal; the next `open_memory_journal` over this memory starts from the commits.
         """
-        self.crashed = True
+        self._crash.set()
+
+    def crash_at(self, commit: int, *, kept: bool) -> None:
+        """Crash at the so-manieth commit from now (1 is the next): as it stands but nobody heard, or just before."""
+        self._until_crash, self._kept = commit, kept
+
+    async def until_crashed(self) -> None:
+        """Return when it has crashed: the moment to cancel what runs inside the journal."""
+        await self._crash.wait()
+
+    def restart(self) -> None:
+        """Run again after a crash."""
+        self._crash = trio.Event()
+        self._until_crash = 0
 
     async def ready(self) -> None:
         """Wait while commits are paused; always a checkpoint."""
@@ -68,18 +87,28 @@ class Memory:
         """End a transaction, or raise what a full disk would, as often as asked for."""
         if self._refusals > 0:
             self._refusals -= 1
-            error = sqlite3.OperationalError(self._why)
-            error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
-            raise error
+            raise _full(self._why)
+        self._until_crash -= 1
+        if self._until_crash == 0:
+            self._crash.set()
+            if not self._kept:
+                raise _full("crashed")
         self.db.commit()
         self.commits += 1
+
+
+def _full(why: str) -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(why)
+    error.sqlite_errorcode, error.sqlite_errorname = sqlite3.SQLITE_FULL, "SQLITE_FULL"
+    return error
 
 
 @asynccontextmanager
 async def open_memory_journal(memory: Memory | None = None, *, report: Report = _quiet) -> AsyncIterator[Desk]:
     """Open a journal over `memory`, or over a fresh one. Promises what `open_journal` does, but for durability."""
     memory = memory or Memory()
-    memory.crashed = False
+    if memory.crashed:
+        memory.restart()
     store = MemoryStore(memory, report)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
@@ -112,6 +141,10 @@ class MemoryStore:
     @property
     def failing(self) -> str:
         return self._clerk.failing
+
+    @property
+    def stuck_seconds(self) -> float:
+        return 0.0
 
     def submit(self, work: Entry, done: Done) -> None:
         self._inbox.append((work, done))
@@ -150,7 +183,9 @@ class MemoryStore:
             await self._memory.ready()
             if not self._memory.crashed and (self._inbox or self._clerk.due):
                 batch = [self._inbox.popleft() for _ in range(len(self._inbox))]
-                self._callbacks.land(self._clerk.commit(batch), self._clerk.failing)
+                settled = self._clerk.commit(batch)
+                if not self._memory.crashed:
+                    self._callbacks.land(settled, self._clerk.failing)
 
         self._ended.set()
 

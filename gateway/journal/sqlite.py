@@ -96,6 +96,10 @@ class SqliteStore:
     def failing(self) -> str:
         return self._writer.failing
 
+    @property
+    def stuck_seconds(self) -> float:
+        return self._writer.stuck_seconds
+
     def settled(self) -> int:
         """Count the works settled since the start."""
         return self._writer.settled

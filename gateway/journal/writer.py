@@ -37,11 +37,18 @@ class Writer:
         self._stopping = False
         self._submitted = 0
         self._committed = 0
+        self._at_it_since = 0.0
 
     @property
     def backlog(self) -> int:
         """Works submitted and not yet settled."""
         return self._submitted - self._committed
+
+    @property
+    def stuck_seconds(self) -> float:
+        """How long the thread has been at one commit; a second is a bad disk, half a minute a dead one."""
+        since = self._at_it_since
+        return time.monotonic() - since if since else 0.0
 
     @property
     def settled(self) -> int:
@@ -89,7 +96,9 @@ class Writer:
         while waiting or self._clerk.due:
             batch = [inbox.popleft() for _ in range(min(waiting, LARGEST))]
             waiting -= len(batch)
+            self._at_it_since = time.monotonic()
             settled = self._clerk.commit(batch)
+            self._at_it_since = 0.0
             self._committed += len(settled)
             self._announce(settled, self._clerk.failing)
 

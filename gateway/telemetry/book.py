@@ -45,6 +45,8 @@ class Book:
         self.accept_pauses = Counter("oclaw_accept_pauses", "Pauses for want of descriptors or memory.")
         self.requests_failed = Counter("oclaw_requests_failed", "Requests answered with 500.", "where")
         self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
+        self.transitions_refused = Counter("oclaw_transitions_refused", "Moves the lifecycle does not allow.")
+        self.callbacks_failed = Counter("oclaw_journal_callbacks_failed", "Code after a commit that raised.")
         self.stalls = Counter("oclaw_loop_stalls", "Task steps that held the loop too long.")
         self.reloads = Counter("oclaw_configurations", "Configurations taken or refused.", "outcome")
         self.overhead = Histogram("oclaw_overhead_seconds", "Gateway time of a message.", OVERHEAD_BOUNDS)
@@ -117,6 +119,8 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.AcceptingPaused: lambda x: b.accept_pauses.add(),
         n.RequestFailed: lambda x: b.requests_failed.add(x.where),
         n.JournalFailed: lambda x: b.journal_failures.add(),
+        n.TransitionRefused: lambda x: b.transitions_refused.add(),
+        n.JournalCallbackFailed: lambda x: b.callbacks_failed.add(),
         n.LoopStalled: lambda x: b.stalls.add(),
         n.ConfigurationLoaded: lambda x: b.reloads.add("loaded"),
         n.ConfigurationRefused: lambda x: b.reloads.add("refused"),
