@@ -142,6 +142,7 @@ async def test_an_early_answer_to_a_large_upload_is_heard() -> None:
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
+            await trio.lowlevel.checkpoint()
             yield bytes(65536)
 
     async with open_script(talk) as url, HttpClient() as client:
@@ -152,6 +153,7 @@ async def test_an_early_answer_to_a_large_upload_is_heard() -> None:
 
 async def test_an_upload_that_fails_raises_its_own_error() -> None:
     async def failing() -> AsyncIterator[bytes]:
+        await trio.lowlevel.checkpoint()
         yield b"first"
         raise ZeroDivisionError
 

@@ -8,7 +8,7 @@ import socket
 import ssl
 from pathlib import Path
 
-import httpx
+import httpx  # noqa: ASYNC127
 import pytest
 import trio
 import trustme

@@ -116,7 +116,7 @@ async def test_an_exchange_that_is_never_answered_does_not_hold_up_shutdown(
 async def test_half_a_request_does_not_hold_up_shutdown(autojump_clock: trio.testing.MockClock) -> None:
     async with open_site(limits=LIMITS) as site, await site.connect() as client:
         await client.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         site.hub.drain()
         with trio.fail_after(10):
             await site.over.wait()

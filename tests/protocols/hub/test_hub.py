@@ -26,14 +26,11 @@ async def test_an_answer_may_come_later_and_from_anywhere() -> None:
 
 
 async def test_pipelined_requests_are_answered_one_after_the_other() -> None:
-    waiting: list[Exchange] = []
-    async with open_site(waiting.append) as site, await site.connect() as client:
+    arrive, arrivals = trio.open_memory_channel[Exchange](1)
+    async with open_site(arrive.send_nowait) as site, await site.connect() as client:
         await client.send_all(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % n for n in range(50)))
         for n in range(50):
-            while not waiting:
-                await trio.testing.wait_all_tasks_blocked(0.001)
-            assert len(waiting) == 1
-            exchange = waiting.pop()
+            exchange = await arrivals.receive()
             assert exchange.request.path == f"/{n}"
             exchange.answer(Response(200, (), exchange.request.path.encode()))
             assert (await client.answer()).body == b"/%d" % n
