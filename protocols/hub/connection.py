@@ -17,7 +17,7 @@ from protocols.errors import Refusal
 from protocols.http1.messages import Peer, Request
 from protocols.http1.reader import Phase, RequestReader
 from protocols.http1.writer import CLOSE, CONTINUE, answer_bytes
-from protocols.hub.events import DispatchCrashed, RequestRefused, SlowReaderCut
+from protocols.hub.events import ConnectionCrashed, DispatchCrashed, RequestRefused, SlowReaderCut
 from protocols.hub.exchange import Exchange
 from protocols.hub.state import HubState
 from protocols.problem import problem
@@ -70,6 +70,9 @@ class Connection:
         except OSError:
             # Reset by the peer, or a broken TLS record: either way nobody is there.
             self.close()
+        except Exception as error:
+            self.state.report(ConnectionCrashed(self.peer, error))
+            self.close()
 
     def expire(self, now: float) -> None:
         """The deadline has passed: answer 408, cut a slow reader, or close what was idle."""
@@ -98,7 +101,10 @@ class Connection:
         self._make_room()
         exchange, self.exchange = self.exchange, None
         if exchange is not None:
-            exchange.lost()
+            try:
+                exchange.lost()
+            except Exception as error:
+                self.state.report(ConnectionCrashed(self.peer, error))
 
     # ── what the exchange calls ─────────────────────────────────────────
 
@@ -232,8 +238,13 @@ class Connection:
         entrance = self.state.h2_entrance
         if entrance is None:
             self.close()
-        else:
-            entrance(self.detach())
+            return
+        stream = self.detach()
+        try:
+            entrance(stream)
+        except BaseException:
+            stream.abort()
+            raise
 
     def _await_rest(self) -> None:
         """Bytes are missing: set the deadline of what is being waited for, once."""

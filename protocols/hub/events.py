@@ -38,11 +38,19 @@ class SlowReaderCut(msgspec.Struct, frozen=True):
     unsent_bytes: int
 
 
+class ConnectionCrashed(msgspec.Struct, frozen=True):
+    """A bug of ours, or of a callback, met one connection; it was closed and all others go on."""
+
+    peer: Peer
+    error: Exception
+
+
 class AcceptPaused(msgspec.Struct, frozen=True):
-    """The system has no descriptor or memory left for a connection; accepting pauses for a moment."""
+    """No connection can be accepted, mostly for want of descriptors; accepting pauses for a moment."""
 
     error: OSError
 
 
-HubEvent = DispatchCrashed | RequestRefused | ConnectionTurnedAway | SlowReaderCut | AcceptPaused
+HubEvent = DispatchCrashed | RequestRefused | ConnectionTurnedAway | SlowReaderCut | ConnectionCrashed | AcceptPaused
+# Called in the hub's task or by whoever answers; it must not raise.
 Report = Callable[[HubEvent], None]

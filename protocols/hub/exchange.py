@@ -94,11 +94,17 @@ class Exchange:
     # ── for the connection ──────────────────────────────────────────────
 
     def lost(self) -> None:
-        """The connection is closed and the answer was not complete."""
+        """The connection is closed and the answer was not complete. All callbacks run; raises what one raised."""
         self.gone = True
         callbacks, self._callbacks = self._callbacks, []
+        failure: Exception | None = None
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def crash(self) -> None:
         """The application raised: answer 500 if nothing was answered, else cut what is half said."""

@@ -30,7 +30,8 @@ _EVENTS = 512
 _ACCEPTS = 64
 # Nothing frees a descriptor faster than the sweeper closes connections.
 _ACCEPT_PAUSE_SECONDS = 1.0
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+# One client that left while it waited, or that a firewall stops; anything else would repeat at once.
+_ONE_CLIENT = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ECONNRESET, errno.EINTR))
 
 
 class Hub:
@@ -126,10 +127,10 @@ class Hub:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    self._pause_accepting(error)
-                    return
-                continue  # this one client went away while it waited
+                if error.errno in _ONE_CLIENT:
+                    continue
+                self._pause_accepting(error)
+                return
             try:
                 self._admit(sock, listener, address)
             except OSError:

@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import ssl
+import struct
 from pathlib import Path
 
 import httpx  # noqa: ASYNC127
@@ -21,7 +22,7 @@ from protocols.http1.heads import ReadHead
 from protocols.http1.limits import HttpLimits
 from protocols.http1.messages import Response
 from protocols.http_client.client import HttpClient
-from protocols.hub.events import AcceptPaused, ConnectionTurnedAway
+from protocols.hub.events import AcceptPaused, ConnectionCrashed, ConnectionTurnedAway
 from protocols.hub.exchange import Exchange
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
 from protocols.transport.stream import PipeStream
@@ -68,9 +69,7 @@ async def test_a_reset_tells_the_exchange_that_its_client_is_gone() -> None:
         await settle()
         exchange = waiting[0]
         exchange.on_gone(lambda: told.append("gone"))
-        assert isinstance(client.stream, trio.SocketStream)
-        client.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-        client.stream.socket.close()
+        reset(client)
         await settle()
         assert exchange.gone
         assert told == ["gone"]
@@ -78,6 +77,32 @@ async def test_a_reset_tells_the_exchange_that_its_client_is_gone() -> None:
         assert told == ["gone", "at once"]
         exchange.answer(Response(200))
         assert site.hub.open_connections == 0
+
+
+async def test_a_callback_that_raises_harms_nobody_else() -> None:
+    waiting: list[Exchange] = []
+    told: list[str] = []
+    async with open_site(waiting.append) as site, await site.connect() as other:
+        async with await site.connect() as client:
+            await client.send_all(GET)
+            await settle()
+            waiting[0].on_gone(lambda: told.index("missing"))
+            waiting[0].on_gone(lambda: told.append("the next one"))
+            reset(client)
+        await settle()
+        assert told == ["the next one"]
+        assert [type(event) for event in site.events] == [ConnectionCrashed]
+        await other.send_all(GET)
+        await settle()
+        waiting[1].answer(Response(200, (), b"fine"))
+        assert (await other.answer()).body == b"fine"
+
+
+def reset(client: RawClient) -> None:
+    """Close with RST, as a process does that is killed with unread data."""
+    assert isinstance(client.stream, trio.SocketStream)
+    client.stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.stream.socket.close()
 
 
 async def test_a_stream_ends_with_client_gone_when_its_reader_leaves() -> None:
@@ -276,6 +301,15 @@ async def test_a_unix_socket_serves_and_replaces_a_stale_one(tmp_path: Path) -> 
     assert peers[0].is_loopback
 
 
+async def test_ipv6_is_served_and_named_with_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("this machine has no IPv6")
+    listener = open_tcp("::1", 0)[0]
+    async with open_site(listener=listener) as site, HttpClient() as client:
+        assert site.address == f"[::1]:{site.port}"
+        assert (await client.request("GET", f"http://{site.address}/")).body == b"hello"
+
+
 async def test_a_port_in_use_is_one_clear_error() -> None:
     async with open_site() as site:
         with pytest.raises(ListenError, match=f"127.0.0.1:{site.port}"):
@@ -377,6 +411,21 @@ async def test_http_2_by_its_first_bytes_goes_to_its_own_entrance(pieces: list[b
         assert site.hub.open_connections == 1
         await stream.aclose()
         assert site.hub.open_connections == 0
+
+
+async def test_an_entrance_that_raises_harms_nobody_else() -> None:
+    def closed(stream: PipeStream) -> None:
+        raise RuntimeError("closed")
+
+    async with open_site(h2_entrance=closed) as site:
+        async with await site.connect() as client:
+            await client.send_all(PREFACE)
+            assert await client.rest() == b""
+        assert [type(event) for event in site.events] == [ConnectionCrashed]
+        assert site.hub.open_connections == 0
+        async with await site.connect() as other:
+            await other.send_all(GET)
+            assert (await other.answer()).status == 200
 
 
 async def test_http_2_without_an_entrance_is_refused_politely() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -17,6 +19,7 @@ from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.limits import WebSocketLimits
 from protocols.websocket.queue import SendQueue
 from protocols.websocket.server import accept_websocket
+from tests.protocols.hub.test_connections import Certificates
 from tests.protocols.serving import RawClient, Site, open_site
 
 LIMITS = WebSocketLimits(message_bytes=1000, close_seconds=0.5)
@@ -46,7 +49,9 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(talk: Callable[[WebSocketConnection], Awaitable[None]] = echo) -> AsyncIterator[Room]:
+async def open_room(
+    talk: Callable[[WebSocketConnection], Awaitable[None]] = echo, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Room]:
     async with trio.open_nursery() as nursery:
 
         async def serve(exchange: Exchange) -> None:
@@ -59,7 +64,7 @@ async def open_room(talk: Callable[[WebSocketConnection], Awaitable[None]] = ech
             except WebSocketClosed as closed:
                 room.ended(str(closed.code))
 
-        site_with_room = open_site(lambda exchange: nursery.start_soon(serve, exchange))  # noqa: ASYNC113
+        site_with_room = open_site(lambda exchange: nursery.start_soon(serve, exchange), tls=tls)  # noqa: ASYNC113
         async with site_with_room as site:
             room = Room(site)
             yield room
@@ -229,6 +234,16 @@ async def test_another_implementations_client_gets_its_echo() -> None:
 
     async with open_room() as room:
         assert await trio.to_thread.run_sync(talk, room.url) == ["hello", b"\x01\x02", "x" * 1000]
+        assert await room.end() == "end"
+
+
+async def test_websocket_works_over_tls(tmp_path: Path) -> None:
+    tls = Certificates(tmp_path)
+    async with open_room(tls=tls.server) as room:
+        url = room.url.replace("ws://", "wss://")
+        async with open_websocket(url, tls=tls.client) as connection:
+            await connection.send("x" * 1000)
+            assert await connection.receive() == "x" * 1000
         assert await room.end() == "end"
 
 
