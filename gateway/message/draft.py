@@ -54,8 +54,13 @@ class Draft:
         if name not in _TYPES.get(origin.__class__, _NO_TYPES):
             raise AttributeError(_no_field(origin, name))
         value = getattr(origin, name)
-        if value.__class__ is not str:
-            value = list(value) if isinstance(value, tuple) else _own(value)
+        kind = value.__class__
+        if kind in _TYPES:
+            value = Draft(value)  # a part of a message is drafted like the whole
+        elif kind is tuple:
+            value = list(value)
+        elif kind is dict:
+            value = _own(value)
         self.__dict__[name] = value
         return value
 
@@ -93,8 +98,6 @@ def _own(value: Any) -> Any:
             return [_own(inner) for inner in value]
         case tuple():
             return tuple(_own(inner) for inner in value)
-        case Sender() | Conversation():
-            return Draft(value)  # type: ignore[arg-type]  # a part of a message is drafted like the whole
         case _:
             return value
 
