@@ -16,6 +16,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.channels.field_map import MOST_LEVELS, unkeepable
 from gateway.errors import SealError
 from gateway.message.lifecycle import InboundState
 from gateway.notices import Report, RequestFailed
@@ -126,8 +127,8 @@ class ChannelsEndpoint:
         else:
             try:
                 door.inlet.offer(came.messages, partial(self._committed, exchange, door, came), came.cursor)
-            except SealError as error:  # a number beyond 64 bits, say: valid JSON that no record can hold
-                exchange.answer(problem(422, f"The message holds a value that cannot be kept: {error}"))
+            except SealError as error:
+                exchange.answer(_unkept(came, error))
 
     def _committed(self, exchange: Exchange, door: Door, came: Arrived, acceptances: Sequence[Acceptance]) -> None:
         """Answer from the commit's callback. What goes wrong here must not reach the journal."""
@@ -185,6 +186,17 @@ class ChannelsEndpoint:
         self._report(RequestFailed(exchange.request.path, f"{type(error).__name__}: {error}"))
         if not exchange.answered:
             exchange.answer(problem(500, "The gateway failed while it looked at this request."))
+
+
+def _unkept(came: Arrived, error: SealError) -> Response:
+    """Name the value that is valid JSON and fits in no record: a number beyond 64 bits, nesting without end."""
+    for message in came.messages:
+        pointer = unkeepable(message.metadata)
+        if pointer is not None:
+            wanted = f"a whole number of 64 bits, or at most {MOST_LEVELS} levels deep"
+            members = {"errors": [{"pointer": pointer, "found": "a value that cannot be stored", "wanted": wanted}]}
+            return problem(422, f"{pointer} cannot be stored; it must be {wanted}.", members=members)
+    return problem(422, f"The message cannot be stored: {error}")
 
 
 def busy(refused: Refused) -> Response:

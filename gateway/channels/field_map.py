@@ -27,6 +27,8 @@ from gateway.message.message import (
 
 # Far more than a person says at once or a platform names a thing with; bounds what is sealed and logged.
 _LONGEST_NAME = 1024
+# Deeper than any platform nests; the encoder of records gives up at a thousand.
+MOST_LEVELS = 200
 # 2001-09-09 in milliseconds, 33658 AD in seconds: larger numbers are milliseconds.
 _MILLISECONDS_FROM = 1e12
 _LATEST = 253_402_300_799.0  # 9999-12-31T23:59:59Z, the last second `datetime` can show
@@ -126,6 +128,21 @@ def look(payload: Any, steps: Steps) -> Any:
     for step in steps:
         payload = _step(payload, step)
     return None if payload is _ABSENT else payload
+
+
+def unkeepable(value: Any, *, levels: int = MOST_LEVELS) -> str | None:
+    """Return the pointer of the first value that no record can hold, None when all can. Never raises."""
+    if type(value) is int:
+        return None if -(2**63) <= value < 2**64 else ""
+    if type(value) not in (dict, list):
+        return None
+    if not levels:
+        return ""
+    for key, inner in value.items() if type(value) is dict else enumerate(value):
+        pointer = unkeepable(inner, levels=levels - 1)
+        if pointer is not None:
+            return f"/{str(key).replace('~', '~0').replace('/', '~1')}{pointer}"
+    return None
 
 
 def describe(value: Any) -> str:

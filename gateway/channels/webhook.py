@@ -8,6 +8,8 @@ that waits (`Prefer: wait`) or has no address gets them from this gateway instea
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol, assert_never
 
@@ -35,8 +37,8 @@ PLATFORM = "webhook"
 # The one key of a message's metadata that is ours; a payload's value of that name is dropped.
 OURS = "oclaw"
 HOPS = "Oclaw-Hops"
-# Nobody reads the body of an answer to a webhook.
-_ANSWER_BYTES = 64 * 1024
+# Nobody reads the body of an answer to a webhook, but one that is cut off counts as no answer: room for an error page.
+_ANSWER_BYTES = 1024 * 1024
 _decode = msgspec.json.Decoder().decode
 
 
@@ -47,15 +49,17 @@ class Posts(Protocol):
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
     ) -> Any: ...
 
+    def close(self) -> None: ...
+
 
 class WebhookChannel:
-    """One configured webhook. `outside` sends to addresses that a payload named, and vets them."""
+    """One configured webhook. `outside` makes the client for addresses that a payload named; it vets them."""
 
     platform = PLATFORM
     # Longer than the senders' retry ladder of about three days; idempotent, as `webhook-id` is stable.
     traits = Traits(idempotent=True, dedupe_seconds=7 * 86_400.0, sends_at_once=64)
 
-    def __init__(self, name: str, settings: Settings, kit: Kit, outside: Posts | None = None) -> None:
+    def __init__(self, name: str, settings: Settings, kit: Kit, outside: Callable[[], Posts] | None = None) -> None:
         self.name = name
         self._settings, self._kit = settings, kit
         self._fields = field_map(settings)
@@ -67,13 +71,19 @@ class WebhookChannel:
         self._id_steps = parse_pointer(settings.fields["id"]) if settings.fields.get("id") else ()
         reply_to = settings.fields.get("reply_to")
         self._reply_to, self._reply_steps = reply_to, parse_pointer(reply_to) if reply_to else ()
-        self._outside: Posts = outside or _vetted_client(self._to)
+        self._make_outside = outside or partial(_vetted_client, self._to)
+        self._outside = self._make_outside()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Hold nothing: requests come through `receive`."""
         task_status.started()
         inlet.connected("ready")
-        await trio.sleep_forever()
+        try:
+            await trio.sleep_forever()
+        finally:
+            # What is kept open to strangers ends with the channel; a restart begins with a client of its own.
+            self._outside.close()
+            self._outside = self._make_outside()
 
     # -- in ---------------------------------------------------------------------------------------
 

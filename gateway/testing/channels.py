@@ -158,6 +158,9 @@ class FakeHttp:
             raise answer
         return answer
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 class Bench(Struct, frozen=True):
     """A kit for one channel under test, and what can be seen of it from outside."""

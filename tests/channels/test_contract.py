@@ -29,7 +29,7 @@ def webhook(kit: Kit) -> WebhookChannel:
         deliver_url="https://example.net/hook",
         deliver_secret=Secret("env:OUT", OUT),
     )
-    return WebhookChannel("it", settings, kit, outside=kit.http)
+    return WebhookChannel("it", settings, kit, outside=lambda: kit.http)
 
 
 def knock(event: str, text: str) -> Request:

@@ -23,7 +23,7 @@ FIRST = "00000000-0000-7000-8000-000000000001"
 
 def webhook(**given: object) -> WebhookChannel:
     given = {"auth": "none", "reply_body": {"id": "$id", "reply": "$text"}, **given}
-    return WebhookChannel("it", Settings(**given), bench().kit, outside=bench().http)  # type: ignore[arg-type]
+    return WebhookChannel("it", Settings(**given), bench().kit, outside=lambda: bench().http)  # type: ignore[arg-type]
 
 
 def result(state: InboundState, channel: str = "it", tell: str = "") -> Result:
@@ -132,14 +132,21 @@ async def test_a_result_is_shown_only_to_callers_of_its_own_channel():
         assert (await house.get(f"/channels/it/messages/{FIRST}")).status == 401
 
 
-async def test_a_value_that_no_record_can_hold_is_a_bad_field():
+@pytest.mark.parametrize(
+    "value, pointer", [(f'{{"n":[0,{2**80}]}}', "/x~1y/n/1"), ("[" * 400 + "]" * 400, "/x~1y" + "/0" * 199)]
+)
+async def test_a_value_that_no_record_can_hold_is_named(value, pointer):
     async with open_house(webhook()) as house:
+        house.inlet().offer = _unsealable
+        body = f'{{"text":"x","x/y":{value}}}'.encode()
+        headers = (("Content-Type", "application/json"),)
+        got = await house.http.request("POST", house.url + "/channels/it", headers=headers, body=body)
+        assert got.status == 422
+        assert json.loads(got.body)["errors"][0]["pointer"] == pointer
 
-        def unsealable(*_given):
-            raise Unsealable("envelope 1 holds a value that cannot be stored: int too big.")
 
-        house.inlet().offer = unsealable
-        assert (await house.post("/channels/it", {"text": "x", "n": 2**80})).status == 422
+def _unsealable(*_given):
+    raise Unsealable("envelope 1 holds a value that cannot be stored.")
 
 
 class Slow:

@@ -31,7 +31,7 @@ def secret(value: str) -> Secret:
 
 
 def channel(**given: object) -> WebhookChannel:
-    return WebhookChannel("it", Settings(**given), bench().kit, outside=bench().http)  # type: ignore[arg-type]
+    return WebhookChannel("it", Settings(**given), bench().kit, outside=lambda: bench().http)  # type: ignore[arg-type]
 
 
 def signed() -> WebhookChannel:

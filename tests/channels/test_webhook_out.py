@@ -30,7 +30,7 @@ REPLY = Message(channel="it", content="hi", conversation=Conversation("c1"), rep
 
 def channel(table: Bench, **given: object) -> WebhookChannel:
     given = {"auth": "none", "deliver_url": "https://example.net/hook", **given}
-    return WebhookChannel("it", Settings(**given), table.kit, outside=table.http)  # type: ignore[arg-type]
+    return WebhookChannel("it", Settings(**given), table.kit, outside=lambda: table.http)  # type: ignore[arg-type]
 
 
 async def test_a_reply_is_signed_so_that_official_sdks_believe_it():
