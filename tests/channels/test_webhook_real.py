@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -74,7 +75,7 @@ async def test_a_refused_connection_is_tried_again_and_a_lost_answer_is_unknown(
         await stream.receive_some()
 
     async with trio.open_nursery() as nursery:
-        (listening,) = await nursery.start(trio.serve_tcp, hang_up, 0)
+        (listening,) = await nursery.start(partial(trio.serve_tcp, hang_up, 0, host="127.0.0.1"))
         port = listening.socket.getsockname()[1]
         assert isinstance(await deliver(f"http://127.0.0.1:{port}/"), Unknown)
         nursery.cancel_scope.cancel()
