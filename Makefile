@@ -15,12 +15,13 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "not real and not prove"
 
+# Every linter runs whatever the one before it found.
 lint: $(VENV)/.installed-test
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/flake8 gateway protocols rules oclaw_sdk
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@failed=0; \
+	for tool in "ruff check ." "ruff format --check ." "flake8 gateway protocols rules oclaw_sdk" mypy lint-imports; do \
+		echo "$$tool"; $(BIN)/$$tool || failed=1; \
+	done; \
+	exit $$failed
 
 prove: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m prove
