@@ -4,7 +4,7 @@ DEMO ?= demo
 PYTHON ?= python3
 BIN := $(VENV)/bin
 
-.PHONY: run test lint prove test-real bench lock clean
+.PHONY: run test lint prove test-real bench proto lock clean
 
 run: $(VENV)/.installed
 	@test -f $(DEMO)/oclaw.toml || $(BIN)/oclaw init $(DEMO)
@@ -31,6 +31,9 @@ test-real: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed
 	$(BIN)/oclaw bench
+
+proto: $(VENV)/.installed-test
+	$(BIN)/python -m gateway.api.v1.regenerate
 
 # Both lock files name versions alone: which index they come from is the machine's own business.
 lock: $(VENV)/.installed-test
