@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 
 import h11
 import trio
+import trustme
 
 from protocols.http1.headers import Headers
 from protocols.http1.heads import ReadHead
@@ -19,12 +21,26 @@ from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 from protocols.hub.state import H2Entrance
 from protocols.transport.listeners import Listener, open_tcp
+from protocols.transport.tls import server_context
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def hello(exchange: Exchange) -> None:
     exchange.answer(Response(200, (("Content-Type", "text/plain"),), b"hello"))
+
+
+class Certificates:
+    """A certificate authority, a server's context and a client's trust."""
+
+    def __init__(self, folder: Path, *, offer_h2: bool = False) -> None:
+        authority = trustme.CA()
+        self.authority_file = folder / "ca.pem"
+        authority.cert_pem.write_to_path(self.authority_file)
+        certificate = folder / "server.pem"
+        authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
+        self.server = server_context(certificate, offer_h2=offer_h2)
+        self.client = ssl.create_default_context(cafile=str(self.authority_file))
 
 
 class Answer:

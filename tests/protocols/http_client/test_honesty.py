@@ -6,6 +6,7 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 import trio
@@ -13,6 +14,7 @@ import trio
 from protocols.errors import AnswerTooLarge, BadAnswer, HttpClientError, NothingSent, UnknownAfterSend, UnsafeHeader
 from protocols.http_client.client import HttpClient
 from protocols.http_client.limits import ClientLimits
+from tests.protocols.serving import Certificates, open_site
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -226,13 +228,7 @@ async def test_a_header_that_would_split_the_request_is_refused(header: tuple[st
             await client.request("GET", url, headers=(header,))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_nothing_sent(tmp_path: object) -> None:
-    from pathlib import Path
-
-    from tests.protocols.hub.test_connections import Certificates
-    from tests.protocols.serving import open_site
-
-    assert isinstance(tmp_path, Path)
+async def test_a_certificate_that_nobody_vouches_for_is_nothing_sent(tmp_path: Path) -> None:
     async with open_site(tls=Certificates(tmp_path).server) as site, HttpClient() as client:
         with pytest.raises(NothingSent, match="certificate"):
             await client.request("GET", f"https://127.0.0.1:{site.port}/")

@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx  # noqa: ASYNC127
 import pytest
 import trio
-import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,8 +25,7 @@ from protocols.hub.events import AcceptPaused, ConnectionCrashed, ConnectionTurn
 from protocols.hub.exchange import Exchange
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
 from protocols.transport.stream import PipeStream
-from protocols.transport.tls import server_context
-from tests.protocols.serving import GET, RawClient, hello, open_site
+from tests.protocols.serving import GET, Certificates, RawClient, hello, open_site
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -325,19 +323,6 @@ async def test_sockets_from_a_supervisor_are_adopted() -> None:
         assert (await client.answer()).status == 200
     with socket.socket() as not_listening, pytest.raises(ListenError):
         adopt([os.dup(not_listening.fileno())])
-
-
-class Certificates:
-    """A certificate authority, a server's context and a client's trust."""
-
-    def __init__(self, folder: Path, *, offer_h2: bool = False) -> None:
-        authority = trustme.CA()
-        self.authority_file = folder / "ca.pem"
-        authority.cert_pem.write_to_path(self.authority_file)
-        certificate = folder / "server.pem"
-        authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(certificate)
-        self.server = server_context(certificate, offer_h2=offer_h2)
-        self.client = ssl.create_default_context(cafile=str(self.authority_file))
 
 
 async def test_tls_serves_with_our_client_and_another(tmp_path: Path) -> None:

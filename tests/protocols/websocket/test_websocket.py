@@ -19,8 +19,7 @@ from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.limits import WebSocketLimits
 from protocols.websocket.queue import SendQueue
 from protocols.websocket.server import accept_websocket
-from tests.protocols.hub.test_connections import Certificates
-from tests.protocols.serving import RawClient, Site, open_site
+from tests.protocols.serving import Certificates, RawClient, Site, open_site
 
 LIMITS = WebSocketLimits(message_bytes=1000, close_seconds=0.5)
 
