@@ -23,6 +23,11 @@ class Secret:
     def __init__(self, source: str, value: str | None = None) -> None:
         self.source, self._value = source, value
 
+    @property
+    def known(self) -> bool:
+        """Whether the value was supplied."""
+        return self._value is not None
+
     def reveal(self) -> str:
         """Return the value; raises `SettingError` when it was not supplied (as of a channel switched off)."""
         if self._value is None:

@@ -7,6 +7,7 @@ commented reference is conf/oclaw.toml, and a test fails when a setting is missi
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,7 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
     header_seconds: Seconds = 10.0
     body_seconds: Seconds = 30.0
     idle_seconds: Seconds = 75.0
+    metrics_from: tuple[Word, ...] = ()
     write_seconds: Seconds = 30.0
 
     def __post_init__(self) -> None:
@@ -72,6 +74,12 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
             if split_address(address) is None:
                 wanted = 'an address and a port, such as "127.0.0.1:8420" or "[::1]:8420"'
                 problems.append(SettingError(f"addresses[{index}]", found=f'"{address}"', wanted=wanted))
+        for index, network in enumerate(self.metrics_from):
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                wanted = 'a network, such as "10.0.0.0/8"'
+                problems.append(SettingError(f"metrics_from[{index}]", found=f'"{network}"', wanted=wanted))
         if bool(self.tls_certificate) != bool(self.tls_key):
             lacking = "tls_key" if self.tls_certificate else "tls_certificate"
             problems.append(SettingError(lacking, found="missing", wanted="set too: certificate and key go together"))

@@ -158,7 +158,9 @@ class Desk:
         row = await self._journal.message(envelope_id)
         if row is None:
             raise NotThere(f"there is no message {envelope_id}")
-        if not await self._flow.recovery.readmit(envelope_id, "released by an operator"):
+        aside = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
+        released = row.state in aside and await self._flow.recovery.readmit(envelope_id, "released by an operator")
+        if not released:
             raise NotPossible(f"message {envelope_id} is {row.state.value}; only what is set aside can be released")
         return Done(envelope_id, InboundState.ACCEPTED.value)
 
@@ -187,13 +189,13 @@ class Desk:
     async def _letter(self, letter_id: str) -> DeadLetter:
         if "." in letter_id:
             delivery = await self._journal.delivery(letter_id)
-            if delivery is not None:
+            if delivery is not None and delivery.state in _DEAD_DELIVERIES:
                 return self._lives.dead_delivery(delivery)
         else:
             message = await self._journal.message(letter_id)
-            if message is not None:
+            if message is not None and message.state is InboundState.DEAD:
                 return self._lives.dead_message(message)
-        raise NotThere(f"there is no message or delivery {letter_id}")
+        raise NotThere(f"there is no dead letter {letter_id}; `oclaw dead list` names them all")
 
 
 def _words(notice: object) -> str:

@@ -12,6 +12,9 @@ from gateway.telemetry.metrics import Gauge, Metrics
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
+# A stalled disk is waited for this long; commits come many times a second under work.
+PATIENCE_SECONDS = 60.0
+
 
 def vitals(serving: Serving) -> Vitals:
     """Read what readiness is decided by."""
@@ -21,14 +24,34 @@ def vitals(serving: Serving) -> Vitals:
         journal_alive=True,  # its writer's death cancels everything, this code included
         journal_failing=journal.failing,
         journal_backlog=journal.backlog,
-        loop_lag_seconds=serving.telling.lag.worst,
+        loop_lag_seconds=serving.telling.lag.seconds,
         children=serving.tree.children(),
     )
 
 
 def access(settings: Settings) -> Access:
-    """Say who may read /metrics: peers on this host."""
-    return Access()
+    """Say who may read /metrics: peers on this host, and the networks of listen.metrics_from."""
+    return Access(settings.listen.metrics_from)
+
+
+class Pulse:
+    """Whether the gateway still gets its work done, for the service manager's watchdog.
+
+    Not alive: work has waited for the journal for `PATIENCE_SECONDS` without a single commit, while the
+    journal itself reports no trouble. A full disk is trouble that a restart would not mend.
+    """
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._committed, self._since = -1, 0.0
+
+    def alive(self) -> bool:
+        """Say whether anything moved since it was last asked, or nothing had to."""
+        serving, now = self._serving, self._serving.ground.now()
+        journal, committed = serving.ground.journal, serving.flow.clerk.committed
+        if not journal.backlog or journal.failing or committed != self._committed:
+            self._committed, self._since = committed, now
+        return now - self._since < PATIENCE_SECONDS
 
 
 def queues(serving: Serving) -> dict[str, int]:
@@ -47,6 +70,11 @@ def metrics(serving: Serving) -> Metrics:
         (
             Gauge("oclaw_queue_depth", "Messages or replies waiting, by queue.", lambda: queues(serving), ("queue",)),
             Gauge("oclaw_journal_backlog", "Works submitted and not yet committed.", lambda: float(journal.backlog)),
+            Gauge("oclaw_journal_failing", "1 while the journal cannot write.", lambda: float(bool(journal.failing))),
+            Gauge("oclaw_ready", "1 while the gateway takes messages.", lambda: float(serving.state == "ready")),
+            Gauge(
+                "oclaw_log_lines_dropped", "Log lines lost since the start.", lambda: float(serving.telling.log.dropped)
+            ),
             Gauge("oclaw_loop_lag_seconds", "How late the event loop is.", lambda: serving.telling.lag.worst),
             Gauge(
                 "oclaw_child_up",

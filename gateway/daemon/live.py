@@ -15,6 +15,7 @@ from gateway.config import paths
 from gateway.config.settings import Settings
 from gateway.daemon import doors
 from gateway.daemon.build import Parts, build
+from gateway.daemon.gauges import Pulse
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
@@ -71,7 +72,7 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
             addresses = await serving.open(nursery, listeners)
             telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
             notify(READY)
-            nursery.start_soon(feed_watchdog, lambda: True)
+            nursery.start_soon(feed_watchdog, Pulse(serving).alive)
             nursery.start_soon(telling.lag.watch)
             why = await stop.asked()
             telling.report(GatewayDraining(why))

@@ -14,9 +14,11 @@ from msgspec import Struct
 
 from gateway.config.load import load
 from gateway.daemon.build import Parts, build
+from gateway.daemon.telling import secrets_of
 from gateway.errors import SettingErrors
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused
 from gateway.plugins import PluginTable
+from gateway.telemetry.systemd import READY, notify, reloading
 
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
@@ -55,18 +57,27 @@ class Reloader:
     async def reload(self) -> Reloaded:
         """Validate everything, swap whole, say exactly what changed; keep the old on any problem."""
         async with self._once:
-            serving = self._serving
+            notify(reloading())
             try:
-                parts = await trio.to_thread.run_sync(self._built)
-            except SettingErrors as wrong:
-                self.refused = str(wrong)
-                serving.telling.report(ConfigurationRefused("configuration", self.refused))
-                return Reloaded(applied=False, problems=tuple(str(problem) for problem in wrong.problems))
-            changes = differences(serving.parts, parts)
-            await self._swap(parts)
-            self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
-            serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
-            return Reloaded(applied=True, changes=changes)
+                return await self._reload()
+            finally:
+                notify(READY)
+
+    async def _reload(self) -> Reloaded:
+        serving = self._serving
+        try:
+            parts = await trio.to_thread.run_sync(self._built)
+        except SettingErrors as wrong:
+            self.refused = str(wrong)
+            serving.telling.report(ConfigurationRefused("configuration", self.refused))
+            return Reloaded(applied=False, problems=tuple(str(problem) for problem in wrong.problems))
+        changes = differences(serving.parts, parts)
+        serving.telling.masks.add(*secrets_of(parts.settings))
+        serving.telling.book.expect(parts.channels)
+        await self._swap(parts)
+        self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
+        serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
+        return Reloaded(applied=True, changes=changes)
 
     def _built(self) -> Parts:
         serving = self._serving

@@ -16,6 +16,7 @@ from gateway.api.channels import ChannelsEndpoint, Door, door_to
 from gateway.api.control_socket import control_routes
 from gateway.api.health import health_routes
 from gateway.api.router import Router
+from gateway.api.wire import notice_of
 from gateway.daemon.build import Parts
 from gateway.daemon.desk import Desk
 from gateway.daemon.doors import Listeners, http_limits
@@ -25,11 +26,10 @@ from gateway.daemon.stages import Staging, no_workers
 from gateway.daemon.telling import Telling
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
-from gateway.notices import EnvelopeRefused, RequestFailed
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit
 from gateway.supervise import Supervisor
-from protocols.hub.events import DispatchCrashed, HubEvent
+from protocols.hub.events import HubEvent
 from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 
@@ -125,12 +125,7 @@ class Serving:
         self.tree.connected(channel, state, why)
 
     def _hub_event(self, event: HubEvent) -> None:
-        if isinstance(event, DispatchCrashed):
-            where = f"{event.request.method} {event.request.path}"
-            self.telling.report(RequestFailed(where, f"{type(event.error).__name__}: {event.error}"))
-        else:
-            detail = str(getattr(event, "detail", "") or getattr(event, "why", ""))
-            self.telling.report(EnvelopeRefused("", type(event).__name__, detail))
+        self.telling.report(notice_of(event))
 
 
 def _dispatch(channels: Callable[[Exchange], None], others: Router) -> Callable[[Exchange], None]:

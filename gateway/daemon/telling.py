@@ -6,16 +6,18 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from msgspec import Struct
 
+from gateway.config.secret import Secret
 from gateway.config.settings import Settings
 from gateway.notices import Report
 from gateway.telemetry.book import Book
+from gateway.telemetry.foreign import catch_logging
 from gateway.telemetry.latest import LatestErrors
 from gateway.telemetry.lines import Masks
-from gateway.telemetry.log import Format, open_log
+from gateway.telemetry.log import Format, Log, open_log
 from gateway.telemetry.report import make_report
 from gateway.telemetry.stall import LoopLag
 from gateway.telemetry.tail import Watchers
@@ -30,7 +32,24 @@ class Telling(Struct, frozen=True, kw_only=True):
     latest: LatestErrors
     masks: Masks
     lag: LoopLag
+    log: Log
     texts: bool
+
+
+def secrets_of(settings: Any) -> Iterator[str]:
+    """Find the value of every secret that the settings resolved, however deep it stands."""
+    if isinstance(settings, Secret):
+        if settings.known:
+            yield settings.reveal()
+    elif isinstance(settings, Struct):
+        for name in settings.__struct_fields__:
+            yield from secrets_of(getattr(settings, name))
+    elif isinstance(settings, dict):
+        for value in settings.values():
+            yield from secrets_of(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from secrets_of(value)
 
 
 @contextmanager
@@ -42,6 +61,9 @@ def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[T
         form = gateway.log_format
     with open_log(stream, form) as log:
         book, watchers, latest, masks = Book(), Watchers(), LatestErrors(), Masks()
+        masks.add(*secrets_of(settings))
+        book.expect(settings.channels)
+        catch_logging(log, masks=masks, texts=gateway.log_content)
         report = make_report(
             book,
             watchers,
@@ -59,5 +81,6 @@ def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[T
             latest=latest,
             masks=masks,
             lag=LoopLag(),
+            log=log,
             texts=gateway.log_content,
         )

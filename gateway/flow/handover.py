@@ -47,6 +47,7 @@ class Clerk:
     ) -> None:
         self._journal, self._sealer, self._outbox = journal, sealer, outbox
         self._traits_of, self._policy = traits_of, policy
+        self.committed = 0
         self._ended, self._delay, self._report, self._now = ended, delay, report, now
 
     def hand_over(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None:
@@ -109,6 +110,7 @@ class Clerk:
         )
 
     def _committed(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
+        self.committed += 1
         if isinstance(outcome, Impossible):
             self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
             return

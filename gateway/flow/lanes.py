@@ -23,6 +23,7 @@ from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message
 from gateway.notices import EnvelopeBuried, Report, RequestFailed
+from gateway.telemetry.context import about
 
 Key = tuple[str, str, str]
 Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
@@ -106,11 +107,14 @@ class Lanes:
             self._end(key, lane, envelope, Ended(Ending(InboundState.DONE, why=why, by="lane")))
             return
         walk = self._walk(envelope, Turn())
+        about(envelope.id)
         try:
             ended = straight(walk)
         except Exception as error:  # whatever operators plugged in; contained to this message
             self._failed(key, lane, envelope, error)
             return
+        finally:
+            about("")
         if ended is None:
             self._aside += 1
             self._nursery.start_soon(self._rest, key, lane, envelope, walk)
@@ -118,6 +122,7 @@ class Lanes:
             self._end(key, lane, envelope, ended)
 
     async def _rest(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+        about(envelope.id)
         try:
             ending = await carry_on(walk)
         except Exception as error:

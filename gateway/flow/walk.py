@@ -28,6 +28,7 @@ from gateway.notices import (
     EnvelopeSetAside,
     EnvelopeUnrouted,
     Report,
+    RulesRan,
 )
 
 
@@ -125,6 +126,7 @@ class _Run:
         self._mark("hooks")
         plan = self._plan = self._stages.route(envelope)
         self._mark("route")
+        self._report(RulesRan(self._marks["route"] - self._marks["hooks"]))
         self._envelope = plan.applied(envelope)
         early = await self._carry_out(plan)
         return early if early is not None else await self._answer(plan)

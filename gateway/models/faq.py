@@ -32,11 +32,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 class Faq:
-    """The file's entries, indexed. Lives in the loop's thread."""
+    """The file's entries, indexed. Built in any thread (a reload builds beside the loop), asked in the loop's."""
 
     def __init__(self, entries: list[tuple[str, str]], unknown: str) -> None:
         self._unknown = unknown
-        self._index = sqlite3.connect(":memory:")
+        self._index = sqlite3.connect(":memory:", check_same_thread=False)
         self._index.execute("CREATE VIRTUAL TABLE faq USING fts5(question, answer, tokenize='porter unicode61')")
         self._index.executemany("INSERT INTO faq VALUES (?, ?)", entries)
 
