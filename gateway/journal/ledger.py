@@ -153,12 +153,13 @@ class Ledger:
             return Impossible(f"a walk cannot end as {work.state}")
         if any(record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries):
             return Impossible(f"{work.id} hands over a delivery in an end state, or one of another message")
-        due_at = work.due_at if work.state is InboundState.DELAYED else 0.0
-        row = self._run(sql.END_WALK, (_TEXT[work.state], work.at, due_at, work.note, work.id)).fetchone()
-        if row is None:
+        found = self._run(sql.FIND_INBOUND, (work.id,)).fetchone()
+        if found is None or found[1] != "accepted":
             return self._elsewhere(sql.FIND_INBOUND, work.id, work.state)
+        due_at = work.due_at if work.state is InboundState.DELAYED else 0.0
+        self._run(sql.MOVE_INBOUND, (_TEXT[work.state], work.at, due_at, work.note, found[0]))
         for record in work.deliveries:
-            self._intend(record, row[0])
+            self._intend(record, found[0])
         self._shift("inbound.accepted", _TALLY[work.state])
         return _MOVED
 
@@ -172,7 +173,7 @@ class Ledger:
             self._run(sql.REENTER_INBOUND, (new, work.at, work.note, seq))
             self._run(sql.FOLLOW_INBOUND, (new, seq))
         else:
-            self._run(sql.MOVE_INBOUND, (_TEXT[work.to], work.at, work.note, seq))
+            self._run(sql.MOVE_INBOUND, (_TEXT[work.to], work.at, 0.0, work.note, seq))
         self._shift(f"inbound.{was}", f"inbound.{work.to}")
         return _MOVED
 

@@ -15,9 +15,7 @@ MOVE_CURSOR = """INSERT INTO cursor (channel, name, sealed) VALUES (?, ?, ?)
 STORE = """INSERT INTO inbound (seq, id, channel, state, attempt, received_at, changed_at, lane, sender, sealed)
     VALUES (?, ?, ?, 'accepted', 1, ?, ?, ?, ?, ?)"""
 FIND_INBOUND = "SELECT seq, state FROM inbound WHERE id = ?"
-END_WALK = """UPDATE inbound SET state = ?, changed_at = ?, due_at = ?, note = coalesce(nullif(?, x''), note)
-    WHERE id = ? AND state = 'accepted' RETURNING seq"""
-MOVE_INBOUND = """UPDATE inbound SET state = ?, changed_at = ?, due_at = 0, note = coalesce(nullif(?, x''), note)
+MOVE_INBOUND = """UPDATE inbound SET state = ?, changed_at = ?, due_at = ?, note = coalesce(nullif(?, x''), note)
     WHERE seq = ?"""
 REENTER_INBOUND = """UPDATE inbound SET seq = ?, state = 'accepted', attempt = 1, changed_at = ?, due_at = 0,
     note = coalesce(nullif(?, x''), note) WHERE seq = ?"""
@@ -36,6 +34,7 @@ RESEAL_DELIVERY = "UPDATE delivery SET sealed = ? WHERE seq = ?"
 REENTER_DELIVERY = """UPDATE delivery SET seq = ?, attempt = 0, expires_at = CASE WHEN ? > 0 THEN ? ELSE expires_at END
     WHERE seq = ?"""
 
-COUNT = "UPDATE tally SET rows = rows + ? WHERE name = ?"
+# A counter that somebody changed by hand must not stop commits; `oclaw journal check` tells.
+COUNT = "UPDATE tally SET rows = max(0, rows + ?) WHERE name = ?"
 # Rewrites every counter with itself: a page that must reach the disk.
 PROBE = "UPDATE tally SET rows = rows"
