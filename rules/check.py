@@ -25,6 +25,8 @@ _ARTICLES = {"text": "text", "number": "a number", "boolean": "TRUE or FALSE", "
 _TRANSFORMS: dict[str, core.Transform] = {"LENGTH": "length", "LOWER": "lower", "COUNT": "count"}
 # LETs may name one another; a chain this long is a machine's doing and would exhaust the stack.
 MAX_LET_DEPTH = 60
+# LETs that each use the one before twice would double sixty times over; a rule has no use for more.
+MAX_LET_USES = 500
 
 
 class Unfit(Exception):
@@ -49,6 +51,7 @@ class Checker:
         self._readings: dict[tuple[int, str, tuple[str, ...], str, str], core.Reading] = {}
         self._patterns: dict[str, str] = {}
         self._depth = 0
+        self._uses = 0
 
     def condition(self, tree: s.Condition, scope: Scope, report: Report) -> core.Core:
         """The core condition; mistakes are reported and stand as `Constant`s in the result."""
@@ -299,6 +302,11 @@ class Checker:
         value = definition.let.value
         if not _is_condition(value):
             raise Unfit(tree, f"{tree.name} is a value, not a condition", f"write {tree.name} without $")
+        self._uses = self._uses + 1 if self._depth else 0
+        if self._uses > MAX_LET_USES:
+            if self._uses > MAX_LET_USES + 1:
+                return core.Constant(start=tree.start, end=tree.end, holds=False)
+            raise Unfit(tree, f"LETs use one another more than {MAX_LET_USES} times here")
         if self._depth >= MAX_LET_DEPTH:
             raise Unfit(tree, f"LETs use one another more than {MAX_LET_DEPTH} deep")
         self._depth += 1
@@ -306,7 +314,7 @@ class Checker:
             made = self.condition(value, scope, _moved_to(tree, report))  # type: ignore[arg-type]
         finally:
             self._depth -= 1
-        return _respanned(made, tree.start, tree.end)
+        return made if self._depth else _respanned(made, tree.start, tree.end)
 
     def _time(self, tree: s.TimeIn) -> core.Core:
         if tree.first == tree.until:

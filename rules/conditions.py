@@ -71,7 +71,7 @@ def _predicate(c: Cursor) -> s.Condition:
     word = c.word
     if word in COMPARISONS:
         c.advance()
-        return s.Compare(subject, word, value(c), start, c.last)
+        return s.Compare(subject, word, _value_or_list(c), start, c.last)
     negated = c.take("NOT")
     word = c.word
     if word == "IN":

@@ -89,8 +89,13 @@ class Cursor:
         """What to raise here: found the current token, wanted something else."""
         if self.kind == "broken":
             return self._broken()
+        if self.kind == "end":
+            # The caret stands behind the last token, not on the empty lines after it.
+            return Mistake(self.last, self.last + 1, f"found {self.shown()}, wanted {wanted}", hint)
         if not hint and self.kind == "name":
             hint = meant(self.word, keywords)
+        if not hint and self.text[self.start - 1 : self.start] == '"':
+            hint = "is a closing quote missing earlier in this line?"
         return Mistake(self.start, self.end, f"found {self.shown()}, wanted {wanted}", hint)
 
     def _broken(self) -> Mistake:

@@ -58,9 +58,15 @@ def statement(c: Cursor) -> s.Statement:
 
 def _recover(c: Cursor, begin: int) -> None:
     """Skip to the next statement, past at least one token."""
+    before = ""
     if c.start == begin:
+        before = c.word
         c.advance()
-    while c.kind != "end" and not (c.kind == "name" and c.word in _STARTS):
+    while c.kind != "end":
+        # In `EXPECT NO RULE` and `EXPECT RULE` the word starts nothing.
+        if c.kind == "name" and c.word in _STARTS and not (c.word == "RULE" and before in ("NO", "EXPECT")):
+            return
+        before = c.word
         c.advance()
 
 

@@ -1,0 +1,102 @@
+"""What an operator is told: every kind of mistake with its span, and bad input of any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rules import Rejected, Ruleset, format_text, load
+from rules.tokens import KEYWORDS
+from tests.rules.language import VOCABULARY, Shelf, rejected
+
+GOLDEN = (Path(__file__).parent / "broken.txt").read_text(encoding="utf-8")
+CASES = [block.split("\n", 1) for block in GOLDEN.split("=== ")[1:]]
+
+
+@pytest.mark.parametrize(("title", "block"), CASES, ids=[title for title, _ in CASES])
+def test_the_message_names_place_found_wanted_and_way_out(title: str, block: str):
+    source, expected = block.split("\n---\n")
+    assert rejected(source) == expected.rstrip("\n"), title
+
+
+def test_there_are_at_least_forty_kinds_of_mistakes():
+    assert len(CASES) >= 40
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"WHEN \xff", "main.rules:1:6: this file is not UTF-8: byte 0xFF at offset 5"),
+        (b"\x7fELF\x02\x01\x01\x00\x00", "this file is binary: it has a NUL character"),
+        (b"\n\n\x00", "main.rules:3:1: this file is binary"),
+        ("x" * (64 * 1024 * 1024 + 1), "67108864 are the most"),
+    ],
+    ids=["not UTF-8", "binary", "NUL", "huge"],
+)
+def test_what_is_no_text_is_told_with_its_place(content: str | bytes, told: str):
+    assert told in rejected(content)
+
+
+def test_endless_nesting_is_a_mistake_not_a_crash():
+    assert "nest more than 60 deep" in rejected("WHEN " + "(" * 100_000 + "message.size > 1")
+    assert "nest more than 60 deep" in rejected("WHEN " + "NOT " * 100_000 + "message.size > 1")
+    lets = "".join(f"LET a{n} = $a{n + 1}\n" for n in range(500)) + "LET a500 = message.size > 1\n"
+    assert "more than 60 deep" in rejected(lets + 'WHEN $a0 THEN tag("x")')
+
+
+def test_lets_that_double_are_stopped():
+    lets = "".join(f"LET a{n} = $a{n + 1} OR $a{n + 1}\n" for n in range(50)) + "LET a50 = message.size > 1\n"
+    assert "use one another more than 500 times" in rejected(lets + 'WHEN $a0 THEN tag("x")')
+
+
+def test_a_hundred_thousand_mistakes_are_told_as_a_hundred():
+    made = load({"main.rules": "WHEN oops\n" * 100_000}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    assert len(made.problems) == 101
+    assert "the rest is not shown" in made.problems[-1].message
+
+
+def test_a_line_of_a_megabyte_is_shown_in_part():
+    shown = rejected('WHEN message.content == "' + "x" * 1_000_000 + '" THEN tga("x")')
+    assert len(shown) < 1000
+    assert "^" in shown
+
+
+def test_the_mistakes_of_all_files_come_together():
+    made = load({"b.rules": "WHEN", "a.rules": "THEN", "c.rules": ""}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    assert [problem.file for problem in made.problems] == ["a.rules", "b.rules"]
+
+
+WORDS = [*sorted(KEYWORDS), "message.size", "message.content", "tag", "(", ")", "[", "]", ",", "=", "==", "!=", "<"]
+WORDS += ['"x"', "1", "1.5", "5m", "1KB", "09:00", "..", "-", "$", "a", "/x/", "# c\n", "\n", "MON", "\\", "'", '"']
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_words_in_any_order_never_crash_the_parser(words: list[str]):
+    never_raises(" ".join(words))
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_text_of_any_kind_never_crashes_the_parser(text: str):
+    never_raises(text)
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=50, deadline=None)
+def test_bytes_of_any_kind_never_crash_the_loader(content: bytes):
+    assert isinstance(load({"a.rules": content}, VOCABULARY, Shelf()), Ruleset | Rejected)
+
+
+def never_raises(text: str) -> None:
+    made = load({"a.rules": text}, VOCABULARY, Shelf())
+    if isinstance(made, Rejected):
+        assert made.render()
+    formatted = format_text(text)
+    if isinstance(formatted, str):
+        assert format_text(formatted) == formatted
