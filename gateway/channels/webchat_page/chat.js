@@ -4,11 +4,11 @@
   const $ = (id) => document.getElementById(id);
   const log = $("log"), text = $("text"), scroll = $("scroll");
   const place = document.body.dataset;
-  const PING_MS = 25000, SILENT_MS = 60000, KEPT = 200;
+  const PING_MS = 25000, SILENT_MS = 60000, PATIENCE_MS = 90000, KEPT = 200;
   // What the tab remembers over a reload: the conversation, what was said and heard, the last seq, the token.
   const KEY = "oclaw " + place.socket;
   let memory = recall();
-  let socket = null, ready = false, tries = 0, timer = 0, heardAt = 0, streams = new Map();
+  let socket = null, ready = false, tries = 0, timer = 0, hope = 0, heardAt = 0, streams = new Map();
 
   function recall() {
     try { const kept = JSON.parse(sessionStorage.getItem(KEY)); if (kept && kept.conversation) return kept; } catch { /* a new tab */ }
@@ -116,7 +116,7 @@
   function mark(id, state, why) {
     const item = memory.items.find((each) => each.kind === "said" && each.id === id);
     if (!item || (item.state === "answered" && state !== "answered")) return;
-    item.state = state; item.why = why || ""; label(item); remember();
+    item.state = state; item.at = Date.now(); item.why = why || ""; label(item); remember();
   }
   function label(item) {
     item.node.dataset.is = item.state;
@@ -133,13 +133,13 @@
   function make(tag, kind, words) { const node = document.createElement(tag); if (kind) node.className = kind; if (words) node.textContent = words; return node; }
   function draw(item, mine) {
     $("empty").hidden = true;
-    const node = make("li", item.kind), body = make("div", "body");
+    const node = make("div", item.kind), body = make("div", "body");
     Object.defineProperties(item, { node: { value: node, configurable: true }, body: { value: body, configurable: true } });
     node.append(make("span", "visually-hidden", item.kind === "said" ? "You said:" : "Answer:"), body);
     if (item.kind === "said") { body.textContent = item.text; node.append(make("div", "state")); label(item); } else { write(body, item.text); if (item.cut) body.append(make("p", "cut", "The answer broke off here.")); }
     follow(() => log.append(node), mine);
   }
-  function note(words) { follow(() => { log.querySelectorAll(".note").forEach((old) => old.remove()); log.append(make("li", "note", words)); }); }
+  function note(words) { follow(() => { log.querySelectorAll(".note").forEach((old) => old.remove()); log.append(make("div", "note", words)); }); }
   // Paragraphs, fenced and inline code, bold and links; built of nodes, so nothing that is said can become markup.
   function write(body, words) {
     body.replaceChildren();
@@ -174,9 +174,13 @@
   // The keyboard of a phone opens, the window is resized: whoever read the end goes on reading it.
   new ResizeObserver(() => { if (pinned) scroll.scrollTop = scroll.scrollHeight; }).observe(scroll);
   $("latest").onclick = () => { scroll.scrollTop = scroll.scrollHeight; text.focus(); };
+  // Not every message is answered, and a refusal by a rule may be silent: after a while nothing is promised any more.
   function waiting() {
     const last = memory.items.filter((item) => item.kind === "said").pop();
-    follow(() => { $("typing").hidden = !(ready && last && last.state === "accepted" && !streams.size); });
+    const hopeful = last && last.state === "accepted" && Date.now() - last.at < PATIENCE_MS;
+    follow(() => { $("typing").hidden = !(ready && hopeful && !streams.size); });
+    clearTimeout(hope);
+    if (hopeful) hope = setTimeout(waiting, PATIENCE_MS);
   }
   function tell(state, words) { $("status").dataset.state = state; if ($("status-text").textContent !== words) $("status-text").textContent = words; }
   function askForToken(why) {
