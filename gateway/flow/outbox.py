@@ -112,6 +112,7 @@ class Outbox:
         for entry in woken:
             self._pauses.remove(entry)
             self._breakers.pop(entry[2].circuit, None)
+            entry[2].blocked_until = 0.0
             self._make_ready(entry[2])
         heapq.heapify(self._pauses)
 
