@@ -27,7 +27,8 @@ from protocols.http2.events import (
     WasReset,
 )
 from protocols.http2.limits import Limits
-from protocols.http2.machine import HIGHEST_STREAM_ID, Machine
+from protocols.http2.machine import Machine
+from protocols.http2.setup import HIGHEST_STREAM_ID
 from protocols.http2.stream import Stream
 
 # Half of the default kernel buffer of a loopback socket: one read empties what a burst of calls left there.

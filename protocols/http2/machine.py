@@ -8,15 +8,12 @@ each with its reason.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from h2 import events as h2_events
-from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, ProtocolError
-from h2.settings import SettingCodes, Settings
-from hyperframe.frame import DataFrame, Frame, GoAwayFrame, SettingsFrame
+from hyperframe.frame import DataFrame, Frame, GoAwayFrame
 
 from protocols.http2.budget import Budget
 from protocols.http2.errors import ConnectionLost, PeerBrokeRules
@@ -33,12 +30,10 @@ from protocols.http2.events import (
     Trailed,
     WasReset,
 )
-from protocols.http2.header_cache import RememberingDecoder, RememberingEncoder
 from protocols.http2.limits import Limits
 from protocols.http2.sending import Outgoing, Sending
+from protocols.http2.setup import HIGHEST_STREAM_ID, greeting, new_h2
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HIGHEST_STREAM_ID = 2**31 - 1
 DRAIN_PING = b"\x00drained"
 DEFAULT_WINDOW = 65535
 
@@ -49,7 +44,7 @@ class Machine:
     def __init__(self, *, client: bool, limits: Limits) -> None:
         self._client = client
         self._limits = limits
-        self._h2 = _new_h2(client, limits)
+        self._h2 = new_h2(client, limits)
         # h2 closes a connection on GOAWAY and throws its unsent bytes away; RFC 9113 section 6.8 lets
         # the streams up to the last id finish, so the frame is handled here.
         self._h2._frame_dispatch_table[GoAwayFrame] = _goaway_event
@@ -64,7 +59,7 @@ class Machine:
         self._step = min(64 * 1024, limits.stream_window_bytes // 4)
         self._resets = Budget(limits.resets_burst, limits.resets_per_second)
         self._idle_frames = Budget(limits.idle_frames_burst, limits.idle_frames_per_second)
-        self._wire = bytearray(_greeting(client, limits))
+        self._wire = bytearray(greeting(client, limits))
         self._h2.increment_flow_control_window(max(1, limits.connection_window_bytes - DEFAULT_WINDOW))
         self._dead = False
         self._last_accepted = HIGHEST_STREAM_ID
@@ -322,58 +317,6 @@ class Machine:
     def _break_off(self, code: ErrorCodes, why: str) -> None:
         self.hang_up(code, why)
         raise PeerBrokeRules(int(code), why)
-
-
-class _Silence:
-    """h2's log, of which it writes twenty lines a request; asking the standard logger each time is dear."""
-
-    def debug(self, *_: object) -> None: ...
-    def trace(self, *_: object) -> None: ...
-
-
-def _new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
-    config = H2Configuration(
-        client_side=client,
-        header_encoding=None,
-        # What we send is made by our own encoders; what we receive is always validated.
-        validate_outbound_headers=False,
-        normalize_outbound_headers=False,
-        normalize_inbound_headers=False,
-        logger=cast("Any", _Silence()),
-    )
-    h2 = H2Connection(config)
-    # Set before the first SETTINGS leave: later changes act only after the peer's acknowledgement.
-    h2.local_settings = Settings(
-        client=client,
-        initial_values={
-            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
-            SettingCodes.MAX_FRAME_SIZE: limits.max_frame_bytes,
-            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
-            # h2 ends the connection above this number; we refuse the stream, so h2 must never count.
-            SettingCodes.MAX_CONCURRENT_STREAMS: HIGHEST_STREAM_ID,
-            SettingCodes.ENABLE_PUSH: 0,
-        },
-    )
-    h2.max_inbound_frame_size = limits.max_frame_bytes
-    h2.decoder = cast("Any", RememberingDecoder(limits.max_header_list_bytes))
-    h2.encoder = cast("Any", RememberingEncoder())
-    h2.initiate_connection()
-    h2.clear_outbound_data_buffer()
-    return h2
-
-
-def _greeting(client: bool, limits: Limits) -> bytes:  # noqa: FBT001
-    """The connection preface (RFC 9113, 3.4), with the number of streams we really allow."""
-    settings: dict[int, int] = {
-        SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
-        SettingCodes.MAX_FRAME_SIZE: limits.max_frame_bytes,
-        SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_bytes,
-    }
-    if client:
-        settings[SettingCodes.ENABLE_PUSH] = 0
-        return PREFACE + SettingsFrame(0, settings=settings).serialize()
-    settings[SettingCodes.MAX_CONCURRENT_STREAMS] = limits.max_streams
-    return SettingsFrame(0, settings=settings).serialize()
 
 
 def _goaway_event(frame: GoAwayFrame) -> tuple[list[Frame], list[h2_events.Event]]:

@@ -13,7 +13,7 @@ from trio.testing import MemoryReceiveStream, MockClock, memory_stream_pair, wai
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
 from protocols.http2.limits import Limits
-from protocols.http2.machine import PREFACE
+from protocols.http2.setup import PREFACE
 from tests.protocols.grpc.echo import Echo
 from tests.protocols.http2.peer import REQUEST, Peer, data, frames_of, ping, raw, reset, window
 

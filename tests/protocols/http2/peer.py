@@ -20,7 +20,8 @@ from hyperframe.frame import (
 
 from protocols.http2.events import Event, Header
 from protocols.http2.limits import Limits
-from protocols.http2.machine import PREFACE, Machine
+from protocols.http2.machine import Machine
+from protocols.http2.setup import PREFACE
 
 REQUEST: list[Header] = [
     (b":method", b"POST"),

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from protocols.http2.errors import PeerBrokeRules
 from protocols.http2.events import Chunk, Ended, GoneAway, Headers, Opened, Ponged, Trailed, WasReset
 from protocols.http2.limits import Limits
-from protocols.http2.machine import PREFACE, Machine
+from protocols.http2.machine import Machine
+from protocols.http2.setup import PREFACE
 from tests.protocols.http2.peer import (
     REQUEST,
     Peer,
