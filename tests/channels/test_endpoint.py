@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Awaitable
+from datetime import UTC, datetime
 
 import pytest
+import standardwebhooks
 import trio
 
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings
+from gateway.config.secret import Secret
 from gateway.errors import Unsealable
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message
 from gateway.ports import Arrived, Refused, Result, Traits
-from gateway.testing.channels import bench
+from gateway.testing.channels import MOMENT, bench
 from protocols.http1.messages import Request, Response
 from tests.channels.house import open_house
 
@@ -132,6 +136,18 @@ async def test_a_result_is_shown_only_to_callers_of_its_own_channel():
         assert (await house.get(f"/channels/it/messages/{FIRST}")).status == 401
 
 
+async def test_a_result_may_be_asked_for_with_a_signature_over_nothing():
+    key = "whsec_" + base64.b64encode(bytes(32)).decode()
+    now = datetime.fromtimestamp(MOMENT, UTC)
+    async with open_house(webhook(auth="signature", secrets=(Secret("env:S", key),))) as house:
+        house.results.put(result(InboundState.DONE))
+        sign = standardwebhooks.Webhook(key).sign("ask_1", now, "")
+        proof = (("webhook-id", "ask_1"), ("webhook-timestamp", str(int(MOMENT))), ("webhook-signature", sign))
+        url = f"{house.url}/channels/it/messages/{FIRST}"
+        assert (await house.http.request("GET", url, headers=proof)).status == 200
+        assert (await house.http.request("GET", url, headers=proof[:2])).status == 401
+
+
 @pytest.mark.parametrize(
     "value, pointer", [(f'{{"n":[0,{2**80}]}}', "/x~1y/n/1"), ("[" * 400 + "]" * 400, "/x~1y" + "/0" * 199)]
 )
@@ -189,6 +205,4 @@ async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_r
 
 
 def _tokens():
-    from gateway.config.secret import Secret
-
     return (Secret("env:T", "t0ken"),)

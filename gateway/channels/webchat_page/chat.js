@@ -63,7 +63,8 @@
       case "welcome":
         ready = true; tries = 0; tell("open", "Connected");
         if (memory.last === null) memory.last = frame.seq;
-        if (!data.recovered && memory.items.length) note("The connection was renewed. If an answer came meanwhile, it may be missing here.");
+        // This page acks every answer, so whatever it has not seen comes again, recovered or not.
+        if (!data.recovered && memory.items.some((item) => item.state === "accepted")) note("The connection was renewed. What you said is kept.");
         if (!data.recovered) memory.last = Math.min(memory.last, frame.seq);
         for (const item of memory.items) if (item.state === "sending") speak(item);
         remember();
