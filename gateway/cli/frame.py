@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "dead": ("gateway.cli.dead", "List, show, retry and drop dead letters."),
     "held": ("gateway.cli.held", "List and release messages that a rule or hook holds."),
     "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
+    "journal": ("gateway.cli.journal", "Sum up, check, export, compact and back up the journal."),
     "keys": ("gateway.cli.keys", "List, make and rotate the keys that seal the journal."),
     "completion": ("gateway.cli.completion", "Print a shell completion script."),
 }

@@ -21,7 +21,7 @@ from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.telling import Telling
 from gateway.flow.spine import open_flow
-from gateway.journal import Retention, open_journal
+from gateway.journal import FILE_NAME, Retention, open_journal
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
@@ -29,8 +29,6 @@ from gateway.supervise import open_supervisor
 from gateway.telemetry.stall import StallDetector
 from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
-
-JOURNAL = "journal.sqlite3"
 
 
 async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> int:
@@ -55,7 +53,7 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
     settings = parts.settings
     sealer = open_sealer(settings.state_dir)
     async with (
-        open_journal(settings.state_dir / JOURNAL, report=telling.report, retention=_retention(settings)) as journal,
+        open_journal(settings.state_dir / FILE_NAME, report=telling.report, retention=_retention(settings)) as journal,
         open_supervisor(telling.report, time.time) as tree,
     ):
         standing = ground(settings, journal, sealer, telling.report)

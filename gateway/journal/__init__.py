@@ -10,4 +10,7 @@ from gateway.journal.memory import Memory, open_memory_journal
 from gateway.journal.retention import Retention
 from gateway.journal.sqlite import open_journal
 
-__all__ = ["Memory", "Retention", "open_journal", "open_memory_journal"]
+FILE_NAME = "journal.sqlite3"
+"""What the file is called in the state directory."""
+
+__all__ = ["FILE_NAME", "Memory", "Retention", "open_journal", "open_memory_journal"]
