@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
+from gateway.errors import SealError
 from gateway.flow.admission import Pressure
 from gateway.flow.aside import Ended, Turn, carry_on, straight
 from gateway.flow.walk import Ending
@@ -133,7 +134,15 @@ class Lanes:
             self._end(key, lane, envelope, Ended(ending))
 
     def _end(self, key: Key, lane: _Lane, envelope: Envelope, ended: Ended[Ending]) -> None:
-        self._hand_over(envelope, ended.value, lambda: self._released(key, lane))
+        def released() -> None:
+            self._released(key, lane)
+
+        try:
+            self._hand_over(envelope, ended.value, released)
+        except SealError as error:  # a hook or a model made a value that no record can hold
+            why = f"its end cannot be kept: {error}"
+            self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
+            self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), released)
 
     def _released(self, key: Key, lane: _Lane) -> None:
         lane.walking = None

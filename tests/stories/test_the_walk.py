@@ -286,3 +286,16 @@ async def test_a_reply_that_waited_too_long_is_not_sent(autojump_clock: Any) -> 
         await story.settles()
         assert story.sent() == ["stale"]
         assert "expired" in story.reported(DeliveryBuried)[0].why
+
+
+async def test_a_value_that_no_record_can_hold_buries_its_message_and_nothing_else(autojump_clock: Any) -> None:
+    def spoil(message: Any) -> None:
+        if message.content == "spoiled":
+            message.content = "\ud800"
+
+    async with gateway(outbound=[hook(spoil)]) as story:
+        bad = await story.receives("spoiled")
+        await story.receives("fine")
+        await story.settles()
+        assert story.sent() == ["fine"]
+        assert await story.state(bad) in ("dead", "rejected")
