@@ -13,6 +13,7 @@ from gateway.supervise.crash import tell
 from protocols.http1.messages import Peer
 from protocols.hub.events import (
     AcceptPaused,
+    ConnectionCrashed,
     ConnectionTurnedAway,
     DispatchCrashed,
     HubEvent,
@@ -34,6 +35,8 @@ def notice_of(event: HubEvent) -> Notice:
             return AcceptingPaused(str(error))
         case DispatchCrashed(request, error):
             return RequestFailed(f"{request.method} {request.path[:200]}", tell(error))
+        case ConnectionCrashed(peer, error):
+            return RequestFailed(f"the connection of {_name(peer)}", tell(error))
         case never:
             assert_never(never)
 
