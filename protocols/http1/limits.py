@@ -18,7 +18,7 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     body_bytes: int = 4 * 1024 * 1024
     # What a pipelining client may send ahead while its request is being answered: one full read.
     pipelined_bytes: int = 64 * 1024
-    # Each idle connection costs about 4 KB here and a descriptor; keep below `ulimit -n`.
+    # Each idle connection costs about 1 KB here, some in the kernel and a descriptor; keep below `ulimit -n`.
     connections: int = 4096
     # A reverse proxy is one address, so this stays near the total; lower it on an open port.
     connections_per_address: int = 2048

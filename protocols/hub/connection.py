@@ -171,6 +171,8 @@ class Connection:
         elif piece is not None:
             self._peer_finished = True
             self._update_interest()
+            if self.exchange is not None:
+                self.exchange.hang_up()
         if not was_established:
             self._on_handshake()
 
@@ -260,6 +262,7 @@ class Connection:
 
     def _dispatch(self, request: Request) -> None:
         exchange = self.exchange = Exchange(self, request)
+        exchange.hung_up = self._peer_finished
         self.deadline = inf
         self._timed = Phase.IDLE
         try:

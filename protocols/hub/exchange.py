@@ -28,14 +28,17 @@ if TYPE_CHECKING:
 class Exchange:
     """Answer with exactly one of `answer`, `stream`, `upgrade`; a second raises AlreadyAnswered."""
 
-    __slots__ = ("_callbacks", "_connection", "answered", "gone", "request")
+    __slots__ = ("_connection", "_on_gone", "_on_hangup", "answered", "gone", "hung_up", "request")
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
-        self._callbacks: list[Callable[[], object]] = []
+        self._on_gone: list[Callable[[], object]] = []
+        self._on_hangup: list[Callable[[], object]] = []
         self.request = request
         self.answered = False
         self.gone = False
+        # The client has sent its last byte. It may still wait for the answer, but mostly it has left.
+        self.hung_up = False
 
     def answer(self, response: Response) -> None:
         """Send the whole answer now, without waiting. Raises UnsafeHeader before anything is sent."""
@@ -89,22 +92,35 @@ class Exchange:
         if self.gone:
             callback()
         else:
-            self._callbacks.append(callback)
+            self._on_gone.append(callback)
+
+    def on_hangup(self, callback: Callable[[], object]) -> None:
+        """Call `callback` when the client hangs up or is gone, to stop work that only it waits for.
+
+        A closed browser tab and a client that only shut down its sending half look the same: an
+        answer is still sent to whoever reads it.
+        """
+        if self.hung_up or self.gone:
+            callback()
+        else:
+            self._on_hangup.append(callback)
 
     # ── for the connection ──────────────────────────────────────────────
 
     def lost(self) -> None:
         """The connection is closed and the answer was not complete. All callbacks run; raises what one raised."""
         self.gone = True
-        callbacks, self._callbacks = self._callbacks, []
-        failure: Exception | None = None
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
+        callbacks, self._on_gone = self._on_gone, []
+        if not self.hung_up:
+            self.hung_up = True
+            callbacks += self._on_hangup
+        _call_all(callbacks)
+
+    def hang_up(self) -> None:
+        """The client has sent its last byte. All callbacks run; raises what one raised."""
+        self.hung_up = True
+        callbacks, self._on_hangup = self._on_hangup, []
+        _call_all(callbacks)
 
     def crash(self) -> None:
         """The application raised: answer 500 if nothing was answered, else cut what is half said."""
@@ -147,3 +163,14 @@ class AnswerStream:
     def end(self) -> None:
         if self._chunked and not self._silent:
             self._connection.send(LAST_CHUNK)
+
+
+def _call_all(callbacks: list[Callable[[], object]]) -> None:
+    failure: Exception | None = None
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure

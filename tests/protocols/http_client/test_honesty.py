@@ -271,3 +271,33 @@ async def test_another_implementations_server_is_understood() -> None:
                 assert (await client.request("GET", url)).body == b"/a%20b?c=d"
         finally:
             server.shutdown()
+
+
+async def test_a_request_cancelled_at_any_moment_leaks_no_connection() -> None:
+    """One connection is all the client may have: if a cancelled request kept it, the next would hang."""
+
+    async def talk(stream: trio.SocketStream) -> None:
+        while await stream.receive_some():
+            await stream.send_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n")
+            await trio.lowlevel.checkpoint()
+            await stream.send_all(b"0\r\n\r\n")
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            await trio.lowlevel.checkpoint()
+            yield b"piece"
+
+    async def cancel_later(scope: trio.CancelScope, steps: int) -> None:
+        for _ in range(steps):
+            await trio.lowlevel.checkpoint()
+        scope.cancel()
+
+    limits = ClientLimits(connections_per_origin=1)
+    async with open_script(talk) as url, HttpClient(limits=limits) as client:
+        for steps in range(25):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(cancel_later, nursery.cancel_scope, steps)
+                await client.request("POST", url, body=pieces() if steps % 2 else b"x")
+            with trio.fail_after(5):
+                assert (await client.request("POST", url, body=b"x")).body == b"ok"
+            assert [pool.in_use for pool in client._pools.values()] == [0]

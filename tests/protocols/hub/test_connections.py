@@ -39,15 +39,20 @@ async def settle() -> None:
 
 async def test_a_half_closed_client_still_gets_its_answer() -> None:
     waiting: list[Exchange] = []
+    told: list[str] = []
     async with open_site(waiting.append) as site, await site.connect() as client:
         await client.send_all(GET + GET)
+        await settle()
+        waiting[0].on_hangup(lambda: told.append("hung up"))
         await client.stream.send_eof()
         for _ in range(2):
             await settle()
+            assert waiting[-1].hung_up
             assert not waiting[-1].gone
             waiting.pop().answer(Response(200, (), b"for you"))
             assert (await client.answer()).body == b"for you"
         assert await client.rest() == b""
+    assert told == ["hung up"]
 
 
 async def test_half_a_request_and_an_end_is_400() -> None:
@@ -67,12 +72,13 @@ async def test_a_reset_tells_the_exchange_that_its_client_is_gone() -> None:
         await settle()
         exchange = waiting[0]
         exchange.on_gone(lambda: told.append("gone"))
+        exchange.on_hangup(lambda: told.append("hung up"))
         reset(client)
         await settle()
         assert exchange.gone
-        assert told == ["gone"]
+        assert told == ["gone", "hung up"]
         exchange.on_gone(lambda: told.append("at once"))
-        assert told == ["gone", "at once"]
+        assert told == ["gone", "hung up", "at once"]
         exchange.answer(Response(200))
         assert site.hub.open_connections == 0
 
