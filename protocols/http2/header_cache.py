@@ -22,6 +22,19 @@ class RememberingDecoder:
     def __init__(self, max_header_list_bytes: int) -> None:
         self._decoder = Decoder(max_header_list_size=max_header_list_bytes)
         self._known: dict[bytes, list[Any]] = {}
+        self._proven: dict[bytes, list[Any]] = {}
+
+    def proven(self, block: bytes) -> bool:
+        """True when these bytes still mean what they meant when they were proven."""
+        known = self._known.get(block)
+        return known is not None and self._proven.get(block) is known
+
+    def prove(self, block: bytes) -> None:
+        """The headers that this block was just decoded to make a valid request."""
+        if (known := self._known.get(block)) is not None:
+            if len(self._proven) >= REMEMBERED:
+                self._proven.clear()
+            self._proven[block] = known
 
     def decode(self, block: bytes, *, raw: bool) -> list[Any]:  # Any: hpack's header tuples
         block = bytes(block)

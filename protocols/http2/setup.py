@@ -16,11 +16,11 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HIGHEST_STREAM_ID = 2**31 - 1
 
 
-def new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
+def new_h2(client: bool, limits: Limits, decoder: RememberingDecoder) -> H2Connection:  # noqa: FBT001
     config = H2Configuration(
         client_side=client,
         header_encoding=None,
-        # What we send is made by our own encoders; what we receive is always validated.
+        # What we send is made by our own encoders; what we receive is validated.
         validate_outbound_headers=False,
         normalize_outbound_headers=False,
         normalize_inbound_headers=False,
@@ -40,7 +40,7 @@ def new_h2(client: bool, limits: Limits) -> H2Connection:  # noqa: FBT001
         },
     )
     h2.max_inbound_frame_size = limits.max_frame_bytes
-    h2.decoder = cast("Any", RememberingDecoder(limits.max_header_list_bytes))
+    h2.decoder = cast("Any", decoder)
     h2.encoder = cast("Any", RememberingEncoder())
     h2.initiate_connection()
     h2.clear_outbound_data_buffer()

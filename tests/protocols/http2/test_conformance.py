@@ -353,6 +353,32 @@ def test_malformed_headers_are_refused(fields: Headers) -> None:
     assert broken(peer, peer.headers(1, fields)) == PROTOCOL_ERROR
 
 
+def test_repeated_bytes_are_judged_by_what_they_are_for() -> None:
+    peer = Peer()
+    fields = [(b"late", b"1")]
+    for stream_id in (1, 3, 5, 7):
+        assert peer.say(peer.headers(stream_id)) == [Opened(stream_id, REQUEST)]
+    for stream_id in (1, 3, 5):
+        assert peer.say(peer.headers(stream_id, fields, "END_STREAM")) == [Trailed(stream_id, fields), Ended(stream_id)]
+    # As trailers these bytes were fine three times; as a request they are not, nor is a request as trailers.
+    assert broken(peer, peer.headers(9, fields)) == PROTOCOL_ERROR
+    peer = Peer()
+    for stream_id in (1, 3, 5, 7):
+        peer.say(peer.headers(stream_id))
+    assert broken(peer, peer.headers(7, REQUEST, "END_STREAM")) == PROTOCOL_ERROR
+
+
+def test_bytes_that_mean_something_new_are_judged_anew() -> None:
+    peer = Peer()
+    for stream_id in (1, 3, 5):
+        assert peer.say(peer.headers(stream_id)) == [Opened(stream_id, REQUEST)]
+    # Each new field moves the older ones one index on, so the bytes of a valid request turn into others.
+    wire = peer.headers(7).data
+    for number, stream_id in enumerate(range(7, 11, 2)):
+        peer.say(peer.headers(stream_id, [*REQUEST, (b"x", b"%d" % number)]))
+    assert broken(peer, HeadersFrame(11, data=wire, flags=["END_HEADERS"])) == PROTOCOL_ERROR
+
+
 def test_a_body_must_match_its_content_length() -> None:
     peer = Peer()
     head = peer.headers(1, [*REQUEST, (b"content-length", b"3")])
