@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
+import pytest
 import trio
 from hyperframe.frame import Frame
-from trio.testing import MemoryReceiveStream, MockClock, memory_stream_pair, wait_all_tasks_blocked
+from trio.testing import (
+    MemoryReceiveStream,
+    MockClock,
+    lockstep_stream_pair,
+    memory_stream_pair,
+    wait_all_tasks_blocked,
+)
 
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
@@ -238,3 +246,25 @@ async def test_an_error_that_cannot_be_told_resets_its_call_alone(autojump_clock
         assert [method for method, _ in wire.bugs] == ["/test.Echo/Fail"]
         await wire.say(wire.request(3), data(3, pack(b""), "END_STREAM"))
         assert trailers(await wire.hears(), 3)[b"grpc-status"] == b"0"
+
+
+async def test_a_peer_that_asks_and_never_reads_is_cut_off(autojump_clock: MockClock) -> None:
+    ours, theirs = lockstep_stream_pair()
+    limits = Limits(unread_control_bytes=10_000, idle_frames_burst=100_000)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(serve_h2, ours, b"", methods_of([Echo()]), http2=limits))
+            await theirs.send_all(PREFACE + SETTINGS)
+            with pytest.raises(trio.BrokenResourceError):
+                while True:
+                    await theirs.send_all(ping().serialize() * 100)
+
+
+async def test_a_caller_that_reads_nothing_does_not_keep_its_call_past_the_deadline(autojump_clock: MockClock) -> None:
+    async with connected() as wire:
+        message = b"\x0a\xc0\x9a\x0c" + bytes(200_000)
+        await wire.say(wire.request(1, (b":path", b"/test.Echo/Split"), (b"grpc-timeout", b"3S")))
+        await wire.say(data(1, pack(message), "END_STREAM"))
+        await wire.hears()
+        await trio.sleep(6)
+        assert (await wire.hears())[-1] == ("reset", 1, 8)
