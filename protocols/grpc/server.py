@@ -7,8 +7,8 @@ Nothing a handler does reaches the connection's nursery.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 import msgspec
 import trio
@@ -18,6 +18,7 @@ from h2.errors import ErrorCodes
 
 from protocols.grpc.deadline import Deadline, decode_timeout
 from protocols.grpc.errors import MetadataError
+from protocols.grpc.events import CallEnded, CallRefused, HandlerCrashed, Report, ignore
 from protocols.grpc.framing import ENCODINGS
 from protocols.grpc.server_call import ServerCall
 from protocols.grpc.status import encode_status
@@ -27,7 +28,6 @@ from protocols.http2.limits import Limits
 from protocols.http2.server import serve_connection
 from protocols.http2.stream import Stream
 
-Report = Callable[[str, Exception], None]
 Methods = Mapping[bytes, Handler]
 # gRPC's customary default; a caller that sends more hears RESOURCE_EXHAUSTED.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -65,12 +65,12 @@ async def serve_h2(
 ) -> PeerBrokeRules | None:
     """Serve one connection whose first bytes are `already_read`, until the peer leaves or the drain is done.
 
-    `report(method, exception)` hears of handler bugs. Setting `draining` refuses new calls and lets running
-    ones end; cancel to be rid of those too. Returns how the peer broke HTTP/2, if it did. Closes the
-    transport.
+    `report` hears of every call's end, of refusals and of handlers' bugs. Setting `draining` refuses new calls
+    and lets running ones end; cancel to be rid of those too. Returns how the peer broke HTTP/2, if it did.
+    Closes the transport.
     """
     most_bytes = (limits or GrpcLimits()).max_message_bytes
-    tell = report or _ignore
+    tell = report or ignore
 
     async def answer(stream: Stream) -> None:
         try:
@@ -80,7 +80,7 @@ async def serve_h2(
             pass
         except Exception as error:
             # Not the handler's own exception but what it left behind: details that are no messages, say.
-            tell(dict(stream.headers or []).get(b":path", b"").decode("ascii", "replace"), error)
+            tell(HandlerCrashed(_path(dict(stream.headers or [])), error))
             stream.reset(ErrorCodes.INTERNAL_ERROR)
 
     return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
@@ -90,18 +90,28 @@ async def _answer(stream: Stream, methods: Methods, most_bytes: int, report: Rep
     headers = dict(stream.headers or [])
     if refusal := _refusal(headers):
         stream.send_headers(refusal, end=True)
+        report(CallRefused(_path(headers), f"HTTP {refusal[0][1].decode()}"))
         return
     try:
         handler, deadline = _admit(headers, methods)
         call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=most_bytes)
     except (GRPCError, MetadataError) as error:
         stream.send_headers(_trailers_only(error), end=True)
+        report(CallRefused(_path(headers), str(error.message if isinstance(error, GRPCError) else error)))
         return
-    await _run(stream, call, handler, headers[b":path"].decode("ascii", "replace"), report)
+    await _run(stream, call, handler, _path(headers), report)
 
 
 async def _run(stream: Stream, call: ServerCall, handler: Handler, method: str, report: Report) -> None:
+    began = trio.current_time()
     at = call.deadline.at if call.deadline is not None else float("inf")
+    try:
+        await _within(stream, call, handler, method, report, at)
+    finally:
+        report(CallEnded(method, call.status, trio.current_time() - began))
+
+
+async def _within(stream: Stream, call: ServerCall, handler: Handler, method: str, report: Report, at: float) -> None:
     with trio.CancelScope(deadline=at) as scope:
         stream.scope = scope
         await _outcome(call, handler, method, report)
@@ -121,7 +131,7 @@ async def _outcome(call: ServerCall, handler: Handler, method: str, report: Repo
     except Exception as error:
         told = _expected(error)
         if told is None:
-            report(method, error)
+            report(HandlerCrashed(method, error))
         if not call.finished:
             told = told or GRPCError(Status.INTERNAL, "The server failed to handle the call.")
             call.finish(told.status, told.message, told.details)
@@ -178,4 +188,5 @@ def _expected(error: BaseException) -> GRPCError | None:
     return error if isinstance(error, GRPCError) else None
 
 
-def _ignore(method: str, error: Exception) -> Any: ...
+def _path(headers: dict[bytes, bytes]) -> str:
+    return headers.get(b":path", b"").decode("ascii", "replace")

@@ -37,7 +37,7 @@ class ServerCall:
 
     __slots__ = (
         "_handler", "_headers_sent", "_messages_sent", "_reads", "_stream", "_unpacker", "compress",
-        "deadline", "finished", "metadata", "user_agent", )  # fmt: skip
+        "deadline", "finished", "metadata", "status", "user_agent", )  # fmt: skip
 
     def __init__(
         self,
@@ -60,6 +60,8 @@ class ServerCall:
         self.metadata: Metadata = decode_metadata(stream.headers or [])
         self.user_agent = headers.get(b"user-agent", b"").decode("utf-8", "replace")
         self.finished = False
+        # Known once trailers are queued.
+        self.status: Status | None = None
         # Answer in the encoding the caller uses, if it reads it too.
         self.compress = encoding == b"gzip" and b"gzip" in headers.get(b"grpc-accept-encoding", b"")
 
@@ -141,6 +143,7 @@ class ServerCall:
         """Queue the trailers, or a response of trailers alone; never a checkpoint."""
         trailers = encode_status(status, message, details) + (metadata or [])
         self.finished = True
+        self.status = status
         if self._headers_sent:
             self._stream.end(trailers)
         else:

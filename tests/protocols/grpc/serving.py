@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 
+from protocols.grpc.events import GrpcEvent, HandlerCrashed
 from protocols.grpc.server import methods_of, serve_h2
 from tests.protocols.grpc.echo import Echo
 
@@ -16,10 +17,15 @@ from tests.protocols.grpc.echo import Echo
 class Server:
     def __init__(self) -> None:
         self.echo = Echo()
-        self.bugs: list[tuple[str, Exception]] = []
+        self.events: list[GrpcEvent] = []
         self.draining = trio.Event()
         self.ended: list[Any] = []
         self.port = 0
+
+    @property
+    def bugs(self) -> list[str]:
+        """The methods whose handlers crashed."""
+        return [event.method for event in self.events if isinstance(event, HandlerCrashed)]
 
 
 @asynccontextmanager
@@ -33,7 +39,7 @@ async def serving(services: list[Any] | None = None, **limits: Any) -> AsyncIter
                 stream,
                 b"",
                 methods,
-                report=lambda *bug: server.bugs.append(bug),
+                report=server.events.append,
                 draining=server.draining,
                 **limits,
             )

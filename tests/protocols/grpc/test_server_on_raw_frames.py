@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from grpclib.const import Status
 from hyperframe.frame import Frame
 from trio.testing import (
     MemoryReceiveStream,
@@ -18,6 +19,7 @@ from trio.testing import (
     wait_all_tasks_blocked,
 )
 
+from protocols.grpc.events import CallEnded, CallRefused, GrpcEvent, HandlerCrashed
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
 from protocols.http2.limits import Limits
@@ -35,7 +37,7 @@ class Wire:
         self.stream = stream
         self.peer = Peer()
         self.ended: list[Any] = []
-        self.bugs: list[tuple[str, Exception]] = []
+        self.events: list[GrpcEvent] = []
         self.echo = Echo()
 
     async def say(self, *frames: bytes | Frame) -> None:
@@ -67,7 +69,7 @@ async def connected(limits: Limits | None = None, *, already_read: int = 0, gree
     async def serve() -> None:
         read = greeting[:already_read]
         methods = methods_of([wire.echo])
-        wire.ended.append(await serve_h2(ours, read, methods, http2=limits, report=lambda *bug: wire.bugs.append(bug)))
+        wire.ended.append(await serve_h2(ours, read, methods, http2=limits, report=wire.events.append))
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
@@ -236,14 +238,16 @@ async def test_a_transport_that_ends_is_no_bug_of_a_handler_that_reads(autojump_
         await wire.say(wire.request(1, (b":path", b"/test.Echo/Chat")), data(1, pack(b"")))
         await wire.stream.aclose()
         await wait_all_tasks_blocked()
-        assert (wire.ended, wire.bugs) == ([None], [])
+        assert (wire.ended, wire.events) == ([None], [CallEnded("/test.Echo/Chat", None, 0.0)])
 
 
 async def test_an_error_that_cannot_be_told_resets_its_call_alone(autojump_clock: MockClock) -> None:
     async with connected() as wire:
         await wire.say(wire.request(1, (b":path", b"/test.Echo/Fail")), data(1, pack(b"\x0a\x03odd"), "END_STREAM"))
         assert (await wire.hears())[-1] == ("reset", 1, 2)
-        assert [method for method, _ in wire.bugs] == ["/test.Echo/Fail"]
+        ended, crashed = wire.events
+        assert isinstance(ended, CallEnded)
+        assert isinstance(crashed, HandlerCrashed)
         await wire.say(wire.request(3), data(3, pack(b""), "END_STREAM"))
         assert trailers(await wire.hears(), 3)[b"grpc-status"] == b"0"
 
@@ -268,3 +272,18 @@ async def test_a_caller_that_reads_nothing_does_not_keep_its_call_past_the_deadl
         await wire.hears()
         await trio.sleep(6)
         assert (await wire.hears())[-1] == ("reset", 1, 8)
+
+
+async def test_every_call_is_reported_with_its_outcome(autojump_clock: MockClock) -> None:
+    async with connected() as wire:
+        await wire.say(wire.request(1), data(1, pack(b""), "END_STREAM"))
+        await wire.say(wire.request(3, (b":path", b"/test.Echo/Wait"), (b"grpc-timeout", b"2S"), end=True))
+        await wire.say(wire.request(5, (b":path", b"/nowhere"), end=True))
+        await wire.say(wire.request(7, (b"content-type", b"text/html"), end=True))
+        await trio.sleep(3)
+    ok, unknown, foreign, late = wire.events
+    assert ok == CallEnded("/test.Echo/Unary", Status.OK, 0.0)
+    assert unknown == CallRefused("/nowhere", "There is no method /nowhere.")
+    assert foreign == CallRefused("/test.Echo/Unary", "HTTP 415")
+    assert isinstance(late, CallEnded)
+    assert (late.status, round(late.seconds)) == (Status.DEADLINE_EXCEEDED, 2)
