@@ -44,6 +44,14 @@ class Engine:
             self._every = compiled(self.index, every=True, finish=_in_order, ready={})
         return self._every(facts, moment)
 
+    def dismantle(self) -> None:
+        """Let go of the rules one by one; the engine is of no use afterwards."""
+        for table in self.index.tables.values():
+            while table.buckets.by_key:
+                table.buckets.by_key.popitem()
+        while self.rules:
+            self.rules.popitem()
+
     def _finish(self, facts: Any, best: int, passed: list[int]) -> Decision:
         ranks = sorted({rank for rank in passed if rank < best})
         if best != NEVER:

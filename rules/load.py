@@ -96,8 +96,9 @@ class Load:
         engines = {draft.name: _engine(draft, places) for draft in self.drafts.values()}
         for placed in places.values():
             placed.sort(key=lambda place: place.start)
-        names = {(ref.ruleset, ref.name) for ref in self.names.values()}
-        self.names.clear()
+        names: set[tuple[str, str]] = set()
+        while self.names:
+            names.add(self.names.popitem()[0])
         lists = self.checker.lists
         return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader, places, names, lists)
 
@@ -277,14 +278,17 @@ def _engine(draft: Draft, places: dict[str, list[Placed]]) -> Engine:
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
     rules: dict[int, Ready] = {}
     index, watch = Index(), Watch()
-    for position, drafted in enumerate(draft.rules):
+    # Taken one by one from the end, so that 100,000 conditions are not freed in one breath, which
+    # would hold the interpreter for 100 ms.
+    draft.rules.reverse()
+    while draft.rules:
+        drafted = draft.rules.pop()
         ref = drafted.ready.ref
-        rank = (position + 1) * RANK_STEP
+        rank = (len(rules) + 1) * RANK_STEP
         rules[rank] = drafted.ready
         index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
         watch.add(drafted.condition, rank)
         places[ref.file].append(Placed(ref.start, draft.name, rank))
-    draft.rules.clear()
     index.residuals.forget()
     return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
 

@@ -78,7 +78,9 @@ class Residuals:
 
     def forget(self) -> None:
         """Drop the table of equal conditions once a build is over; the functions live on."""
-        self._made.clear()
+        # One by one: freeing it whole would hold the interpreter for long.
+        while self._made:
+            self._made.popitem()
 
     def _factory(self, source: str, names: Names) -> Callable[..., Test]:
         factory = self._shapes.get(source)

@@ -73,5 +73,24 @@ class Ruleset:
         """Every enabled rule, ruleset by ruleset, in rank order."""
         return [engine.rules[rank].ref for engine in self.engines.values() for rank in sorted(engine.rules)]
 
+    def retire(self, successor: Ruleset) -> None:
+        """Take this ruleset apart, piece by piece, once `successor` serves; run it in a thread.
+
+        Letting go of 100,000 rules in one breath holds the interpreter for 60 ms. What the
+        successor shares stays whole; this ruleset decides nothing any more.
+        """
+        shared = {id(engine) for engine in successor.engines.values()}
+        for engine in self.engines.values():
+            if id(engine) not in shared:
+                engine.dismantle()
+        if self.names is not successor.names:
+            while self.names:
+                self.names.pop()
+        kept = {id(places) for places in successor.places.values()}
+        for places in self.places.values():
+            while places and id(places) not in kept:
+                places.pop()
+        self.engines = {}
+
 
 _NOTHING = Decision()

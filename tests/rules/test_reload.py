@@ -100,3 +100,16 @@ def test_a_list_that_changed_is_read_again():
     assert isinstance(made, Reloaded)
     assert made.ruleset.matches("routing", {"message.content": "two"}, NOON)
     assert not rules.matches("routing", {"message.content": "two"}, NOON)
+
+
+def test_a_retired_ruleset_leaves_its_successor_whole():
+    other = 'RULESET "models" WHEN input CONTAINS "@" THEN use_model("default_model") END'
+    old = load({"main.rules": PAIR, "other.rules": other}, VOCABULARY, Shelf())
+    assert isinstance(old, Ruleset)
+    made = reload(old, {"main.rules": PAIR.replace('"2"', '"3"'), "other.rules": other})
+    assert isinstance(made, Reloaded)
+    old.retire(made.ruleset)
+    assert made.ruleset.matches("routing", {"message.type": "x"}, NOON)
+    assert made.ruleset.decide("models", {"input": "@"}, NOON).actions
+    assert isinstance(reload(made.ruleset, {"main.rules": PAIR, "other.rules": other}), Reloaded)
+    assert old.decide("routing", {"message.type": "x"}, NOON).actions == ()
