@@ -126,9 +126,9 @@ async def _outcome(call: ServerCall, handler: Handler, method: str, report: Repo
         await handler.func(call)
         if not call.finished:
             await call.send_trailing_metadata()
-    except Http2Error:
-        raise
     except Exception as error:
+        if call.left and _is_only(error, Http2Error):
+            return
         told = _expected(error)
         if told is None:
             report(HandlerCrashed(method, error))
@@ -190,3 +190,8 @@ def _expected(error: BaseException) -> GRPCError | None:
 
 def _path(headers: dict[bytes, bytes]) -> str:
     return headers.get(b":path", b"").decode("ascii", "replace")
+
+
+def _is_only(error: Exception, kind: type[Exception]) -> bool:
+    """Also true for a handler's nursery in which nothing else went wrong."""
+    return isinstance(error, kind) or (isinstance(error, ExceptionGroup) and error.split(kind)[1] is None)

@@ -128,6 +128,11 @@ class ServerCall:
             raise CallMisused("A unary call that ends OK needs its reply first.")
         self.finish(status, status_message, status_details, encode_metadata(metadata))
 
+    @property
+    def left(self) -> bool:
+        """True when the caller has gone: by a reset, or with its connection."""
+        return self._stream.fault is not None
+
     async def cancel(self) -> None:
         """Reset the stream without a status (RST_STREAM CANCEL)."""
         self.finished = True

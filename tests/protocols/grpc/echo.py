@@ -53,6 +53,17 @@ class Echo:
         async for message in stream:
             await stream.send_message(message)
 
+    async def Both(self, stream: Any) -> None:
+        """Read and write in tasks of their own."""
+
+        async def read() -> None:
+            async for message in stream:
+                await stream.send_message(message)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            nursery.start_soon(read)
+
     async def Wait(self, stream: Any) -> None:
         self.running += 1
         self.started.set()
@@ -99,6 +110,7 @@ class Echo:
             "Split": Cardinality.UNARY_STREAM,
             "Join": Cardinality.STREAM_UNARY,
             "Chat": Cardinality.STREAM_STREAM,
+            "Both": Cardinality.STREAM_STREAM,
             "Wait": Cardinality.UNARY_UNARY,
             "Fail": Cardinality.UNARY_UNARY,
             "Tell": Cardinality.UNARY_UNARY,

@@ -233,12 +233,17 @@ async def test_a_transport_that_ends_cancels_the_handlers(autojump_clock: MockCl
         assert (wire.ended, wire.echo.running, wire.echo.cancelled) == ([None], 0, 1)
 
 
-async def test_a_transport_that_ends_is_no_bug_of_a_handler_that_reads(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("method", ["/test.Echo/Chat", "/test.Echo/Both"])
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_a_caller_that_leaves_is_no_bug_of_a_handler(autojump_clock: MockClock, method: str, how: str) -> None:
     async with connected() as wire:
-        await wire.say(wire.request(1, (b":path", b"/test.Echo/Chat")), data(1, pack(b"")))
-        await wire.stream.aclose()
-        await wait_all_tasks_blocked()
-        assert (wire.ended, wire.events) == ([None], [CallEnded("/test.Echo/Chat", None, 0.0)])
+        await wire.say(wire.request(1, (b":path", method.encode())), data(1, pack(b"")))
+        if how == "reset":
+            await wire.say(reset(1))
+        else:
+            await wire.stream.aclose()
+            await wait_all_tasks_blocked()
+        assert wire.events == [CallEnded(method, None, 0.0)]
 
 
 async def test_an_error_that_cannot_be_told_resets_its_call_alone(autojump_clock: MockClock) -> None:
