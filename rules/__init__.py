@@ -1,25 +1,53 @@
 """oclaw's WHEN/THEN rule language: a pure library that knows nothing of gateways.
 
-ruleset = load({"main.rules": text}, vocabulary, loader)
-match ruleset:
-    case Rejected(problems): …
-    case Ruleset(): decision = ruleset.decide("routing", facts, moment)
+    made = load({"main.rules": text}, vocabulary, loader)
+    match made:
+        case Rejected(): print(made.render())
+        case Ruleset(): decision = made.decide("routing", facts, moment)
+
+The operator's tools are imported when they are first asked for: a daemon that only decides does
+not pay for them at its start.
 """
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any  # a lazily imported name may be anything
 
 from rules.core import FieldRef, Rate
 from rules.counters import Counters, RuleCount
 from rules.decision import Action, Decision, Mismatch, RuleRef
 from rules.errors import Problem, Rejected, Unavailable
-from rules.explain import Explanation, explain
-from rules.format import format_text
-from rules.lint import Finding, lint
 from rules.load import load
-from rules.reload import Reloaded, reload
 from rules.ruleset import ROUTING, Ruleset
-from rules.trial import Outcome, run_tests
 from rules.vocabulary import ActionSpec, Field, Loader, Param, Scope, Vocabulary
+
+if TYPE_CHECKING:
+    from rules.explaining import Explanation, explain
+    from rules.format import format_text
+    from rules.linting import Finding, lint
+    from rules.reloading import Reloaded, reload
+    from rules.trial import Outcome, run_tests
+
+_LAZY = {
+    "Explanation": "rules.explaining",
+    "Finding": "rules.linting",
+    "Outcome": "rules.trial",
+    "Reloaded": "rules.reloading",
+    "explain": "rules.explaining",
+    "format_text": "rules.format",
+    "lint": "rules.linting",
+    "reload": "rules.reloading",
+    "run_tests": "rules.trial",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'rules' has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_LAZY[name]), name)
+    return found
+
 
 __all__ = [
     "ROUTING",
