@@ -146,8 +146,10 @@ def facts_of(given: Given, scope: Scope) -> Any:
     if not any(field.path for field in scope.fields.values()):
         return values
     root = SimpleNamespace()
-    for name, field in scope.fields.items():
-        if not field.stands_for or (name, ()) in given or not _reaches(root, field.path):
+    told = {name for name, _ in given}
+    # Two fields may read the same path (`input` and `message.content`): what is given goes first.
+    for name, field in sorted(scope.fields.items(), key=lambda pair: pair[0] not in told):
+        if name in told or not _reaches(root, field.path):
             _place(root, field.path, values[name])
     return root
 

@@ -32,14 +32,14 @@ def as_boolean(value: Any) -> bool | None:
     return value if value.__class__ is bool else None
 
 
-def as_list(value: Any) -> tuple[str, ...] | None:
-    """The texts in a list; its other elements equal no text and are left out."""
+def as_list(value: Any) -> tuple[str | None, ...] | None:
+    """The texts in a list; another element counts, but equals no text."""
     if value.__class__ is not list and value.__class__ is not tuple:
         return None
-    return tuple([as_text(item) or "" for item in value if item.__class__ is str])
+    return tuple([as_text(item) for item in value])
 
 
-def as_text_or_list(value: Any) -> str | tuple[str, ...] | None:
+def as_text_or_list(value: Any) -> str | tuple[str | None, ...] | None:
     return as_text(value) if value.__class__ is str else as_list(value)
 
 
@@ -55,7 +55,7 @@ def fold(value: Any) -> Any:
     """A copy for comparing without case, of a text or of every text of a list."""
     if value.__class__ is str:
         return fold_text(value)
-    return tuple([fold_text(item) for item in value]) if value.__class__ is tuple else value
+    return tuple([fold_text(item) if item else item for item in value]) if value.__class__ is tuple else value
 
 
 def fold_text(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rules import FieldRef, Rate
 from tests.rules.language import NOON, acts, loaded
 
 FULL = """
@@ -47,3 +48,48 @@ def test_the_fuller_file_works_as_written():
     assert acts(rules, vip) == []
     assert acts(rules, vip, at=NOON + 7 * 3600) == ["tag(('vip',))", "forward(oncall)"]
     assert [ref.name for ref in rules.decide("routing", vip, NOON).shadows] == ["spam, on trial"]
+
+
+def test_count_counts_whatever_a_list_holds():
+    rules = loaded('WHEN COUNT(message.tags) > 1 AND message.tags NOT CONTAINS "x" IGNORING CASE THEN tag("many")')
+    assert acts(rules, {"message.tags": [{"mime": "image/png"}, 3]}) == ["tag(('many',))"]
+    assert acts(rules, {"message.tags": [{"mime": "image/png"}, "X"]}) == []
+
+
+def test_a_window_past_midnight_belongs_to_the_day_it_begins_on():
+    rules = loaded('WHEN TIME IN 22:00..06:00 ON MON THEN tag("night")')
+    hours = [hour for hour in range(48) if acts(rules, {}, at=NOON + hour * 3600)]
+    assert hours == list(range(10, 18))
+
+
+def test_of_several_terminal_actions_the_highest_ranked_counts():
+    rules = loaded(
+        'RULE "low" WHEN message.size > 1 THEN drop("no"), tag("a") CONTINUE\n'
+        'RULE "high" PRIORITY 5 WHEN message.size > 2 THEN reply(message.sender.name) CONTINUE\n'
+        'OTHERWISE tag("end")'
+    )
+    decision = rules.decide("routing", {"message.size": 3, "message.sender.name": "Ann"}, NOON)
+    assert [action.name for action in decision.actions] == ["reply", "tag", "tag"]
+    assert decision.actions[0].args == {"text": "Ann"}
+    assert [(lost.name, lost.rule.name) for lost in decision.conflicts] == [("drop", "low")]
+    assert decision.stopped is None
+
+
+def test_mode_all_goes_on_unless_told_to_stop():
+    rules = loaded(
+        'RULESET "models" MODE ALL WHEN message.size > 1 THEN tag("a") '
+        'WHEN message.size > 2 THEN tag("b") STOP WHEN message.size > 1 THEN tag("c") OTHERWISE tag("d") END'
+    )
+    assert acts(rules, {"message.size": 2}, name="models") == ["tag(('a',))", "tag(('c',))", "tag(('d',))"]
+    assert acts(rules, {"message.size": 3}, name="models") == ["tag(('a',))", "tag(('b',))"]
+
+
+def test_arguments_arrive_typed():
+    rules = loaded(
+        'WHEN message.size > 1 THEN throttle("5/1m") PER message.sender.id, delay(2h), '
+        'set(message.metadata["a b"], message.size)'
+    )
+    rate, delay, put = rules.decide("routing", {"message.size": 3, "message.sender.id": "u"}, NOON).actions
+    assert (rate.args["rate"], rate.per) == (Rate(5, 60.0), "u")
+    assert delay.args == {"duration": 7200.0}
+    assert put.args == {"field": FieldRef("message.metadata", ("a b",)), "value": 3}
