@@ -39,7 +39,10 @@ def main() -> None:
         for _ in range(ROUNDS):
             for name, server in running.items():
                 for kind, work in (("unary", unary), ("bidi", bidi)):
-                    rates.setdefault((kind, name), []).append(server.measure(work))
+                    try:
+                        rates.setdefault((kind, name), []).append(server.measure(work))
+                    except (OSError, RuntimeError) as error:
+                        raise SystemExit(f"{name} stopped answering {kind} calls: {error}") from error
     tell(rates)
 
 
