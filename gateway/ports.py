@@ -474,5 +474,8 @@ class Journal(Protocol):
 
     async def cursor(self, channel: str, name: str) -> bytes: ...
 
+    async def digests(self, *, after: bytes, limit: int) -> Sequence[bytes]:
+        """Return a page of the dedupe digests that are known, in their order, beginning behind `after`."""
+
     async def tally(self) -> Mapping[str, int]:
         """Count rows by state, as 'inbound.accepted' or 'delivery.pending'."""

@@ -2,8 +2,9 @@
 
 `offer` never waits; what it took is acknowledged by the callback of the commit, which also feeds
 the lanes, in commit order (feeding them from the caller's task would break the order within a
-conversation). What comes in while the gateway cannot keep its deadline is refused here and nowhere
-later: what was accepted is never shed.
+conversation). A message that is surely new and first in its conversation is walked while that
+commit is under way, so that both ends of its walk share one. What comes in while the gateway cannot
+keep its deadline is refused here and nowhere later: what was accepted is never shed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import trio
 from msgspec import Struct
 
 from gateway.flow import admission
+from gateway.flow.lanes import Led
+from gateway.flow.seen import Seen
 from gateway.message.envelope import Envelope, uuid7
 from gateway.message.message import Conversation, Message
 from gateway.message.seal import RecordKind, Sealer
@@ -50,7 +53,13 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Feed(Protocol):
     """Where accepted messages go next; the lanes."""
 
+    def lead(self, envelope: Envelope) -> Led | None: ...
+
+    def expect(self, message: Message) -> None: ...
+
     def feed(self, envelope: Envelope) -> None: ...
+
+    def forget(self, message: Message) -> None: ...
 
     def depth(self, message: Message) -> int: ...
 
@@ -71,6 +80,7 @@ class Door:
         sealer: Sealer,
         lanes: Feed,
         pressure: admission.Pressure,
+        seen: Seen,
         limits: Limits,
         report: Report,
         now: Callable[[], float],
@@ -78,8 +88,11 @@ class Door:
     ) -> None:
         self._journal, self._sealer, self._lanes = journal, sealer, lanes
         self._pressure, self._limits, self._report = pressure, limits, report
-        self._now, self._random = now, random
+        self._now, self._random, self._seen = now, random, seen
         self._uncommitted = 0
+        # After a crash every message is committed before it is walked: one that kills the process must be
+        # found in the journal, its attempt counted, and not come in anew from its platform for ever.
+        self.cautious = False
         self._closed_because = ""
         self._waiting = trio.lowlevel.ParkingLot()
 
@@ -119,11 +132,21 @@ class Door:
             then((refused,) * len(messages))
             return
         now = self._now()
-        envelopes = tuple(self._envelope(message, now) for message in messages)
-        records = tuple(self._record(envelope, traits) for envelope in envelopes)
-        self._uncommitted += len(envelopes)
+        envelopes = tuple([self._envelope(message, now) for message in messages])
+        records = tuple([self._record(envelope, traits) for envelope in envelopes])
         sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
-        self._journal.submit(Accept(records, sealed_cursor), partial(self._committed, channel, envelopes, then))
+        coming = _Coming(channel, envelopes, then)
+        self._journal.submit(Accept(records, sealed_cursor), partial(self._committed, coming))
+        surely_new = len(records) == 1 and not self.cautious and not self._seen.perhaps(records[0].dedupe)
+        for record in records:
+            self._seen.add(record.dedupe)
+        if surely_new:
+            # Submitted behind its Accept, the end of the walk commits with it or after it, never before.
+            coming.led = self._lanes.lead(envelopes[0])
+        if coming.led is None:
+            self._uncommitted += len(envelopes)
+            for message in messages:
+                self._lanes.expect(message)
 
     async def wait_for_room(self, messages: Sequence[Message]) -> None:
         """Return when these messages would not be refused for want of room. Closing the door ends the wait, too."""
@@ -156,37 +179,58 @@ class Door:
         place = f"{channel}/{cursor.name}"
         return channel, cursor.name, self._sealer.seal_bytes(RecordKind.CURSOR, place, cursor.value.encode())
 
-    def _committed(self, channel: str, envelopes: tuple[Envelope, ...], then: Then, outcome: Outcome) -> None:
-        self._uncommitted -= len(envelopes)
+    def _committed(self, coming: _Coming, outcome: Outcome) -> None:
+        if coming.led is None:
+            self._uncommitted -= len(coming.envelopes)
         match outcome:
             case Failed(why):
-                self._report(EnvelopeRefused(channel, "journal", why))
-                then((Refused("journal", retry_after=5.0),) * len(envelopes))
+                self._report(EnvelopeRefused(coming.channel, "journal", why))
+                for envelope in coming.envelopes:
+                    self._dismiss(coming, envelope)
+                coming.then((Refused("journal", retry_after=5.0),) * len(coming.envelopes))
             case tuple():
-                self._acknowledge(channel, envelopes, then, outcome)
+                self._acknowledge(coming, outcome)
             case _:
                 raise AssertionError(f"the journal answered an Accept with {outcome!r}")
 
-    def _acknowledge(
-        self, channel: str, envelopes: tuple[Envelope, ...], then: Then, outcome: tuple[Stored | Known, ...]
-    ) -> None:
+    def _acknowledge(self, coming: _Coming, outcome: tuple[Stored | Known, ...]) -> None:
         fresh: list[Envelope] = []
         answers: list[Acceptance] = []
-        for envelope, stored in zip(envelopes, outcome, strict=True):
+        for envelope, stored in zip(coming.envelopes, outcome, strict=True):
             if isinstance(stored, Known):
                 answers.append(Duplicate(stored.id))
-                self._report(EnvelopeDuplicate(stored.id, channel))
+                self._dismiss(coming, envelope)
+                self._report(EnvelopeDuplicate(stored.id, coming.channel))
             else:
                 answers.append(Accepted(envelope.id))
                 fresh.append(envelope)
-                self._report(EnvelopeAccepted(envelope.id, channel, envelope.message.conversation.id))
+                self._report(EnvelopeAccepted(envelope.id, coming.channel, envelope.message.conversation.id))
         try:
-            then(answers)
+            coming.then(answers)
         finally:  # a client that is gone must not keep its message from its lane
             for envelope in fresh:
-                self._lanes.feed(envelope)
+                if coming.led is None:
+                    self._lanes.feed(envelope)
+                else:
+                    coming.led.go_on()
             if self._waiting:
                 self._waiting.unpark_all()
+
+    def _dismiss(self, coming: _Coming, envelope: Envelope) -> None:
+        if coming.led is None:
+            self._lanes.forget(envelope.message)
+        else:
+            coming.led.give_up()
+
+
+class _Coming:
+    """Messages whose accepting commit is under way."""
+
+    __slots__ = ("channel", "envelopes", "led", "then")
+
+    def __init__(self, channel: str, envelopes: tuple[Envelope, ...], then: Then) -> None:
+        self.channel, self.envelopes, self.then = channel, envelopes, then
+        self.led: Led | None = None
 
 
 class ChannelInlet:

@@ -25,11 +25,20 @@ class Turn:
     def __init__(self) -> None:
         self.own_task = False
 
-    async def aside(self) -> None:
-        """Go on in a task of our own. To be awaited before anything that may wait; free when already there."""
-        if not self.own_task:
+    async def aside(self, pending: object = None) -> None:
+        """Go on in a task of our own. To be awaited before anything that may wait; free when already there.
+
+        `pending` is the coroutine that is waited for next; it is closed when the walk ends here instead.
+        """
+        if self.own_task:
+            return
+        try:
             await _leave()
-            self.own_task = True
+        except BaseException:
+            if isinstance(pending, Coroutine):
+                pending.close()
+            raise
+        self.own_task = True
 
 
 class Ended(Generic[T]):

@@ -150,7 +150,7 @@ class Chain:
         raise TypeError(f"returned {type(answer).__name__}; a hook returns its message, another one, or None")
 
     async def _awaited(self, link: Link, answer: Awaitable[Any], turn: Turn) -> Any:
-        await turn.aside()
+        await turn.aside(answer)
         with trio.move_on_after(link.deadline_seconds) as scope:
             return await answer
         assert scope.cancelled_caught

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -37,12 +38,36 @@ class HandOverTo(Protocol):
 
 
 class _Lane:
-    __slots__ = ("applied", "queue", "walking")
+    __slots__ = ("applied", "coming", "queue", "walking")
 
     def __init__(self) -> None:
+        self.coming = 0  # messages whose accepting commit is under way; nobody may overtake them
         self.applied: set[str] = set()  # edits that were folded into a message ahead of them
         self.queue: deque[Envelope] = deque()
         self.walking: Envelope | None = None
+
+
+class Led:
+    """A walk that began before its message was committed. `next` is what remains to be done, None for nothing."""
+
+    __slots__ = ("_release", "next", "walk")
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release = release
+        self.next: Callable[[], None] | None = None
+        self.walk: Coroutine[Any, Any, Ending] | None = None
+
+    def go_on(self) -> None:
+        """The message is committed: do what remains."""
+        if self.next is not None:
+            self.next()
+
+    def give_up(self) -> None:
+        """The message was not stored: end the walk. An end that was submitted already comes back as impossible."""
+        if self.walk is not None:
+            self.walk.close()
+        if self.next is not None:
+            self._release()
 
 
 class Lanes:
@@ -80,6 +105,47 @@ class Lanes:
         lane = self._lanes.get(lane_key(message.channel, message.conversation))
         return 0 if lane is None else len(lane.queue)
 
+    def lead(self, envelope: Envelope) -> Led | None:
+        """Begin the walk of a message whose accepting commit is under way; None when others are before it.
+
+        A walk that ends without waiting submits its end at once, behind the Accept; one that waits or fails
+        goes on with `Led.go_on`, after the commit. Never raises.
+        """
+        message = envelope.message
+        key = lane_key(message.channel, message.conversation)
+        if key in self._lanes or message.action != "new":
+            return None
+        lane = self._lanes[key] = _Lane()
+        lane.walking = envelope
+        self._total += 1
+        led = Led(lambda: self._released(key, lane))
+        walk = self._walk(envelope, Turn())
+        about(envelope.id)
+        try:
+            ended = straight(walk)
+        except Exception as error:  # whatever operators plugged in; contained to this message
+            led.next = partial(self._failed, key, lane, envelope, error)
+        else:
+            if ended is None:
+                led.next = partial(self._step_aside, key, lane, envelope, walk)
+                led.walk = walk
+            else:
+                self._end(key, lane, envelope, ended)
+        finally:
+            about("")
+        return led
+
+    def expect(self, message: Message) -> None:
+        """Keep the place of a message that will be fed when its commit is through."""
+        self._lanes.setdefault(lane_key(message.channel, message.conversation), _Lane()).coming += 1
+
+    def forget(self, message: Message) -> None:
+        """Give up the place: the message was known already, or could not be committed."""
+        key = lane_key(message.channel, message.conversation)
+        lane = self._lanes[key]
+        lane.coming -= 1
+        self._tidy(key, lane)
+
     def feed(self, envelope: Envelope) -> None:
         """Queue an accepted message, or walk it at once when its conversation is quiet. Never raises."""
         message = envelope.message
@@ -87,6 +153,8 @@ class Lanes:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
+        elif lane.coming:
+            lane.coming -= 1
         self._total += 1
         if lane.walking is not None:
             if message.action != "new" and self._changes_a_queued_one(lane, envelope):
@@ -117,10 +185,13 @@ class Lanes:
         finally:
             about("")
         if ended is None:
-            self._aside += 1
-            self._nursery.start_soon(self._rest, key, lane, envelope, walk)
+            self._step_aside(key, lane, envelope, walk)
         else:
             self._end(key, lane, envelope, ended)
+
+    def _step_aside(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+        self._aside += 1
+        self._nursery.start_soon(self._rest, key, lane, envelope, walk)
 
     async def _rest(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
         about(envelope.id)
@@ -149,7 +220,11 @@ class Lanes:
         self._forget(1)
         if lane.queue:
             self._start(key, lane, lane.queue.popleft())
-        elif self._lanes.get(key) is lane:
+        else:
+            self._tidy(key, lane)
+
+    def _tidy(self, key: Key, lane: _Lane) -> None:
+        if lane.walking is None and not lane.queue and not lane.coming and self._lanes.get(key) is lane:
             del self._lanes[key]
 
     def _forget(self, count: int) -> None:

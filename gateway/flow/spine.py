@@ -23,12 +23,16 @@ from gateway.flow.outbox import Outbox
 from gateway.flow.recovery import Recovery
 from gateway.flow.results import JournalResults
 from gateway.flow.retry import RetryPolicy
+from gateway.flow.seen import Seen
 from gateway.flow.settle import Settler
 from gateway.flow.walk import Ending, Stages, Walker
 from gateway.message.envelope import Envelope
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import Report
 from gateway.ports import Channel, Journal, Traits
+
+# A page takes some 2 ms of the loop to remember.
+DIGESTS_A_PAGE = 2_000
 
 
 class Ground(Struct, frozen=True, kw_only=True):
@@ -51,7 +55,7 @@ class Flow:
     def __init__(self, nursery: trio.Nursery, ground: Ground, channels: Mapping[str, Channel], stages: Stages) -> None:
         journal, sealer, report, now = ground.journal, ground.sealer, ground.report, ground.now
         self.ground, self.channels = ground, channels
-        self.pressure = Pressure(since=now())
+        self.pressure, self.seen = Pressure(since=now()), Seen()
         self.results = JournalResults(journal, sealer)
         self.settler = Settler(journal, sealer, report, now)
         self.outbox = Outbox(
@@ -82,6 +86,7 @@ class Flow:
             sealer=sealer,
             lanes=self.lanes,
             pressure=self.pressure,
+            seen=self.seen,
             limits=ground.limits,
             report=report,
             now=now,
@@ -120,6 +125,14 @@ class Flow:
     def _walk(self, envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Ending]:
         return self.walker.walk(envelope, turn)
 
+    async def recall(self) -> None:
+        """Read the known digests into the filter; until it is done every message is committed before its walk."""
+        after = b""
+        while page := await self.ground.journal.digests(after=after, limit=DIGESTS_A_PAGE):
+            self.seen.add_all(page)
+            after = page[-1]
+        self.seen.ready = True
+
     async def _cursor(self, channel: str, name: str) -> str:
         sealed = await self.ground.journal.cursor(channel, name)
         if not sealed:
@@ -133,5 +146,6 @@ async def open_flow(ground: Ground, channels: Mapping[str, Channel], stages: Sta
     async with trio.open_nursery() as nursery:
         flow = Flow(nursery, ground, channels, stages)
         nursery.start_soon(flow.recovery.watch_delays)
+        nursery.start_soon(flow.recall)
         yield flow
         nursery.cancel_scope.cancel()

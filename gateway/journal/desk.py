@@ -110,6 +110,10 @@ class Desk:
         value: bytes = await self._store.read(reading.cursor, channel, name)
         return value
 
+    async def digests(self, *, after: bytes, limit: int) -> Sequence[bytes]:
+        page: Sequence[bytes] = await self._store.read(reading.digests, after, limit)
+        return page
+
     async def tally(self) -> Mapping[str, int]:
         counters: Mapping[str, int] = await self._store.read(reading.tally)
         return counters

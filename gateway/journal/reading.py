@@ -75,6 +75,12 @@ def deliveries_at(db: sqlite3.Connection, seqs: Iterable[int]) -> list[DeliveryR
     return list(_deliveries(db, _among("d.seq", seqs) + "ORDER BY d.seq", ()))
 
 
+def digests(db: sqlite3.Connection, after: bytes, limit: int) -> list[bytes]:
+    """Read a page of the dedupe digests, in their order."""
+    rows = db.execute("SELECT digest FROM dedupe WHERE digest > ? ORDER BY digest LIMIT ?", (after, limit))
+    return [digest for (digest,) in rows]
+
+
 def cursor(db: sqlite3.Connection, channel: str, name: str) -> bytes:
     """Read a cursor, b'' when there is none."""
     row = db.execute("SELECT sealed FROM cursor WHERE channel = ? AND name = ?", (channel, name)).fetchone()

@@ -45,7 +45,7 @@ async def _once(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slo
         answer = asker(call)
         if not isawaitable(answer):
             return answer
-        await turn.aside()
+        await turn.aside(answer)
         await slot()
         with trio.move_on_after(step.deadline_seconds):
             return await answer

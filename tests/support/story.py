@@ -167,6 +167,7 @@ async def gateway(
     channels = {name: FakeChannel(name, traits or Traits(idempotent=True)) for name in ("chat", "oncall")}
     parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline)
     # Another life over the same memory must not name its messages as the last one did.
+    cautious = memory is not None and memory.crashed
     chance = random.Random(f"{seed}/{memory.commits if memory else 0}")
     async with journal or open_memory_journal(memory, report=notices.append) as opened:
         ground = Ground(
@@ -184,6 +185,7 @@ async def gateway(
         staging = Staging(ground, channels, clear=lambda key: clear[0](key), workers=no_workers)
         async with open_flow(ground, channels, staging.stages(parts)) as flow:
             clear.append(flow.outbox.clear)
+            flow.door.cautious = cautious
             for channel in channels.values():
                 flow.outbox.attach(channel)
             await flow.recovery.at_start()
