@@ -145,6 +145,21 @@ class Webhook(Protocol):
         """
 
 
+class Routed(Protocol):
+    """What a webhook has besides when its platform calls paths of its own choice, which nobody can configure there.
+
+    `paths` are prefixes such as "/_matrix/app/v1/". They are served as they are and, for gateways with several such
+    accounts, below `/channels/<name>`; `receive` gets the request with the path that was called. `body_bytes` may be
+    more than `[listen] max_body_bytes`: the platform's own bound for one call.
+    """
+
+    paths: tuple[str, ...]
+    body_bytes: int
+
+    def claims(self, request: Request) -> bool:
+        """Tell whether a call is for this account, where several have the path; claimed by none, the first gets it."""
+
+
 class Sockets(Protocol):
     """What a channel has besides when its clients hold WebSocket connections to the gateway."""
 

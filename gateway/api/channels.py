@@ -1,4 +1,5 @@
-"""What HTTP exposes of the channels: `/channels/<name>`, `/channels/<name>/messages/<id>`, and the chat page at `/`.
+"""What HTTP exposes of the channels: `/channels/<name>`, `/channels/<name>/messages/<id>`, the chat page at `/`,
+and the paths that a platform calls because it knows no others (`ports.Routed`).
 
 A POST is the hot path: it is received, offered and answered from the commit's callback, without a
 task of its own. A task is started only for what waits: a platform check over the network, a caller
@@ -30,6 +31,7 @@ from gateway.ports import (
     Refused,
     Result,
     Results,
+    Routed,
     Sockets,
     Webhook,
 )
@@ -38,6 +40,7 @@ from protocols.hub.exchange import Exchange
 from protocols.problem import problem
 
 PREFIX = "/channels/"
+FRONT = ("/", "/chat")
 # An envelope id has 36 characters; what is longer was never ours.
 _LONGEST_ID = 64
 
@@ -50,7 +53,21 @@ class Door(Struct, frozen=True):
     webhook: Webhook | None = None
     awaited: Awaited | None = None
     sockets: Sockets | None = None
+    routed: Routed | None = None
     front_page: Callable[[Request, float], Response] | None = None
+
+    @property
+    def body_bytes(self) -> int:
+        """How long a body may be on the channel's own paths, beyond what is usual."""
+        return self.routed.body_bytes if self.routed is not None else 0
+
+    def routes(self, path: str) -> bool:
+        """Tell whether a path is one that the channel's platform chose."""
+        return self.routed is not None and path.startswith(self.routed.paths)
+
+    def claims(self, request: Request) -> bool:
+        """Tell whether a call on a path that several channels have is for this one."""
+        return self.routed is not None and self.routed.claims(request)
 
 
 def door_to(channel: Any, inlet: Inlet) -> Door:
@@ -61,6 +78,7 @@ def door_to(channel: Any, inlet: Inlet) -> Door:
         webhook=channel if hasattr(channel, "receive") else None,
         awaited=channel if hasattr(channel, "render") else None,
         sockets=channel if hasattr(channel, "converse") else None,
+        routed=channel if hasattr(channel, "claims") else None,
         front_page=getattr(channel, "front_page", None),
     )
 
@@ -80,16 +98,30 @@ class ChannelsEndpoint:
         self._doors, self._nursery, self._results = doors, nursery, results
         self._now, self._report = now, report
 
+    def serves(self, path: str) -> bool:
+        """Tell whether a path is a channel's: below `/channels/`, a front page, or one that a platform chose."""
+        return path.startswith(PREFIX) or path in FRONT or bool(self._routed(path))
+
+    def body_bytes(self, target: str) -> int:
+        """Return how long a body may be for the sake of the platform that is served there; 0 says nothing."""
+        if target.startswith(PREFIX):
+            name, _, rest = target[len(PREFIX) :].partition("/")
+            door = self._doors.get(name)
+            return door.body_bytes if door is not None and door.routes(f"/{rest}") else 0
+        return max((door.body_bytes for door in self._routed(target)), default=0)
+
     def __call__(self, exchange: Exchange) -> None:
-        """Answer an exchange whose path is `/`, `/chat` or begins with `/channels/`, now or later."""
+        """Answer an exchange whose path is `/`, `/chat`, begins with `/channels/` or is a platform's, now or later."""
         request = exchange.request
         if not request.path.startswith(PREFIX):
-            exchange.answer(self._front_page(request))
+            self._elsewhere(exchange, request)
             return
         name, _, rest = request.path[len(PREFIX) :].partition("/")
         door = self._doors.get(name)
         if door is None:
             exchange.answer(problem(404, "There is no channel of this name."))
+        elif rest and door.webhook is not None and door.routes(f"/{rest}"):
+            self._receive(exchange, door, door.webhook)
         elif rest:
             self._look_up(exchange, door, rest)
         elif door.sockets is not None and request.headers.has_token("upgrade", "websocket"):
@@ -99,8 +131,20 @@ class ChannelsEndpoint:
         else:
             self._receive(exchange, door, door.webhook)
 
+    def _routed(self, path: str) -> list[Door]:
+        return [door for door in self._doors.values() if door.routes(path)]
+
+    def _elsewhere(self, exchange: Exchange, request: Request) -> None:
+        """Answer what stands outside `/channels/`."""
+        doors = self._routed(request.path)
+        door = next((door for door in doors if door.claims(request)), doors[0] if doors else None)
+        if door is not None and door.webhook is not None:
+            self._receive(exchange, door, door.webhook)
+        else:
+            exchange.answer(self._front_page(request))
+
     def _front_page(self, request: Request) -> Response:
-        if request.path not in ("/", "/chat"):
+        if request.path not in FRONT:
             return problem(404, "There is nothing here.")
         for door in self._doors.values():
             if door.front_page is not None:

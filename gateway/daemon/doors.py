@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from msgspec import Struct
@@ -60,11 +61,12 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     return Listeners(public, [_unix(control, "the control socket")])
 
 
-def http_limits(listen: ListenSettings) -> HttpLimits:
-    """Translate [listen] into the server's bounds."""
+def http_limits(listen: ListenSettings, longer: Callable[[str], int] | None = None) -> HttpLimits:
+    """Translate [listen] into the server's bounds; `longer` knows the targets whose platforms send more at once."""
     return HttpLimits(
         head_bytes=listen.max_header_bytes,
         body_bytes=listen.max_body_bytes,
+        longer_bodies=longer,
         connections=listen.max_connections,
         connections_per_address=listen.max_connections_per_address,
         head_seconds=listen.header_seconds,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import trio
 
@@ -32,8 +31,6 @@ from gateway.supervise import Supervisor
 from protocols.hub.events import HubEvent
 from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
-
-CHANNELS = ("/", "/chat")
 
 
 class Serving:
@@ -74,7 +71,7 @@ class Serving:
             nursery,
             self.telling.report,
         )
-        limits = http_limits(self.parts.settings.listen)
+        limits = http_limits(self.parts.settings.listen, longer=endpoint.body_bytes)
         hub = Hub(_dispatch(endpoint, public), self._hub_event, limits=limits)
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
@@ -128,10 +125,9 @@ class Serving:
         self.telling.report(notice_of(event))
 
 
-def _dispatch(channels: Callable[[Exchange], None], others: Router) -> Callable[[Exchange], None]:
+def _dispatch(channels: ChannelsEndpoint, others: Router) -> Callable[[Exchange], None]:
     def dispatch(exchange: Exchange) -> None:
-        path: Any = exchange.request.path
-        if path.startswith("/channels/") or path in CHANNELS:
+        if channels.serves(exchange.request.path):
             channels(exchange)
         else:
             others.dispatch(exchange)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 
 
@@ -16,6 +18,8 @@ class HttpLimits(msgspec.Struct, frozen=True, kw_only=True):
     target_bytes: int = 8 * 1024
     # The largest body of a chat platform's webhook is far below; media arrives by URL.
     body_bytes: int = 4 * 1024 * 1024
+    # Given a request's target: how long its body may be besides, for what is known to be longer; 0 says nothing.
+    longer_bodies: Callable[[str], int] | None = None
     # What a pipelining client may send ahead while its request is being answered: one full read.
     pipelined_bytes: int = 64 * 1024
     # Each idle connection costs about 1 KB here, some in the kernel and a descriptor; keep below `ulimit -n`.

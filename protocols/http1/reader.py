@@ -30,7 +30,7 @@ class Phase(Enum):
 class RequestReader:
     """One per connection. `feed` bytes, then call `next_request` until it returns None."""
 
-    __slots__ = ("_buffer", "_chunks", "_head", "_limits", "_over", "_parts", "_peer", "_read_head",
+    __slots__ = ("_buffer", "_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_read_head",
                  "_searched", "_secure", "_wanted", "expects_continue", "phase")  # fmt: skip
 
     def __init__(self, read_head: ReadHead, limits: HttpLimits, peer: Peer, *, secure: bool = False) -> None:
@@ -43,7 +43,7 @@ class RequestReader:
         self._head: tuple[Head, Headers] | None = None
         self._chunks: ChunkedBody | None = None
         self._parts: list[bytes] = []
-        self._wanted = 0
+        self._wanted = self._most = 0
         self._over = False
         self.expects_continue = False
         self.phase = Phase.IDLE
@@ -141,7 +141,10 @@ class RequestReader:
         if parsed.target == "*" and parsed.method != "OPTIONS":
             raise Refusal(400, "The target * is for OPTIONS.")
         headers = Headers(parsed.fields)
-        self._wanted = request_length(parsed, headers, body_bytes=self._limits.body_bytes)
+        self._most = self._limits.body_bytes
+        if self._limits.longer_bodies is not None:
+            self._most = max(self._most, self._limits.longer_bodies(parsed.target))
+        self._wanted = request_length(parsed, headers, body_bytes=self._most)
         if self._wanted:
             self.expects_continue = b"expect" in headers.index and parsed.version == "1.1"
             if self._wanted == CHUNKED:
@@ -168,8 +171,8 @@ class RequestReader:
         self._buffer = chunks.rest
         piece = chunks.take()
         self._wanted -= len(piece)
-        if -self._wanted > self._limits.body_bytes:
-            raise Refusal(413, f"The body may have at most {self._limits.body_bytes} bytes.")
+        if -self._wanted > self._most:
+            raise Refusal(413, f"The body may have at most {self._most} bytes.")
         self._parts.append(piece)
         if chunks.finished:
             self._wanted = 0

@@ -9,15 +9,19 @@ from datetime import UTC, datetime
 import pytest
 import standardwebhooks
 
+from gateway.channels.matrix import MatrixChannel
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings as WebhookSettings
 from gateway.channels.websocket import WebSocketChannel
 from gateway.channels.websocket_settings import Settings as SocketSettings
 from gateway.config.secret import Secret
+from gateway.message.message import Conversation, Message
 from gateway.ports import Kit
 from gateway.testing.channel_contract import CHECKS, ChannelCase
 from gateway.testing.channels import MOMENT, request
 from protocols.http1.messages import Request
+from tests.channels.matrix_words import said, transaction
+from tests.channels.matrix_words import settings as matrix_settings
 
 IN = "whsec_" + base64.b64encode(bytes(32)).decode()
 OUT = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -48,7 +52,24 @@ def websocket(kit: Kit) -> WebSocketChannel:
     return WebSocketChannel("it", SocketSettings(tokens={"ada": Secret("env:T", "t")}), kit)
 
 
+def matrix(kit: Kit) -> MatrixChannel:
+    return MatrixChannel("it", matrix_settings(), kit)
+
+
 CASES = {
+    "matrix": ChannelCase(
+        build=matrix,
+        knock=lambda event, text: transaction(event, said(event, text)),
+        own=transaction("t1", said("e1", "x", sender="@oclaw:example.org")),
+        guarded=False,
+        reply=Message(channel="it", content="hi", conversation=Conversation("!r:example.org", "group")),
+        bad_settings=(
+            lambda: matrix_settings(homeserver_url="example.org"),
+            lambda: matrix_settings(server_name="", bot_localpart="@oclaw"),
+            lambda: matrix_settings(ghosts=("[",)),
+            lambda: matrix_settings(join="listed"),
+        ),
+    ),
     "webhook": ChannelCase(
         build=webhook,
         knock=knock,

@@ -1,0 +1,152 @@
+"""What is to be done in rooms besides answering: follow an invitation or turn it down, decline an encrypted room.
+
+An errand is committed with the event that caused it, so that a crash does not lose it, and struck off when
+the homeserver has settled it. Each may be done twice without harm: joining again changes nothing, and the notice
+in an encrypted room has one transaction id for ever.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from hashlib import blake2b
+from typing import Any, Literal
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from gateway.channels.matrix_events import table, text
+from gateway.channels.matrix_homeserver import Answer, Homeserver, room_path
+from gateway.channels.matrix_settings import Settings
+from gateway.notices import EnvelopeRefused, Report
+from gateway.ports import Cursor, Inlet
+from protocols.errors import HttpClientError
+
+CURSOR = "errands"
+# Invitations are free to send: a flood of them waits at its sender's cost, not ours.
+_MOST_PENDING = 500
+# Rooms that were told once; the notice's transaction id still keeps older ones from hearing it twice within a day.
+_MOST_DECLINED = 2_000
+_CALL_SECONDS = 30.0
+_LONGEST_PAUSE = 300.0
+
+
+class Errand(Struct, frozen=True):
+    """One thing to do in one room, as `user`: the bot or a ghost."""
+
+    what: Literal["join", "leave", "decline"]
+    room: str
+    user: str
+
+
+class Errands:
+    """The list of one account. `noticed` events put things on it, `work` does them for ever."""
+
+    def __init__(self, name: str, settings: Settings, homeserver: Homeserver, report: Report) -> None:
+        self._name, self._settings, self._homeserver, self._report = name, settings, homeserver, report
+        self._pending: dict[tuple[str, str, bool], Errand] = {}
+        self._declined: dict[str, None] = {}
+        self._added = trio.Event()
+
+    def restore(self, kept: str) -> None:
+        """Take up what an earlier life left undone."""
+        try:
+            pending, declined = msgspec.json.decode(kept, type=tuple[list[Errand], list[str]])
+        except msgspec.DecodeError:
+            return
+        self._pending = {_key(errand): errand for errand in pending} | self._pending
+        self._declined = dict.fromkeys(declined) | self._declined
+
+    def cursor(self) -> Cursor:
+        """Return the list as it stands, to be committed with what changed it."""
+        kept = (tuple(self._pending.values()), tuple(self._declined))
+        return Cursor(CURSOR, msgspec.json.encode(kept).decode())
+
+    def invited(self, event: dict[str, Any], user: str) -> bool:
+        """Note an invitation of `user`, who is ours; False when nothing changed."""
+        room, inviter = text(event, "room_id"), text(event, "sender")
+        welcome = self._welcome(room, inviter)
+        if not welcome:
+            self._report(EnvelopeRefused(self._name, "invitation", f"{inviter} into {room}"))
+        return self._add(Errand("join" if welcome else "leave", room, user))
+
+    def encrypted(self, room: str, user: str) -> bool:
+        """Note that an encrypted message came; False when the room was told already."""
+        if room in self._declined or not self._settings.encrypted_notice:
+            return False
+        return self._add(Errand("decline", room, user))
+
+    async def work(self, inlet: Inlet) -> None:
+        """Do errands as they come, for ever; one that cannot be done now is tried again later."""
+        pause = 1.0
+        while True:
+            self._added = trio.Event()
+            over = [errand for errand in list(self._pending.values()) if await self._do(errand)]
+            for errand in over:
+                self._strike(errand)
+            if over:
+                await inlet.accept((), self.cursor())
+            pause = 1.0 if over or not self._pending else min(pause * 2, _LONGEST_PAUSE)
+            with trio.move_on_after(pause if self._pending else float("inf")):
+                await self._added.wait()
+
+    def _add(self, errand: Errand) -> bool:
+        key = _key(errand)
+        if self._pending.get(key) == errand or (key not in self._pending and len(self._pending) >= _MOST_PENDING):
+            return False
+        self._pending[key] = errand
+        self._added.set()
+        return True
+
+    def _strike(self, errand: Errand) -> None:
+        if self._pending.get(_key(errand)) is errand:
+            del self._pending[_key(errand)]
+        if errand.what == "decline":
+            self._declined[errand.room] = None
+            if len(self._declined) > _MOST_DECLINED:
+                del self._declined[next(iter(self._declined))]
+
+    def _welcome(self, room: str, inviter: str) -> bool:
+        settings = self._settings
+        if settings.rooms and not any(fnmatchcase(room, allowed) for allowed in settings.rooms):
+            return False
+        match settings.join:
+            case "anyone":
+                return True
+            case "local":
+                return inviter.partition(":")[2] == settings.server_name
+            case "listed":
+                return any(fnmatchcase(inviter, allowed) for allowed in settings.inviters)
+            case "never":
+                return False
+
+    async def _do(self, errand: Errand) -> bool:
+        """Try once; say whether the errand is over, done or impossible."""
+        answer: Answer | None = None
+        try:
+            with trio.move_on_after(_CALL_SECONDS):
+                answer = await self._call(errand)
+        except HttpClientError:
+            return False
+        return answer is not None and answer.status != 429 and answer.status != 401 and answer.status < 500
+
+    async def _call(self, errand: Errand) -> Answer:
+        path = room_path(errand.room)
+        user = "" if errand.user == self._settings.bot else errand.user
+        if errand.what != "decline":
+            return await self._homeserver.call("POST", f"{path}/{errand.what}", {}, user=user)
+        txn = "declined-" + blake2b(errand.room.encode(), digest_size=12).hexdigest()
+        content = {"msgtype": "m.notice", "body": self._settings.encrypted_notice}
+        return await self._homeserver.send(errand.room, "m.room.message", txn, content, user=user)
+
+
+def invitation(event: dict[str, Any]) -> str:
+    """Return who is invited by this event, or ''."""
+    if event.get("type") == "m.room.member" and table(event, "content").get("membership") == "invite":
+        return text(event, "state_key")
+    return ""
+
+
+def _key(errand: Errand) -> tuple[str, str, bool]:
+    """A later invitation replaces the decision on an earlier one; the notice is a matter of its own."""
+    return errand.room, errand.user, errand.what == "decline"
