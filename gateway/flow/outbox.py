@@ -13,6 +13,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from itertools import count as counter
+from math import inf
 
 import trio
 from msgspec.structs import replace
@@ -49,6 +50,16 @@ class Desk:
         self.ready: deque[Destination] = deque()
         self.idle: list[trio.lowlevel.Task] = []
         self.workers = 0
+
+
+class _Attempt:
+    """What a worker has under way: one attempt, and the scope that ends it when it takes too long."""
+
+    channel: Channel
+    destination: Destination
+    delivery: Delivery
+    began: float
+    scope: trio.CancelScope
 
 
 class Outbox:
@@ -172,9 +183,18 @@ class Outbox:
 
     async def _work(self, desk: Desk) -> None:
         """Take ready destinations and make one attempt for each, for ever."""
+        attempt = _Attempt()
+        while True:
+            # One scope whose deadline moves with every attempt: entering one for each would cost more than it does.
+            with trio.CancelScope() as attempt.scope:
+                await self._take_turns(desk, attempt)
+            receipt = Unknown(f"no answer within {self._policy.attempt_seconds:g} s")
+            self._conclude(desk, attempt, receipt)
+
+    async def _take_turns(self, desk: Desk, attempt: _Attempt) -> None:
         while True:
             while desk.ready and self._sending:
-                await self._attempt(desk, desk.ready.popleft())
+                await self._attempt(desk, desk.ready.popleft(), attempt)
             desk.idle.append(task := trio.lowlevel.current_task())
 
             def left(_raise: object, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
@@ -186,7 +206,7 @@ class Outbox:
 
     # -- one attempt ------------------------------------------------------------------------------
 
-    async def _attempt(self, desk: Desk, destination: Destination) -> None:
+    async def _attempt(self, desk: Desk, destination: Destination, attempt: _Attempt) -> None:
         now, channel = self._now(), desk.channel
         if channel is None:
             destination.busy = False
@@ -194,16 +214,18 @@ class Outbox:
             self._retire(destination)
         elif not self._hindered(destination, destination.queue[0], now):
             delivery = destination.queue[0]
+            attempt.channel, attempt.destination, attempt.delivery, attempt.began = channel, destination, delivery, now
             self._attempting += 1
             destination.attempting = True
+            if not channel.traits.idempotent:
+                await self._settler.mark_sending(delivery)
+            attempt.scope.deadline = trio.current_time() + self._policy.attempt_seconds
             try:
-                receipt = await self._send(channel, delivery)
-            finally:
-                destination.attempting = False
-                self._attempting -= 1
-            self._conclude(channel, destination, delivery, receipt, now)
-            if not self._attempting and self._quiet:
-                self._quiet.unpark_all()
+                receipt = await channel.deliver(delivery)
+            except Exception as error:  # the channel's bug is contained to this attempt
+                receipt = Unknown(f"{type(error).__name__}: {error}")
+            attempt.scope.deadline = inf
+            self._conclude(desk, attempt, receipt)
 
     def _hindered(self, destination: Destination, delivery: Delivery, now: float) -> bool:
         """Deal with whatever keeps an attempt from being made now; say whether there was such a thing."""
@@ -222,17 +244,16 @@ class Outbox:
             return True
         return False
 
-    async def _send(self, channel: Channel, delivery: Delivery) -> Receipt:
-        if not channel.traits.idempotent:
-            await self._settler.mark_sending(delivery)
-        try:
-            with trio.move_on_after(self._policy.attempt_seconds):
-                return await channel.deliver(delivery)
-        except Exception as error:  # the channel's bug is contained to this attempt
-            return Unknown(f"{type(error).__name__}: {error}")
-        return Unknown(f"no answer within {self._policy.attempt_seconds:g} s")
+    def _conclude(self, desk: Desk, attempt: _Attempt, receipt: Receipt) -> None:
+        """Settle what an attempt came to; no checkpoint, so that nothing can come between receipt and record."""
+        channel, destination, delivery, began = attempt.channel, attempt.destination, attempt.delivery, attempt.began
+        destination.attempting = False
+        self._attempting -= 1
+        self._settle(channel, destination, delivery, receipt, began)
+        if not self._attempting and self._quiet:
+            self._quiet.unpark_all()
 
-    def _conclude(
+    def _settle(
         self, channel: Channel, destination: Destination, delivery: Delivery, receipt: Receipt, began: float
     ) -> None:
         self._count(destination, receipt)

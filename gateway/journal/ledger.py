@@ -88,7 +88,7 @@ class Ledger:
         self._tally.clear()
         self._run("BEGIN IMMEDIATE")
         try:
-            outcomes = [apply(work) for work in works]
+            outcomes = self._apply_all(works) if apply == self._apply else [apply(work) for work in works]
             self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
             self._end()
         except BaseException:
@@ -112,6 +112,22 @@ class Ledger:
                 work.run(self._cursor, self._tally)
                 return _MOVED
 
+    def _apply_all(self, works: Sequence[Entry]) -> list[Outcome]:
+        """Apply works in order; an Accept whose HandOver follows at once is stored in its end state, in one row."""
+        outcomes: list[Outcome] = []
+        index, end = 0, len(works)
+        while index < end:
+            work = works[index]
+            index += 1
+            if type(work) is Accept and index < end and len(work.records) == 1 and work.cursor is None:
+                follows = works[index]
+                if type(follows) is HandOver and follows.id == work.records[0].id and _may_end(follows):
+                    outcomes += self._store_ended(work.records[0], follows)
+                    index += 1
+                    continue
+            outcomes.append(self._apply(work))
+        return outcomes
+
     def _apply_guarded(self, work: Entry) -> Outcome:
         before = dict(self._tally)
         self._run("SAVEPOINT work")
@@ -134,12 +150,41 @@ class Ledger:
             self._run(sql.MOVE_CURSOR, work.cursor)
         return outcomes
 
+    def _store_ended(self, record: InboundRecord, end: HandOver) -> tuple[Outcome, Outcome]:
+        known = self._claim(record)
+        if known is not None:
+            return (known,), Impossible(f"{record.id} was known already, as {known.id}")
+        self._inbound_seq = seq = self._inbound_seq + 1
+        due_at = end.due_at if end.state is InboundState.DELAYED else 0.0
+        ended = (
+            _TEXT[end.state],
+            record.received_at,
+            end.at,
+            due_at,
+            record.lane,
+            record.sender,
+            record.sealed,
+            end.note,
+        )
+        self._run(sql.STORE_ENDED, (seq, record.id, record.channel, *ended))
+        for reply in end.deliveries:
+            self._intend(reply, seq)
+        self._count(_TALLY[end.state], 1)
+        return (Stored(seq),), _MOVED
+
+    def _claim(self, record: InboundRecord) -> Known | None:
+        """Claim the message's dedupe digest; who has it when it is taken."""
+        if not record.dedupe:
+            return None
+        values = (record.dedupe, record.dedupe_until, record.id, record.received_at)
+        if self._run(sql.CLAIM, values).rowcount:
+            return None
+        return Known(self._run(sql.KNOWN, (record.dedupe,)).fetchone()[0])
+
     def _store(self, record: InboundRecord) -> Stored | Known:
-        digest, received_at = record.dedupe, record.received_at
-        if digest:
-            claimed = self._run(sql.CLAIM, (digest, record.dedupe_until, record.id, received_at)).rowcount
-            if not claimed:
-                return Known(self._run(sql.KNOWN, (digest,)).fetchone()[0])
+        known, received_at = self._claim(record), record.received_at
+        if known is not None:
+            return known
         self._inbound_seq = seq = self._inbound_seq + 1
         self._run(
             sql.STORE,
@@ -151,7 +196,7 @@ class Ledger:
     def _hand_over(self, work: HandOver) -> Moved | Impossible:
         if work.state not in INBOUND[InboundState.ACCEPTED]:
             return Impossible(f"a walk cannot end as {work.state}")
-        if any(record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries):
+        if not _may_end(work):
             return Impossible(f"{work.id} hands over a delivery in an end state, or one of another message")
         found = self._run(sql.FIND_INBOUND, (work.id,)).fetchone()
         if found is None or found[1] != "accepted":
@@ -242,6 +287,13 @@ class Ledger:
 
     def _last(self, table: str) -> int:
         return int(self._run(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0])
+
+
+def _may_end(work: HandOver) -> bool:
+    """Say whether a walk may end so: a state it can end in, replies of its own, born in a state they may have."""
+    return work.state in INBOUND[InboundState.ACCEPTED] and not any(
+        record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries
+    )
 
 
 def framed(note: bytes) -> bytes:

@@ -14,6 +14,9 @@ MOVE_CURSOR = """INSERT INTO cursor (channel, name, sealed) VALUES (?, ?, ?)
 
 STORE = """INSERT INTO inbound (seq, id, channel, state, attempt, received_at, changed_at, lane, sender, sealed)
     VALUES (?, ?, ?, 'accepted', 1, ?, ?, ?, ?, ?)"""
+STORE_ENDED = """INSERT INTO inbound
+    (seq, id, channel, state, attempt, received_at, changed_at, due_at, lane, sender, sealed, note)
+    VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?)"""
 FIND_INBOUND = "SELECT seq, state FROM inbound WHERE id = ?"
 MOVE_INBOUND = """UPDATE inbound SET state = ?, changed_at = ?, due_at = ?, note = coalesce(nullif(?, x''), note)
     WHERE seq = ?"""
