@@ -44,7 +44,7 @@ def examine(directory: Path) -> Found:
         notes += _missing_secrets(settings)
     except SettingErrors as error:
         faults += error.problems
-        settings = _by_name(directory)
+        settings = by_name(directory)
     try:
         build(settings, table, _kit(settings))
     except SettingErrors as error:
@@ -56,7 +56,7 @@ def examine(directory: Path) -> Found:
     return Found([str(fault) for fault in faults], notes, checked)
 
 
-def _by_name(directory: Path) -> Settings:
+def by_name(directory: Path) -> Settings:
     """Return settings in which everything has its name and nothing of its own: enough to examine what refers to it."""
     names = outline(directory)
     model = echo.Settings()
