@@ -20,6 +20,7 @@ from gateway.channels.matrix_calls import ROOT, Query, Transaction, done, read_c
 from gateway.channels.matrix_errands import CURSOR, Errands, invitation
 from gateway.channels.matrix_events import MESSAGES, PLATFORM, Place, message_of, text
 from gateway.channels.matrix_homeserver import Homeserver
+from gateway.channels.matrix_markup import markdown_of
 from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_sending import Sending
 from gateway.channels.matrix_settings import Settings
@@ -76,7 +77,7 @@ class MatrixChannel:
             name_of=self._rooms.name_of,
             thread_of=self._rooms.thread_of,
             is_ours=self._rooms.is_ours,
-            markdown=lambda _: "",
+            markdown=markdown_of,
         )
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:

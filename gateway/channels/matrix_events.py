@@ -21,6 +21,8 @@ _FILES: dict[str, AttachmentKind] = {"m.image": "image", "m.audio": "audio", "m.
 _TYPES: dict[str, MessageType] = {**_FILES, "m.location": "location"}
 # What older clients put before a reply (rich reply fallbacks, removed from the specification in 1.13).
 _FALLBACK = re.compile(r"> <@[^>\n]*>[^\n]*\n(?:>[^\n]*\n)*\n?")
+# Twice the longest reply of ours; a hostile one takes 15 ms to read, and a transaction may have a hundred.
+_MOST_FORMATTED = 32 * 1024
 _TAKEN = frozenset(("body", "formatted_body", "format", "m.new_content", "filename"))
 
 
@@ -144,8 +146,10 @@ def _body(content: dict[str, Any], place: Place, *, caption: bool, is_reply: boo
     body, formatted = text(content, "body"), text(content, "formatted_body")
     if caption and text(content, "filename") in ("", body):
         return ""  # MSC2530: the body of a file is a caption only when the name stands elsewhere
-    if formatted and content.get("format") == "org.matrix.custom.html" and (marked := place.markdown(formatted)):
-        return marked
+    if 0 < len(formatted) <= _MOST_FORMATTED and content.get("format") == "org.matrix.custom.html":
+        marked = place.markdown(formatted)
+        if marked:
+            return marked
     return _FALLBACK.sub("", body, count=1) if is_reply and body.startswith("> <@") else body
 
 

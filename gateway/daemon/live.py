@@ -31,7 +31,6 @@ from gateway.telemetry.stall import StallDetector
 from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
 
-
 # A message leaves no cycles; a young collection every 700 objects, the default, would run at every third message.
 GC_THRESHOLDS = (20_000, 20, 50)
 

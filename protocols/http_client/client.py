@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +24,12 @@ from protocols.http1.response_reader import ResponseReader
 from protocols.http1.writer import request_head
 from protocols.http_client.answers import HttpAnswer, StreamedAnswer
 from protocols.http_client.connect import AddressVet, Connector
-from protocols.http_client.exchange import Outgoing, receive_more, transact
+from protocols.http_client.exchange import Body, Outgoing, Sized, receive_more, transact
 from protocols.http_client.limits import ClientLimits
 from protocols.http_client.pool import Pool
 from protocols.transport.pipes import Pipe
 from protocols.urls import Url, parse_url
 
-Body = bytes | AsyncIterable[bytes]
 _KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,6})", re.IGNORECASE)
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS"))
 
@@ -190,7 +189,7 @@ class HttpClient:
 
 
 def _head(method: str, url: Url, headers: Fields, body: Body) -> bytes:
-    length = len(body) if isinstance(body, bytes) else None
+    length = len(body) if isinstance(body, bytes) else body.length if isinstance(body, Sized) else None
     return request_head(method, url.target, url.authority, headers, length=length)
 
 

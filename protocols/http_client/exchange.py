@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
 
+import msgspec
 import trio
 
 from protocols.errors import NothingSent, UnknownAfterSend
@@ -19,12 +20,22 @@ from protocols.transport.pipes import Pipe
 _ONE_PIECE_BYTES = 64 * 1024
 
 
+class Sized(msgspec.Struct, frozen=True):
+    """A streamed body whose length is known before: for servers that take no chunks. It must keep its word."""
+
+    pieces: AsyncIterable[bytes]
+    length: int
+
+
+Body = bytes | AsyncIterable[bytes] | Sized
+
+
 class Outgoing:
     """A request ready to be sent, and how far it got."""
 
     __slots__ = ("body", "complete", "head", "on_send", "started")
 
-    def __init__(self, head: bytes, body: bytes | AsyncIterable[bytes], on_send: Callable[[], object] | None) -> None:
+    def __init__(self, head: bytes, body: Body, on_send: Callable[[], object] | None) -> None:
         self.head = head
         self.body = body
         self.on_send = on_send
@@ -81,9 +92,7 @@ def _send_first(pipe: Pipe, piece: bytes) -> None:
         raise NothingSent(f"The connection was closed before the request was sent: {error}.") from error
 
 
-async def _send_and_receive(
-    pipe: Pipe, outgoing: Outgoing, body: bytes | AsyncIterable[bytes], reader: ResponseReader
-) -> None:
+async def _send_and_receive(pipe: Pipe, outgoing: Outgoing, body: Body, reader: ResponseReader) -> None:
     failure: list[Exception] = []
 
     async def send(scope: trio.CancelScope) -> None:
@@ -107,7 +116,7 @@ async def _send_and_receive(
         raise failure[0]
 
 
-async def _send_rest(pipe: Pipe, outgoing: Outgoing, body: bytes | AsyncIterable[bytes]) -> None:
+async def _send_rest(pipe: Pipe, outgoing: Outgoing, body: Body) -> None:
     if isinstance(body, bytes):
         if body:
             pipe.write(body)
@@ -115,13 +124,28 @@ async def _send_rest(pipe: Pipe, outgoing: Outgoing, body: bytes | AsyncIterable
         outgoing.complete = True
         return
     outgoing.started = True
-    async for piece in body:
-        if piece:
-            pipe.write(encode_chunk(piece))
-            await _flush(pipe)
-    pipe.write(LAST_CHUNK)
-    await _flush(pipe)
+    if isinstance(body, Sized):
+        await _send_sized(pipe, body)
+    else:
+        async for piece in body:
+            if piece:
+                pipe.write(encode_chunk(piece))
+                await _flush(pipe)
+        pipe.write(LAST_CHUNK)
+        await _flush(pipe)
     outgoing.complete = True
+
+
+async def _send_sized(pipe: Pipe, body: Sized) -> None:
+    left = body.length
+    async for piece in body.pieces:
+        left -= len(piece)
+        if left < 0:
+            break
+        pipe.write(piece)
+        await _flush(pipe)
+    if left:
+        raise UnknownAfterSend(f"The body was announced with {body.length} bytes and has another length.")
 
 
 async def _flush(pipe: Pipe) -> None:

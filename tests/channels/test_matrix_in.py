@@ -172,6 +172,15 @@ async def test_a_thread_is_a_conversation_and_so_is_what_is_said_about_it() -> N
     assert (messages[2].action, messages[2].target_id) == ("delete", "$2")
 
 
+async def test_the_formatted_form_is_read_as_markdown() -> None:
+    formatted = {
+        "format": "org.matrix.custom.html",
+        "formatted_body": '<b>hi</b> <a href="https://matrix.to/#/@oclaw:example.org">Oclaw</a>',
+    }
+    (message,) = await Stand().hears(said("$1", "hi Oclaw", **formatted))
+    assert (message.content, message.mentions_me) == ("**hi** Oclaw", True)
+
+
 async def test_a_reply_names_what_it_answers_without_quoting_it() -> None:
     body = "> <@bert:example.org> what is it?\n> really\n\nthis"
     (message,) = await Stand().hears(said("$2", body, **relates(**{"m.in_reply_to": {"event_id": "$1"}})))

@@ -37,7 +37,9 @@ class User:
         while True:
             try:
                 with trio.fail_after(20):
-                    answer = await self._http.request(method, self._url + path, headers=self._headers(), body=_body(body))
+                    answer = await self._http.request(
+                        method, self._url + path, headers=self._headers(), body=_body(body)
+                    )
             except (HttpClientError, trio.TooSlowError):
                 await trio.sleep(0.1)
                 continue

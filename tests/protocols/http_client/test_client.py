@@ -11,6 +11,7 @@ from protocols.errors import AddressRefused, AnswerTooLarge, BadUrl, NothingSent
 from protocols.http1.messages import Response
 from protocols.http_client.client import HttpClient
 from protocols.http_client.connect import refuse_private
+from protocols.http_client.exchange import Sized
 from protocols.hub.exchange import Exchange
 from tests.protocols.serving import Site, open_site
 
@@ -42,6 +43,24 @@ async def test_a_body_may_be_streamed_up() -> None:
         for _ in range(2):
             answer = await client.request("PUT", url(site), body=pieces())
             assert answer.body == b"piece 0;piece 1;piece 2;piece 3;piece 4;"
+
+
+async def test_a_body_of_known_length_is_streamed_up_without_chunks() -> None:
+    def length_and_body(exchange: Exchange) -> None:
+        length = exchange.request.headers.get("Content-Length").encode()
+        exchange.answer(Response(200, (), length + b" " + exchange.request.body))
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"one", b"two"):
+            await trio.lowlevel.checkpoint()
+            yield piece
+
+    async with open_site(length_and_body) as site, HttpClient() as client:
+        answer = await client.request("POST", url(site), body=Sized(pieces(), 6))
+        assert answer.body == b"6 onetwo"
+        for wrong in (5, 7):
+            with pytest.raises(UnknownAfterSend):
+                await client.request("POST", url(site), body=Sized(pieces(), wrong))
 
 
 async def test_a_large_body_goes_up_and_down() -> None:
