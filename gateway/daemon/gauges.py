@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import trio
+
 from gateway.api.health import Vitals
 from gateway.api.peers import Access
 from gateway.config.settings import Settings
@@ -47,7 +49,7 @@ class Pulse:
 
     def alive(self) -> bool:
         """Say whether anything moved since it was last asked, or nothing had to."""
-        serving, now = self._serving, self._serving.ground.now()
+        serving, now = self._serving, trio.current_time()
         journal, committed = serving.ground.journal, serving.flow.clerk.committed
         if not journal.backlog or journal.failing or committed != self._committed:
             self._committed, self._since = committed, now

@@ -47,6 +47,7 @@ def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report)
             deadline_seconds=settings.gateway.deadline_ms / 1000,
             most_waiting=flow.max_waiting,
             most_in_lane=flow.max_waiting_per_conversation,
+            most_replies_in_memory=delivery.max_waiting,
         ),
         policy=RetryPolicy(
             first_seconds=delivery.first_backoff_seconds,

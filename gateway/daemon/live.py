@@ -69,7 +69,7 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
             serving.flow = flow
             stop = Stop()
             await nursery.start(watch_signals, stop, serving.reload_soon)
-            await flow.recovery.at_start()
+            await flow.recovery.at_start(serving.channels)
             listeners = doors.open_listeners(settings, control=_control_socket(settings))
             addresses = await serving.open(nursery, listeners)
             telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))

@@ -92,6 +92,7 @@ class Serving:
 
     async def start_channel(self, channel: Channel) -> None:
         """Attach and run one more channel, or one that replaces another of its name."""
+        await self.flow.outbox.disabled.load([channel.name])
         self.channels[channel.name] = channel
         self.attach(channel)
         await self._start_channel(channel)

@@ -43,11 +43,15 @@ Then = Callable[[Sequence[Acceptance]], None]
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """How much the door lets in. `most_waiting` bounds memory: about 4 KB a message that waits for its turn."""
+    """How much is let in, and kept in memory: about 4 KB a message that waits for its turn, 2 KB a reply.
+
+    Replies beyond `most_replies_in_memory` wait in the journal alone.
+    """
 
     deadline_seconds: float = 0.2
     most_waiting: int = 20_000
     most_in_lane: int = 1_000
+    most_replies_in_memory: int = 50_000
 
 
 class Feed(Protocol):
@@ -57,7 +61,7 @@ class Feed(Protocol):
 
     def expect(self, message: Message) -> None: ...
 
-    def feed(self, envelope: Envelope) -> None: ...
+    def feed(self, envelope: Envelope, *, expected: bool = False) -> None: ...
 
     def forget(self, message: Message) -> None: ...
 
@@ -113,7 +117,7 @@ class Door:
         if self._journal.failing:
             return Refused("journal", retry_after=5.0)
         in_hand = self.in_hand
-        self._pressure.tick(self._now())
+        self._pressure.tick(trio.current_time())
         if in_hand >= admission.room(self._pressure, self._limits.deadline_seconds):
             return Refused("overloaded", admission.retry_after(in_hand, self._pressure))
         if self._lanes.total >= self._limits.most_waiting:
@@ -210,7 +214,7 @@ class Door:
         finally:  # a client that is gone must not keep its message from its lane
             for envelope in fresh:
                 if coming.led is None:
-                    self._lanes.feed(envelope)
+                    self._lanes.feed(envelope, expected=True)
                 else:
                     coming.led.go_on()
             if self._waiting:

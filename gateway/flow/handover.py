@@ -75,7 +75,7 @@ class Clerk:
         self._journal.submit(work, committed)
 
     def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
-        """Cut the replies into deliveries, numbered behind what was streamed already."""
+        """Cut the replies into deliveries, numbered behind what was streamed already, and by earlier walks."""
         pieces = [piece for reply in ending.replies for piece in self._pieces(reply)]
         return [
             Delivery(
@@ -85,7 +85,7 @@ class Clerk:
                 created_at=now,
                 expires_at=now + self._policy.expiry_seconds,
             )
-            for index, piece in enumerate(pieces, start=len(ending.streamed))
+            for index, piece in enumerate(pieces, start=envelope.replies_before + len(ending.streamed))
         ]
 
     def _pieces(self, reply: Message) -> list[Message]:

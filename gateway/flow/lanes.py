@@ -10,7 +10,8 @@ for seconds, nothing else.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
@@ -38,11 +39,12 @@ class HandOverTo(Protocol):
 
 
 class _Lane:
-    __slots__ = ("applied", "coming", "queue", "walking")
+    __slots__ = ("applied", "aside", "coming", "queue", "walking")
 
     def __init__(self) -> None:
         self.coming = 0  # messages whose accepting commit is under way; nobody may overtake them
         self.applied: set[str] = set()  # edits that were folded into a message ahead of them
+        self.aside = False  # its head waits for a model or a pause, and the queue for its head
         self.queue: deque[Envelope] = deque()
         self.walking: Envelope | None = None
 
@@ -86,6 +88,7 @@ class Lanes:
         self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
         self._pressure, self._report, self._poison_attempts = pressure, report, poison_attempts
         self._lanes: dict[Key, _Lane] = {}
+        self._gathered: dict[Key, _Lane] | None = None
         self._aside = 0
         self._total = 0
         self._empty = trio.lowlevel.ParkingLot()
@@ -97,7 +100,7 @@ class Lanes:
 
     @property
     def in_hand(self) -> int:
-        """Messages that wait for the gateway itself; those whose walk waits for a model are not our load."""
+        """Messages that wait for the gateway itself; a walk that waits for a model, and who waits behind it, do not."""
         return self._total - self._aside
 
     def depth(self, message: Message) -> int:
@@ -146,22 +149,37 @@ class Lanes:
         lane.coming -= 1
         self._tidy(key, lane)
 
-    def feed(self, envelope: Envelope) -> None:
-        """Queue an accepted message, or walk it at once when its conversation is quiet. Never raises."""
+    def feed(self, envelope: Envelope, *, expected: bool = False) -> None:
+        """Queue an accepted message, or walk it at once when its conversation is quiet. Never raises.
+
+        `expected`: its place was kept.
+        """
         message = envelope.message
         key = lane_key(message.channel, message.conversation)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane()
-        elif lane.coming:
-            lane.coming -= 1
+        lane.coming -= expected
         self._total += 1
-        if lane.walking is not None:
-            if message.action != "new" and self._changes_a_queued_one(lane, envelope):
-                return
-            lane.queue.append(envelope)
-        else:
+        self._aside += lane.aside
+        if lane.walking is None and self._gathered is None:
             self._start(key, lane, envelope)
+        elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
+            lane.queue.append(envelope)
+            if lane.walking is None and self._gathered is not None:
+                self._gathered[key] = lane
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Queue what is fed in this block, and start only then: so an edit finds its message not yet walking."""
+        gathered = self._gathered = dict[Key, _Lane]()
+        try:
+            yield
+        finally:
+            self._gathered = None
+            for key, lane in gathered.items():
+                if lane.walking is None and lane.queue:
+                    self._start(key, lane, lane.queue.popleft())
 
     async def drained(self) -> None:
         """Return when no lane holds a message. The caller sets the deadline."""
@@ -190,7 +208,7 @@ class Lanes:
             self._end(key, lane, envelope, ended)
 
     def _step_aside(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
-        self._aside += 1
+        self._hold_up(lane)
         self._nursery.start_soon(self._rest, key, lane, envelope, walk)
 
     async def _rest(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
@@ -198,10 +216,10 @@ class Lanes:
         try:
             ending = await carry_on(walk)
         except Exception as error:
-            self._aside -= 1
+            self._let_go(lane)
             self._failed(key, lane, envelope, error)
         else:
-            self._aside -= 1
+            self._let_go(lane)
             self._end(key, lane, envelope, Ended(ending))
 
     def _end(self, key: Key, lane: _Lane, envelope: Envelope, ended: Ended[Ending]) -> None:
@@ -241,13 +259,21 @@ class Lanes:
             self._end(key, lane, envelope, Ended(Ending(InboundState.DEAD, why=why, by="walk")))
         else:
             again = replace(envelope, attempt=envelope.attempt + 1)
-            self._aside += 1
+            self._hold_up(lane)
             self._nursery.start_soon(self._again, key, lane, again)
 
     async def _again(self, key: Key, lane: _Lane, envelope: Envelope) -> None:
         await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
-        self._aside -= 1
+        self._let_go(lane)
         self._start(key, lane, envelope)
+
+    def _hold_up(self, lane: _Lane) -> None:
+        lane.aside = True
+        self._aside += 1 + len(lane.queue)
+
+    def _let_go(self, lane: _Lane) -> None:
+        lane.aside = False
+        self._aside -= 1 + len(lane.queue)
 
     def _changes_a_queued_one(self, lane: _Lane, change: Envelope) -> bool:
         """Apply an edit or a delete to a message that still waits.
@@ -261,6 +287,7 @@ class Lanes:
             return False
         if change.message.action == "delete":
             del lane.queue[index]
+            self._aside -= 2 * lane.aside
             self._settle(waiting, Ending(InboundState.DROPPED, why="deleted by its sender", by="lane"))
             self._settle(change, Ending(InboundState.DONE, why="deleted a message that was still queued", by="lane"))
         else:

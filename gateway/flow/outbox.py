@@ -4,97 +4,77 @@ A destination's head blocks what is behind it until it is delivered, given up or
 holds across retries. Destinations take turns over a few workers a channel; a worker is a task that
 takes the next ready destination and makes one attempt. Nothing here waits for the journal: an
 attempt's outcome rides along with the next commit, except the durable mark before a send that must
-not be repeated.
+not be repeated. Pauses and expiry run on Trio's clock, which never jumps; the journal gets wall-clock times.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections import deque
 from collections.abc import Callable
-from itertools import count as counter
-from math import inf
 
 import trio
-from msgspec.structs import replace
 
 from gateway.flow import retry
+from gateway.flow.attempts import Attempt, Attempts, disabled_as
+from gateway.flow.circuits import Circuit, Circuits
+from gateway.flow.destination import Desk, Destination, Key, Waiting
+from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
+from gateway.flow.shelf import Shelf
+from gateway.flow.timers import Timers
 from gateway.message.envelope import Delivery, lane_key
 from gateway.message.message import Conversation
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
-from gateway.notices import BreakerChanged, DestinationDisabled, Report
-from gateway.ports import Channel
+from gateway.message.receipt import Bounced, Receipt
+from gateway.notices import JournalFailed, Report
+from gateway.ports import Channel, DeliveryRow
 
-Key = tuple[str, str, str]
-
-
-class Destination:
-    """One queue: its head is what is tried next."""
-
-    __slots__ = ("attempting", "blocked_until", "busy", "circuit", "key", "queue")
-
-    def __init__(self, key: Key, circuit: str) -> None:
-        self.key, self.circuit = key, circuit
-        self.queue: deque[Delivery] = deque()
-        self.busy = False  # a worker has it, it stands in the ready queue, or a pause holds it
-        self.attempting = False
-        self.blocked_until = 0.0
-
-
-class Desk:
-    """The sending side of one channel: its ready destinations and its idle workers."""
-
-    def __init__(self, channel: Channel | None) -> None:
-        self.channel = channel  # None while it is detached: its queues wait
-        self.ready: deque[Destination] = deque()
-        self.idle: list[trio.lowlevel.Task] = []
-        self.workers = 0
-
-
-class _Attempt:
-    """What a worker has under way: one attempt, and the scope that ends it when it takes too long."""
-
-    channel: Channel
-    destination: Destination
-    delivery: Delivery
-    began: float
-    scope: trio.CancelScope
+# A destination's share of memory: two seconds of the fastest sink, half a megabyte of chat.
+MOST_EACH = 256
+# What it keeps while all of them together have too much: enough to be read back without a pause each time.
+LEAST_EACH = 8
+_READ_AGAIN_SECONDS = 1.0
 
 
 class Outbox:
-    """All destinations of all channels. `nursery` holds the workers and the one clock for pauses."""
+    """All destinations of all channels. `nursery` holds the workers."""
 
     def __init__(
         self,
         nursery: trio.Nursery,
         *,
         settler: Settler,
+        shelf: Shelf,
+        disabled: Disabled,
+        timers: Timers,
         policy: retry.RetryPolicy,
         report: Report,
         now: Callable[[], float],
         spread: Callable[[], float],
+        most_in_memory: int = 50_000,
     ) -> None:
-        self._nursery, self._settler, self._policy = nursery, settler, policy
-        self._report, self._now, self._spread = report, now, spread
+        self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
+        self._report, self._now, self._most_in_memory = report, now, most_in_memory
+        self.disabled = disabled
+        self._circuits = Circuits(timers, self._make_ready, spread, report)
+        self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}
-        self._breakers: dict[str, retry.Breaker] = {}
-        self._disabled: set[str] = set()
-        self._pauses: list[tuple[float, int, Destination]] = []
-        self._ticket = counter()
-        self._pauses_changed = trio.Event()
+        self._restored: dict[bytes, Destination] = {}
         self._sending = True
         self._attempting = 0
+        self._shelved = 0
         self._quiet = trio.lowlevel.ParkingLot()
         self.pending = 0
-        nursery.start_soon(self._wake_the_paused)
+
+    @property
+    def in_memory(self) -> int:
+        """How many of the pending deliveries are held in memory."""
+        return self.pending - self._shelved
 
     def attach(self, channel: Channel) -> None:
         """Serve a channel's deliveries from now on; a channel of that name is replaced, its queues stay."""
-        self._desks.setdefault(channel.name, Desk(None)).channel = channel
-        for destination in self._destinations.values():
-            if destination.key[0] == channel.name and destination.queue and not destination.busy:
+        self._desks.setdefault(channel.name, Desk()).channel = channel
+        for destination in list(self._destinations.values()):
+            if destination.key[0] == channel.name and not destination.busy:
                 self._make_ready(destination)
 
     def detach(self, name: str) -> None:
@@ -103,45 +83,59 @@ class Outbox:
             self._desks[name].channel = None
 
     def add(self, delivery: Delivery) -> None:
-        """Queue a committed delivery behind what its destination already has."""
-        message = delivery.message
-        key = lane_key(message.channel, message.conversation)
-        destination = self._destinations.get(key)
-        if destination is None:
-            destination = self._destinations[key] = Destination(key, self._circuit_of(delivery))
-        destination.queue.append(delivery)
+        """Queue a committed delivery behind what its destination already has. Called in commit order."""
+        destination = self._destination(delivery)
         self.pending += 1
+        if destination.shelved or len(destination.queue) >= self._most:
+            destination.shelve(delivery.id)
+            self._shelved += 1
+        else:
+            destination.queue.append(self._waiting(delivery))
         if not destination.busy:
             self._make_ready(destination)
 
+    def restore(self, row: DeliveryRow) -> None:
+        """Take up a delivery of an earlier life; rows come oldest first. What exceeds its share is not even opened."""
+        self._shelf.old_seq = row.seq
+        known = self._restored.get(row.destination)
+        if known is not None and (known.shelved or len(known.queue) >= self._most):
+            known.shelve(row.id)
+            self._shelved += 1
+            self.pending += 1
+        elif (taken := self._shelf.take_down(row)) is not None:
+            destination = self._restored[row.destination] = self._destination(taken.delivery)
+            if not destination.queue:
+                destination.blocked_until = trio.current_time() + taken.pause_seconds
+            self.add(taken.delivery)
+
+    def restored(self) -> None:
+        """Everything that was unfinished is taken up."""
+        self._restored = {}
+
     def wake(self, channel: str, conversation: Conversation | None = None) -> None:
         """End the pauses of a channel's destinations, or of one: it is known to be reachable again."""
+        if conversation is None:
+            self._circuits.forgive_channel(channel)
         only = lane_key(channel, conversation) if conversation is not None else None
-        woken = [
-            entry for entry in self._pauses if entry[2].key == only or (only is None and entry[2].key[0] == channel)
-        ]
-        for entry in woken:
-            self._pauses.remove(entry)
-            self._breakers.pop(entry[2].circuit, None)
-            entry[2].blocked_until = 0.0
-            self._make_ready(entry[2])
-        heapq.heapify(self._pauses)
-
-    def resume_at(self, delivery: Delivery, due_at: float) -> None:
-        """Queue a delivery read back at start that has a pause to wait out; only valid for a fresh destination."""
-        self.add(delivery)
-        destination = self._destinations[lane_key(delivery.message.channel, delivery.message.conversation)]
-        if len(destination.queue) == 1:
-            destination.blocked_until = due_at
+        for key in [only] if only else [key for key in self._destinations if key[0] == channel]:
+            destination = self._destinations.get(key)
+            if destination is not None and destination.queue and destination.paused:
+                self._circuits.forgive(self._circuit_of(destination.queue[0].delivery))
+                destination.blocked_until = 0.0
+                self._resume(destination, destination.paused)
 
     def forget(self, delivery_id: str) -> Delivery | None:
-        """Take a waiting delivery out (a person dropped it); None when it is under way or gone."""
+        """Take a waiting delivery out (a person dropped it); None when it is under way, on the shelf, or gone."""
         for destination in self._destinations.values():
-            for delivery in destination.queue:
-                if delivery.id == delivery_id and not (destination.attempting and delivery is destination.queue[0]):
-                    destination.queue.remove(delivery)
+            for waiting in destination.queue:
+                head = waiting is destination.queue[0]
+                if waiting.delivery.id == delivery_id and not (head and destination.attempting):
+                    destination.queue.remove(waiting)
                     self.pending -= 1
-                    return delivery
+                    if head:
+                        destination.blocked_until = 0.0
+                        self._resume(destination, destination.paused)
+                    return waiting.delivery
         return None
 
     def clear(self, key: Key) -> bool:
@@ -163,10 +157,29 @@ class Outbox:
         """Return how many deliveries each channel has waiting."""
         depths: dict[str, int] = {}
         for destination in self._destinations.values():
-            depths[destination.key[0]] = depths.get(destination.key[0], 0) + len(destination.queue)
+            waiting = len(destination.queue) + destination.shelved
+            depths[destination.key[0]] = depths.get(destination.key[0], 0) + waiting
         return depths
 
     # -- who is next ------------------------------------------------------------------------------
+
+    @property
+    def _most(self) -> int:
+        return MOST_EACH if self.in_memory < self._most_in_memory else LEAST_EACH
+
+    def _destination(self, delivery: Delivery) -> Destination:
+        key = lane_key(delivery.message.channel, delivery.message.conversation)
+        destination = self._destinations.get(key)
+        if destination is None:
+            destination = self._destinations[key] = Destination(key)
+        return destination
+
+    def _waiting(self, delivery: Delivery) -> Waiting:
+        # Counted from now on: a wall clock that jumps afterwards neither expires it nor keeps it for ever.
+        left = delivery.expires_at - self._now()
+        if not delivery.replayed:
+            left = min(left, delivery.expires_at - delivery.created_at)
+        return Waiting(delivery, trio.current_time() + left)
 
     def _make_ready(self, destination: Destination) -> None:
         desk = self._desks.get(destination.key[0])
@@ -183,15 +196,14 @@ class Outbox:
 
     async def _work(self, desk: Desk) -> None:
         """Take ready destinations and make one attempt for each, for ever."""
-        attempt = _Attempt()
+        attempt = Attempt()
         while True:
             # One scope whose deadline moves with every attempt: entering one for each would cost more than it does.
             with trio.CancelScope() as attempt.scope:
                 await self._take_turns(desk, attempt)
-            receipt = Unknown(f"no answer within {self._policy.attempt_seconds:g} s")
-            self._conclude(desk, attempt, receipt)
+            self._conclude(attempt, self._attempts.unanswered)
 
-    async def _take_turns(self, desk: Desk, attempt: _Attempt) -> None:
+    async def _take_turns(self, desk: Desk, attempt: Attempt) -> None:
         while True:
             while desk.ready and self._sending:
                 await self._attempt(desk, desk.ready.popleft(), attempt)
@@ -204,98 +216,61 @@ class Outbox:
 
             await trio.lowlevel.wait_task_rescheduled(left)
 
-    # -- one attempt ------------------------------------------------------------------------------
+    # -- the head's turn --------------------------------------------------------------------------
 
-    async def _attempt(self, desk: Desk, destination: Destination, attempt: _Attempt) -> None:
-        now, channel = self._now(), desk.channel
+    async def _attempt(self, desk: Desk, destination: Destination, attempt: Attempt) -> None:
+        channel = desk.channel
         if channel is None:
             destination.busy = False
         elif not destination.queue:
-            self._retire(destination)
-        elif not self._hindered(destination, destination.queue[0], now):
-            delivery = destination.queue[0]
-            attempt.channel, attempt.destination, attempt.delivery, attempt.began = channel, destination, delivery, now
-            self._attempting += 1
-            destination.attempting = True
-            if not channel.traits.idempotent:
-                await self._settler.mark_sending(delivery)
-            attempt.scope.deadline = trio.current_time() + self._policy.attempt_seconds
-            try:
-                receipt = await channel.deliver(delivery)
-            except Exception as error:  # the channel's bug is contained to this attempt
-                receipt = Unknown(f"{type(error).__name__}: {error}")
-            attempt.scope.deadline = inf
-            self._conclude(desk, attempt, receipt)
+            await self._fill(destination)
+        else:
+            head = destination.queue[0]
+            circuit = self._circuit_of(head.delivery)
+            if not self._hindered(destination, head, circuit):
+                attempt.begins(channel, destination, head, circuit, self._now())
+                self._attempting += 1
+                destination.attempting = True
+                self._conclude(attempt, await self._attempts.send(attempt))
 
-    def _hindered(self, destination: Destination, delivery: Delivery, now: float) -> bool:
-        """Deal with whatever keeps an attempt from being made now; say whether there was such a thing."""
-        if destination.blocked_until > now:
-            self._pause(destination, destination.blocked_until)
-            return True
-        if delivery.expires_at <= now:
-            self._give_up(destination, delivery, "expired before it could be delivered")
-            return True
-        if destination.circuit in self._disabled:
-            self._give_up(destination, delivery, "the destination asked never to be sent to again")
-            return True
-        breaker = self._breakers.get(destination.circuit)
-        if breaker is not None and not retry.may_send(breaker, now):
-            self._pause(destination, max(breaker.open_until, now + 0.5))
-            return True
-        return False
-
-    def _conclude(self, desk: Desk, attempt: _Attempt, receipt: Receipt) -> None:
+    def _conclude(self, attempt: Attempt, receipt: Receipt | None) -> None:
         """Settle what an attempt came to; no checkpoint, so that nothing can come between receipt and record."""
-        channel, destination, delivery, began = attempt.channel, attempt.destination, attempt.delivery, attempt.began
+        destination = attempt.destination
         destination.attempting = False
         self._attempting -= 1
-        self._settle(channel, destination, delivery, receipt, began)
+        again = self._attempts.settle(attempt, receipt)
+        if again is None:
+            self._next(destination)
+        else:
+            destination.queue[0] = Waiting(again.delivery, attempt.head.ends_at)
+            self._pause(destination, trio.current_time() + again.seconds)
+        self._tell_quiet()
+
+    def _tell_quiet(self) -> None:
         if not self._attempting and self._quiet:
             self._quiet.unpark_all()
 
-    def _settle(
-        self, channel: Channel, destination: Destination, delivery: Delivery, receipt: Receipt, began: float
-    ) -> None:
-        self._count(destination, receipt)
-        match receipt:
-            case Delivered():
-                self._settler.delivered(delivery, receipt, began)
-                self._next(destination)
-            case Bounced(why, disable):
-                if disable:
-                    self._disabled.add(destination.circuit)
-                    self._report(DestinationDisabled(channel.name, destination.circuit, why))
-                self._settler.buried(delivery, receipt, began)
-                self._next(destination)
-            case Unknown() if not channel.traits.idempotent:
-                self._settler.parked(delivery, receipt, began)
-                self._next(destination)
-            case Unknown(why):
-                self._again(destination, replace(delivery, repeated=True), Deferred(why), began)
-            case Deferred():
-                self._again(destination, delivery, receipt, began)
-
-    def _again(self, destination: Destination, delivery: Delivery, receipt: Deferred, began: float) -> None:
-        policy = self._policy
-        if delivery.attempt >= policy.attempts:
-            self._settler.buried(delivery, Bounced(f"gave up after {delivery.attempt} attempts: {receipt.why}"), began)
+    def _hindered(self, destination: Destination, head: Waiting, circuit: Circuit) -> bool:
+        """Deal with whatever keeps an attempt from being made now; say whether there was such a thing."""
+        now, delivery, why = trio.current_time(), head.delivery, ""
+        if destination.blocked_until > now:
+            self._pause(destination, destination.blocked_until)
+            return True
+        if head.ends_at <= now:
+            why = "expired before it could be delivered"
+        elif self.disabled.holds(circuit[0], disabled_as(circuit, delivery)):
+            why = "the destination asked never to be sent to again"
+        if why:
+            self._settler.buried(delivery, Bounced(why), self._now())
             self._next(destination)
-            return
-        seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
-        destination.blocked_until = self._now() + seconds
-        self._settler.deferred(delivery, receipt, began, destination.blocked_until)
-        destination.queue[0] = replace(delivery, attempt=delivery.attempt + 1)
-        self._pause(destination, destination.blocked_until)
-
-    def _give_up(self, destination: Destination, delivery: Delivery, why: str) -> None:
-        self._settler.buried(delivery, Bounced(why), self._now())
-        self._next(destination)
+            return True
+        return self._circuits.holds(circuit, destination)
 
     def _next(self, destination: Destination) -> None:
         destination.queue.popleft()
         self.pending -= 1
         destination.blocked_until = 0.0
-        if destination.queue:
+        if destination.queue or destination.shelved:
             self._make_ready(destination)
         else:
             self._retire(destination)
@@ -305,37 +280,47 @@ class Outbox:
         if self._destinations.get(destination.key) is destination:
             del self._destinations[destination.key]
 
-    # -- pauses and breakers ----------------------------------------------------------------------
+    async def _fill(self, destination: Destination) -> None:
+        """Read more from the shelf, or let the destination go when there is nothing on it."""
+        if not destination.shelved:
+            self._retire(destination)
+            return
+        before, self._attempting = destination.shelved, self._attempting + 1
+        try:
+            taken = await self._shelf.read(destination)
+        except Exception as error:  # the disk: what is in the journal is not lost, only later
+            self._report(JournalFailed(f"the deliveries of {destination.key[0]} cannot be read back: {error}"))
+            self._pause(destination, trio.current_time() + _READ_AGAIN_SECONDS)
+            return
+        finally:
+            self._attempting -= 1
+            self._tell_quiet()
+        self._filled(destination, [self._waiting(each.delivery) for each in taken], before)
+
+    def _filled(self, destination: Destination, waiting: list[Waiting], before: int) -> None:
+        destination.queue.extend(waiting)
+        if not destination.shelved:  # the whole shelf: those a person dropped meanwhile are gone with it
+            self._shelved -= before
+            self.pending -= before - len(waiting)
+        else:
+            destination.shelved -= len(waiting)
+            self._shelved -= len(waiting)
+        self._make_ready(destination)
+
+    # -- pauses -----------------------------------------------------------------------------------
 
     def _pause(self, destination: Destination, until: float) -> None:
-        heapq.heappush(self._pauses, (until, next(self._ticket), destination))
-        self._pauses_changed.set()
+        destination.blocked_until, destination.paused = until, destination.paused_before + 1
+        destination.paused_before = number = destination.paused
+        self._timers.at(until, lambda: self._resume(destination, number))
 
-    async def _wake_the_paused(self) -> None:
-        while True:
-            self._pauses_changed = trio.Event()
-            wait = self._pauses[0][0] - self._now() if self._pauses else 3600.0
-            with trio.move_on_after(max(wait, 0.0)):
-                await self._pauses_changed.wait()
-            now = self._now()
-            while self._pauses and self._pauses[0][0] <= now:
-                self._make_ready(heapq.heappop(self._pauses)[2])
+    def _resume(self, destination: Destination, number: int) -> None:
+        """End a pause, unless it was ended before: a destination must never be ready twice."""
+        if number and destination.paused == number:
+            destination.paused = 0
+            self._make_ready(destination)
 
-    def _circuit_of(self, delivery: Delivery) -> str:
+    def _circuit_of(self, delivery: Delivery) -> Circuit:
         desk = self._desks.get(delivery.message.channel)
         circuit_of = getattr(desk.channel, "circuit_of", None) if desk is not None else None
-        return f"{delivery.message.channel} {circuit_of(delivery) if circuit_of else ''}"
-
-    def _count(self, destination: Destination, receipt: Receipt) -> None:
-        """A refusal of one message (Bounced) is an answer; only silence and 'not now' count against the circuit."""
-        ok = isinstance(receipt, (Delivered, Bounced))
-        breaker = self._breakers.get(destination.circuit)
-        if breaker is None:
-            if ok:
-                return
-            breaker = self._breakers[destination.circuit] = retry.Breaker()
-        if retry.count(breaker, ok=ok, now=self._now(), spread=self._spread()):
-            state = "closed" if ok else "open"
-            self._report(BreakerChanged(destination.key[0], destination.circuit, state))
-        if ok:
-            del self._breakers[destination.circuit]
+        return delivery.message.channel, circuit_of(delivery) if circuit_of else ""

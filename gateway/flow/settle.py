@@ -16,7 +16,7 @@ from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import DeliveryBuried, DeliveryDeferred, DeliverySettled, DeliveryUnknown, Report
-from gateway.ports import Journal, Outcome, Settle
+from gateway.ports import Journal, Moved, Outcome, Settle
 
 
 class Settler:
@@ -49,17 +49,20 @@ class Settler:
         self._settle(delivery, DeliveryState.UNKNOWN, receipt, began)
         self._report(DeliveryUnknown(delivery.id, delivery.message.channel, receipt.why))
 
-    async def mark_sending(self, delivery: Delivery) -> None:
-        """Commit that an attempt which cannot be repeated safely is about to start; returns after the commit."""
+    async def mark_sending(self, delivery: Delivery) -> bool:
+        """Commit that an attempt which cannot be repeated safely is about to start; False when it must not be made."""
         committed = trio.Event()
+        outcomes: list[Outcome] = []
 
-        def done(_outcome: Outcome) -> None:
+        def done(outcome: Outcome) -> None:
+            outcomes.append(outcome)
             committed.set()
 
         self._journal.submit(
             Settle(id=delivery.id, state=DeliveryState.SENDING, at=self._now(), attempt=delivery.attempt), done
         )
         await committed.wait()
+        return isinstance(outcomes[0], Moved)
 
     def _settle(
         self, delivery: Delivery, state: DeliveryState, receipt: Receipt, began: float, due_at: float = 0.0

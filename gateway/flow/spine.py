@@ -1,6 +1,6 @@
 """Plug the stages together: what the daemon runs and the stories in tests run is this one flow.
 
-`open_flow` starts the tasks a flow needs (the outbox's clock, the watch over delays) and nothing
+`open_flow` starts the tasks a flow needs (the timers, the watch over delays) and nothing
 else; walks and deliveries add theirs as they go. Leaving the block cancels what still runs; what
 was accepted is in the journal.
 """
@@ -17,6 +17,7 @@ from msgspec import Struct
 from gateway.flow.accept import ChannelInlet, Door, Limits
 from gateway.flow.admission import Pressure
 from gateway.flow.aside import Turn
+from gateway.flow.disabled import Disabled
 from gateway.flow.handover import Clerk
 from gateway.flow.lanes import Lanes
 from gateway.flow.outbox import Outbox
@@ -25,6 +26,8 @@ from gateway.flow.results import JournalResults
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.seen import Seen
 from gateway.flow.settle import Settler
+from gateway.flow.shelf import Shelf
+from gateway.flow.timers import Timers
 from gateway.flow.walk import Ending, Stages, Walker
 from gateway.message.envelope import Envelope
 from gateway.message.seal import RecordKind, Sealer
@@ -55,11 +58,21 @@ class Flow:
     def __init__(self, nursery: trio.Nursery, ground: Ground, channels: Mapping[str, Channel], stages: Stages) -> None:
         journal, sealer, report, now = ground.journal, ground.sealer, ground.report, ground.now
         self.ground, self.channels = ground, channels
-        self.pressure, self.seen = Pressure(since=now()), Seen()
+        self.pressure, self.seen = Pressure(since=trio.current_time()), Seen()
         self.results = JournalResults(journal, sealer)
         self.settler = Settler(journal, sealer, report, now)
+        self.timers = Timers()
         self.outbox = Outbox(
-            nursery, settler=self.settler, policy=ground.policy, report=report, now=now, spread=ground.spread
+            nursery,
+            settler=self.settler,
+            shelf=Shelf(journal, sealer, self.settler, self.traits_of, report, now),
+            disabled=Disabled(journal, sealer, self.timers, report),
+            timers=self.timers,
+            policy=ground.policy,
+            report=report,
+            now=now,
+            spread=ground.spread,
+            most_in_memory=ground.limits.most_replies_in_memory,
         )
         self.clerk = Clerk(
             journal=journal,
@@ -97,9 +110,7 @@ class Flow:
             sealer=sealer,
             lanes=self.lanes,
             outbox=self.outbox,
-            settler=self.settler,
             hand_over=self.clerk.hand_over,
-            traits_of=self.traits_of,
             deadline_seconds=ground.limits.deadline_seconds,
             poison_attempts=ground.poison_attempts,
             report=report,
@@ -145,6 +156,7 @@ async def open_flow(ground: Ground, channels: Mapping[str, Channel], stages: Sta
     """Open a flow over a journal. `channels` may change while it runs; attach each to the outbox to be served."""
     async with trio.open_nursery() as nursery:
         flow = Flow(nursery, ground, channels, stages)
+        nursery.start_soon(flow.timers.run)  # noqa: ASYNC113
         nursery.start_soon(flow.recovery.watch_delays)
         nursery.start_soon(flow.recall)
         yield flow

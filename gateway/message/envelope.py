@@ -20,6 +20,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     up after a crash, `hops` the gateways it came through. `tags` are what rules wrote.
     `priority` is what rules asked for: higher goes first when the gateway is busy. `passed` says that
     it was held or delayed before and is through with that: neither is done to it again.
+    `replies_before` counts the replies of its earlier walks, behind which new ones are numbered.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     priority: int = 0
     passed: bool = False
+    replies_before: int = 0
 
 
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):

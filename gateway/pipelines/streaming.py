@@ -97,7 +97,7 @@ class Streamer:
             metadata=self._address_of(came_in),
         )
         return Delivery(
-            id=delivery_id(envelope.id, 0),
+            id=delivery_id(envelope.id, envelope.replies_before),
             envelope_id=envelope.id,
             message=reply,
             created_at=now,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import trio
 import trio.testing
 
+from gateway.flow.disabled import Disabled
 from gateway.flow.outbox import Outbox
 from gateway.flow.retry import RetryPolicy
+from gateway.flow.timers import Timers
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Delivered
 from gateway.ports import Traits
@@ -43,9 +45,11 @@ class Notes:
 async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_other(autojump_clock):
     channel, notes = Away(), Notes()
     async with trio.open_nursery() as nursery:
+        timers = Timers()
+        nursery.start_soon(timers.run)
         outbox = Outbox(
-            nursery, settler=notes, policy=RetryPolicy(), report=print, now=lambda: 1e9 + trio.current_time(),
-            spread=lambda: 0.0,
+            nursery, settler=notes, shelf=None, disabled=Disabled(None, None, timers, print), timers=timers,
+            policy=RetryPolicy(), report=print, now=lambda: 1e9 + trio.current_time(), spread=lambda: 0.0,
         )  # fmt: skip
         outbox.attach(channel)
         reply = delivery(Message(channel="it", conversation=Conversation("c1")))

@@ -88,9 +88,21 @@ class FakeChannel:
 class Story:
     """One running gateway in a test."""
 
-    def __init__(self, flow: Flow, staging: Staging, channels: dict[str, FakeChannel], notices: list[Notice]) -> None:
+    def __init__(
+        self,
+        flow: Flow,
+        staging: Staging,
+        channels: dict[str, FakeChannel],
+        notices: list[Notice],
+        wall: list[float],
+    ) -> None:
+        self._wall = wall
         self.flow, self.staging, self.channels, self.notices = flow, staging, channels, notices
         self._numbers = 0
+
+    def jump(self, seconds: float) -> None:
+        """Set the wall clock forward, or back; Trio's clock goes on as it was."""
+        self._wall[0] += seconds
 
     def message(self, text: str, **fields: Any) -> Message:
         """Build a message as channel "chat" would; `conversation`, `sender` and `key` are short forms."""
@@ -161,9 +173,11 @@ async def gateway(
     poison_attempts: int = 3,
     seed: int = 1,
     journal: Any = None,
+    wall: list[float] | None = None,
 ) -> AsyncIterator[Story]:
     """Open a gateway over a memory (a fresh one when none is given) and recover what it holds."""
     notices: list[Notice] = []
+    wall = wall if wall is not None else [EPOCH]
     channels = {name: FakeChannel(name, traits or Traits(idempotent=True)) for name in ("chat", "oncall")}
     parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline)
     # Another life over the same memory must not name its messages as the last one did.
@@ -174,7 +188,7 @@ async def gateway(
             journal=opened,
             sealer=_sealer(),
             report=notices.append,
-            now=lambda: EPOCH + trio.current_time(),
+            now=lambda: wall[0] + trio.current_time(),
             random=chance.randbytes,
             spread=chance.random,
             limits=limits or Limits(),
@@ -188,8 +202,8 @@ async def gateway(
             flow.door.cautious = cautious
             for channel in channels.values():
                 flow.outbox.attach(channel)
-            await flow.recovery.at_start()
-            yield Story(flow, staging, channels, notices)
+            await flow.recovery.at_start(channels)
+            yield Story(flow, staging, channels, notices, wall)
 
 
 def hook(call: Callable[..., Any], **how: Any) -> Link:

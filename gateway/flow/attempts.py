@@ -1,0 +1,119 @@
+"""Make one attempt at a delivery, and decide what follows from its receipt: settled, or again after a pause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+import trio
+from msgspec import Struct
+from msgspec.structs import replace
+
+from gateway.flow import retry
+from gateway.flow.circuits import Circuit, Circuits
+from gateway.flow.destination import Destination, Waiting
+from gateway.flow.disabled import Disabled
+from gateway.flow.settle import Settler
+from gateway.message.envelope import Delivery
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.notices import DestinationDisabled, Report
+from gateway.ports import Channel
+
+
+class Again(Struct, frozen=True):
+    """To be tried again after so many seconds, as this."""
+
+    delivery: Delivery
+    seconds: float
+
+
+class Attempt:
+    """What a worker has under way: one attempt, and the scope that ends it when it takes too long."""
+
+    __slots__ = ("began", "channel", "circuit", "destination", "head", "scope")
+    channel: Channel
+    destination: Destination
+    head: Waiting
+    circuit: Circuit
+    began: float
+    scope: trio.CancelScope
+
+    def begins(self, channel: Channel, destination: Destination, head: Waiting, circuit: Circuit, began: float) -> None:
+        """Remember what is attempted from now on; `began` is epoch seconds."""
+        self.channel, self.destination, self.head, self.circuit, self.began = channel, destination, head, circuit, began
+
+
+def disabled_as(circuit: Circuit, delivery: Delivery) -> str:
+    """Name what a 'never again' is about: the address behind the circuit, else the conversation."""
+    return circuit[1] or delivery.message.conversation.id
+
+
+class Attempts:
+    """Sends, and settles what came of it. Holds no queue."""
+
+    def __init__(
+        self,
+        settler: Settler,
+        disabled: Disabled,
+        circuits: Circuits,
+        policy: retry.RetryPolicy,
+        report: Report,
+        now: Callable[[], float],
+        spread: Callable[[], float],
+    ) -> None:
+        self._settler, self._disabled, self._circuits = settler, disabled, circuits
+        self._policy, self._report, self._now, self._spread = policy, report, now, spread
+
+    @property
+    def unanswered(self) -> Unknown:
+        """What an attempt comes to whose deadline has passed."""
+        return Unknown(f"no answer within {self._policy.attempt_seconds:g} s")
+
+    async def send(self, attempt: Attempt) -> Receipt | None:
+        """Return the receipt; None when a person dropped the delivery before it could be sent.
+
+        Cancels the attempt's scope at its deadline.
+        """
+        channel, delivery = attempt.channel, attempt.head.delivery
+        if not channel.traits.idempotent and not await self._settler.mark_sending(delivery):
+            return None
+        attempt.scope.deadline = trio.current_time() + self._policy.attempt_seconds
+        try:
+            receipt = await channel.deliver(delivery)
+        except Exception as error:  # the channel's bug is contained to this attempt
+            receipt = Unknown(f"{type(error).__name__}: {error}")
+        attempt.scope.deadline = inf
+        return receipt
+
+    def settle(self, attempt: Attempt, receipt: Receipt | None) -> Again | None:
+        """Record what came of an attempt; None when the delivery is settled, one way or the other."""
+        if receipt is None:
+            return None
+        channel, delivery, circuit, began = attempt.channel, attempt.head.delivery, attempt.circuit, attempt.began
+        # A refusal of one message (Bounced) is an answer; only silence and "not now" count against the circuit.
+        self._circuits.count(circuit, ok=isinstance(receipt, (Delivered, Bounced)))
+        match receipt:
+            case Delivered():
+                self._settler.delivered(delivery, receipt, began)
+            case Bounced(why, disable):
+                if disable:
+                    address = disabled_as(circuit, delivery)
+                    self._disabled.add(channel.name, address)
+                    self._report(DestinationDisabled(channel.name, address, why))
+                self._settler.buried(delivery, receipt, began)
+            case Unknown() if not channel.traits.idempotent:
+                self._settler.parked(delivery, receipt, began)
+            case Unknown(why):
+                return self._again(replace(delivery, repeated=True), Deferred(why), began)
+            case Deferred():
+                return self._again(delivery, receipt, began)
+        return None
+
+    def _again(self, delivery: Delivery, receipt: Deferred, began: float) -> Again | None:
+        policy = self._policy
+        if delivery.attempt >= policy.attempts:
+            self._settler.buried(delivery, Bounced(f"gave up after {delivery.attempt} attempts: {receipt.why}"), began)
+            return None
+        seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
+        self._settler.deferred(delivery, receipt, began, self._now() + seconds)
+        return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)

@@ -1,0 +1,89 @@
+"""Breakers: what fails together is tried together, by one probe at a time.
+
+Destinations behind an open circuit wait here, not each on a timer of its own: ten thousand
+conversations with one dead address cost one attempt a pause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import trio
+
+from gateway.flow import retry
+from gateway.flow.destination import Destination
+from gateway.flow.timers import Timers
+from gateway.notices import BreakerChanged, Report
+
+# How soon the next one is tried when a probe has not come back, or turned out to be none.
+_AGAIN_SECONDS = 0.5
+
+
+Circuit = tuple[str, str]
+"""A channel's name, and what fails and is disabled together behind it: a URL, or '' for the whole channel."""
+
+
+class _State:
+    __slots__ = ("breaker", "parked", "timed")
+
+    def __init__(self) -> None:
+        self.breaker = retry.Breaker()
+        self.parked: deque[Destination] = deque()
+        self.timed = False
+
+
+class Circuits:
+    """All circuits that have failed lately, by name. `go` makes a destination ready again."""
+
+    def __init__(
+        self, timers: Timers, go: Callable[[Destination], None], spread: Callable[[], float], report: Report
+    ) -> None:
+        self._timers, self._go, self._spread, self._report = timers, go, spread, report
+        self._circuits: dict[Circuit, _State] = {}
+
+    def holds(self, name: Circuit, destination: Destination) -> bool:
+        """Say whether the circuit keeps a destination from being tried now; then it waits here until it may be."""
+        circuit = self._circuits.get(name)
+        if circuit is None or retry.may_send(circuit.breaker, trio.current_time()):
+            return False
+        circuit.parked.append(destination)
+        self._time(name, circuit)
+        return True
+
+    def count(self, name: Circuit, *, ok: bool) -> None:
+        """Count an attempt's outcome: after failures in a row the circuit opens, a success closes it."""
+        circuit = self._circuits.get(name)
+        if circuit is None:
+            if ok:
+                return
+            circuit = self._circuits[name] = _State()
+        if retry.count(circuit.breaker, ok=ok, now=trio.current_time(), spread=self._spread()):
+            self._report(BreakerChanged(name[0], name[1], "closed" if ok else "open"))
+        if ok:
+            self.forgive(name)
+
+    def forgive(self, name: Circuit) -> None:
+        """Close a circuit: its other side is known to be reachable."""
+        circuit = self._circuits.pop(name, None)
+        if circuit is not None:
+            for destination in circuit.parked:
+                self._go(destination)
+
+    def forgive_channel(self, channel: str) -> None:
+        """Close all circuits of a channel."""
+        for name in [name for name in self._circuits if name[0] == channel]:
+            self.forgive(name)
+
+    def _time(self, name: Circuit, circuit: _State) -> None:
+        if not circuit.timed:
+            circuit.timed = True
+            moment = max(circuit.breaker.open_until, trio.current_time() + _AGAIN_SECONDS)
+            self._timers.at(moment, lambda: self._due(name, circuit))
+
+    def _due(self, name: Circuit, circuit: _State) -> None:
+        circuit.timed = False
+        if self._circuits.get(name) is circuit and circuit.parked:
+            self._go(circuit.parked.popleft())
+            if circuit.parked:
+                self._time(name, circuit)

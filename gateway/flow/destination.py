@@ -1,0 +1,76 @@
+"""One destination's queue: a few hundred deliveries in memory, the rest stays in the journal.
+
+What is on the shelf is younger than all that is in memory; it is read back when the queue has run
+empty, up to the last one that was shelved. So order holds, and a destination that is down for a day
+costs memory for a minute of it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+from msgspec import Struct
+
+from gateway.message.envelope import Delivery
+from gateway.ports import Channel
+
+Key = tuple[str, str, str]
+
+
+class Waiting(Struct, frozen=True):
+    """A delivery in memory; `ends_at` is when it expires, on Trio's clock."""
+
+    delivery: Delivery
+    ends_at: float
+
+
+class Destination:
+    """The head of `queue` is what is tried next. `blocked_until` is of Trio's clock."""
+
+    __slots__ = (
+        "after_seq",
+        "attempting",
+        "blocked_until",
+        "busy",
+        "first_shelved",
+        "key",
+        "last_shelved",
+        "paused",
+        "paused_before",
+        "queue",
+        "shelved",
+    )
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.queue: deque[Waiting] = deque()
+        self.busy = False  # a worker has it, it stands in the ready queue, or a pause holds it
+        self.attempting = False
+        self.blocked_until = 0.0
+        # The number of the pause it is in, 0 for none: a pause that was ended early must not end the next one.
+        self.paused = self.paused_before = 0
+        self.shelved = 0
+        self.first_shelved = self.last_shelved = ""
+        self.after_seq = 0  # how far the shelf was read; 0: not yet, begin at `first_shelved`
+
+    def shelve(self, delivery_id: str) -> None:
+        """Leave the youngest delivery in the journal."""
+        self.first_shelved = self.first_shelved or delivery_id
+        self.last_shelved = delivery_id
+        self.shelved += 1
+
+    def cleared(self, until: str) -> None:
+        """The shelf was read up to `until`; nothing is on it unless something came meanwhile."""
+        if self.last_shelved == until:
+            self.shelved, self.first_shelved, self.last_shelved, self.after_seq = 0, "", "", 0
+
+
+class Desk:
+    """The sending side of one channel: its ready destinations and its idle workers."""
+
+    def __init__(self) -> None:
+        self.channel: Channel | None = None  # None while it is detached: its queues wait
+        self.ready: deque[Destination] = deque()
+        self.idle: list[trio.lowlevel.Task] = []
+        self.workers = 0
