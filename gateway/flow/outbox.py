@@ -232,6 +232,7 @@ class Outbox:
                 self._attempting += 1
                 destination.attempting = True
                 self._conclude(attempt, await self._attempts.send(attempt))
+        self._tell_quiet()
 
     def _conclude(self, attempt: Attempt, receipt: Receipt | None) -> None:
         """Settle what an attempt came to; no checkpoint, so that nothing can come between receipt and record."""
