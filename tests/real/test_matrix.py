@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -100,3 +101,42 @@ async def test_a_conversation(tmp_path: Path) -> None:
             assert len(anna.said_by(BOT, room)) == 3, "edits, reactions and redactions are no questions"
             status = place.gateway.command("status")
             assert "connected" in status or "ready" in status, status
+
+
+ROOMS, SAYINGS, BLOWS = 3, 30, 5
+
+
+async def test_whoever_is_killed_nothing_is_lost_repeated_or_out_of_order(tmp_path: Path) -> None:
+    """Homeserver and gateway are killed and stopped at random moments while people talk in several rooms."""
+    chance = random.Random(4711)
+    async with town(tmp_path) as place:
+        with trio.fail_after(240):
+            anna = await place.person("anna")
+            rooms = [await anna.room(BOT) for _ in range(ROOMS)]
+            for room in rooms:
+                await anna.joined(room, BOT)
+            async with trio.open_nursery() as nursery:
+                for room in rooms:
+                    nursery.start_soon(_talk, anna, room)
+                nursery.start_soon(_strike, place, chance)
+            for room in rooms:
+                await anna.say(room, "last")
+                await anna.sees(lambda event, room=room: event["room_id"] == room and text_is("you said: last")(event))
+            for room in rooms:
+                wanted = [*(f"you said: {number}" for number in range(SAYINGS)), "you said: last"]
+                assert anna.said_by(BOT, room) == wanted
+
+
+async def _talk(anna: User, room: str) -> None:
+    for number in range(SAYINGS):
+        await anna.say(room, str(number))
+        await trio.sleep(0.15)
+
+
+async def _strike(place: Town, chance: random.Random) -> None:
+    for _ in range(BLOWS):
+        await trio.sleep(chance.uniform(0.2, 1.5))
+        victim: Any = chance.choice((place.gateway, place.gateway, place.synapse))
+        await chance.choice((victim.kill, victim.stop))()
+        await trio.sleep(chance.uniform(0, 0.5))
+        await victim.start()
