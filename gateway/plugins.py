@@ -8,7 +8,8 @@ through for a name that is not built in. A hook may also be a function of the op
 
 What a plugin module has: `Settings` (a frozen msgspec Struct) and `build`:
 channels and providers `build(name, settings, kit)`, hooks `build(settings, kit)`; a channel
-also `PLATFORM`. A channel or provider module without `build` can be configured and not
+also `PLATFORM`, and `scaffold()` where `oclaw init` shall write files beside the section (name → text; they may hold
+fresh secrets and get mode 0600). A channel or provider module without `build` can be configured and not
 switched on; its `UNREADY` says why. An entry point names the module or an object with these attributes.
 """
 

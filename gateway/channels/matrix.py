@@ -21,6 +21,7 @@ from gateway.channels.matrix_errands import CURSOR, Errands, invitation
 from gateway.channels.matrix_events import MESSAGES, PLATFORM, Place, message_of, text
 from gateway.channels.matrix_homeserver import Homeserver
 from gateway.channels.matrix_markup import markdown_of
+from gateway.channels.matrix_registration import registration
 from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_sending import Sending
 from gateway.channels.matrix_settings import Settings
@@ -33,7 +34,7 @@ from gateway.ports import Acceptance, Arrived, Inlet, Kit, Traits
 from protocols.errors import HttpClientError
 from protocols.http1.messages import Request, Response
 
-__all__ = ("PLATFORM", "MatrixChannel", "Settings", "build")
+__all__ = ("PLATFORM", "MatrixChannel", "Settings", "build", "scaffold")
 
 # 100 events of 64 KiB, and as much again for what has no place in a room (Synapse's bounds for one transaction).
 BODY_BYTES = 8 * 1024 * 1024
@@ -186,6 +187,21 @@ class MatrixChannel:
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Send one reply, edit, reaction or redaction."""
         return await self._sending.deliver(delivery)
+
+
+def scaffold() -> dict[str, str]:
+    """Return the files that `oclaw init` writes beside the section: the registration, with fresh tokens."""
+    from secrets import token_hex
+
+    text = registration(
+        id="oclaw",
+        url="http://127.0.0.1:8420",
+        hs_token=token_hex(32),
+        as_token=token_hex(32),
+        bot_localpart="oclaw",
+        server_name="example.org",
+    )
+    return {"matrix-registration.yaml": text}
 
 
 def build(name: str, settings: Settings, kit: Kit) -> MatrixChannel:

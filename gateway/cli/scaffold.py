@@ -7,6 +7,7 @@ its adapter is there and no secret has to be supplied first.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -58,12 +59,13 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
         if not re.fullmatch(r"[A-Za-z0-9][\w./:-]*", name, re.ASCII):
             raise NotDone(f'"{name}" is no name for a model: letters, digits and . _ - / : are')
     files, notes = _files(env, models or ["assistant"], channels)
+    private = _private(channels)
     written, kept = [], []
-    for name, text in files.items():
+    for name, text in (files | private).items():
         path = directory / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("x", encoding="utf-8") as file:
+            with open(path, "x", encoding="utf-8", opener=_own if name in private else None) as file:
                 file.write(text)
             written.append(str(path))
         except FileExistsError:
@@ -85,6 +87,19 @@ def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, 
         files |= {name: path.read_text("utf-8") for name, path in PROD.items()}
         notes.append("For systemd: see the comments at the top of systemd/oclaw.service.")
     return files, notes
+
+
+def _private(channels: list[str]) -> dict[str, str]:
+    """Return what channel types want written beside their sections; it may hold fresh secrets."""
+    table, files = PluginTable(), dict[str, str]()
+    for name in channels:
+        make = getattr(table.find("channels", name), "scaffold", None)
+        files |= make() if make is not None else {}
+    return files
+
+
+def _own(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _gateway(env: str) -> str:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from gateway.cli.frame import oclaw
@@ -47,6 +48,19 @@ def test_every_mixture_is_accepted(env: str, models: str, channels: str) -> None
     assert run("init", "sub", "--env", env, "--model", models, "--channel", channels).exit_code == 0
     checked = run("check", "--config", "sub", "--json")
     assert (checked.exit_code, json.loads(checked.stdout)["faults"]) == (0, [])
+
+
+def test_a_channel_type_may_write_a_file_beside_its_section_that_only_the_owner_reads(here: Path) -> None:
+    made = run("init", "--channel", "matrix")
+    assert made.exit_code == 0, made.output
+    path = here / "matrix-registration.yaml"
+    first = yaml.safe_load(path.read_text("utf-8"))
+    assert first["url"] == "http://127.0.0.1:8420" and first["sender_localpart"] == "oclaw"
+    assert len({first["hs_token"], first["as_token"]}) == 2 and path.stat().st_mode & 0o777 == 0o600
+    assert "env:MATRIX_HS_TOKEN" in made.output
+    assert run("check").exit_code == 0
+    run("init", "--channel", "matrix")
+    assert yaml.safe_load(path.read_text("utf-8")) == first
 
 
 def test_an_existing_file_is_kept(here: Path) -> None:
