@@ -154,6 +154,16 @@ class RuleMismatch(Notice, frozen=True):
     rule: str
 
 
+class RuleFailed(Notice, frozen=True):
+    """A rule matched and one of its actions could not be done; its other actions were."""
+
+    level: ClassVar[str] = "warning"
+    envelope_id: str
+    rule: str
+    action: str
+    why: str
+
+
 class StepFailed(Notice, frozen=True):
     """A pipeline step did not answer."""
 

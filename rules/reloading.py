@@ -209,7 +209,8 @@ class _Patch:
     def _reloaded(self, engines: dict[str, Engine], texts: dict[str, str], names: set[tuple[str, str]]) -> Reloaded:
         places = self._old.places | self._places
         old = self._old
-        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, names, old.lists)
+        lists = dict(self._load.checker.lists)
+        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, names, lists)
         before = [old.engines[p.ruleset].rules[p.rank].ref for p in self._dropped]
         after = [drafted.ready.ref for _, drafted in self._added]
         return Reloaded(made, *_difference(old, before, made, after))

@@ -8,7 +8,7 @@ in `content` and `preview`; the socket's mode 0600 keeps both with the operator.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -36,11 +36,28 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
 
 class RulesStatus(Struct, frozen=True, kw_only=True):
-    """The live ruleset at a glance."""
+    """The live ruleset at a glance; `changes` is what its last reload changed."""
 
     files: int
     rules: int
     loaded: Loaded
+    changes: tuple[str, ...] = ()
+
+
+class RuleLine(Struct, frozen=True, kw_only=True):
+    """One rule and what it did since the start; `last_match` is 0 for never."""
+
+    rule: str
+    ruleset: str
+    place: str
+    priority: int = 0
+    shadow: bool = False
+    matched: int = 0
+    shadow_matched: int = 0
+    conflicts: int = 0
+    mismatches: int = 0
+    errors: int = 0
+    last_match_at: float = 0.0
 
 
 class LastError(Struct, frozen=True):
@@ -53,7 +70,10 @@ class LastError(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """`oclaw status`: health at a glance. `ready` as /readyz says it; `since` is when `state` was entered."""
+    """`oclaw status`: health at a glance. `ready` as /readyz says it; `since` is when `state` was entered.
+
+    `waiting_for_reload` are files that changed on the disk and are read by `oclaw reload`; rules go live by themselves.
+    """
 
     ready: bool
     state: Literal["starting", "ready", "draining"]
@@ -65,6 +85,7 @@ class Status(Struct, frozen=True, kw_only=True):
     configuration: Loaded
     rules: RulesStatus
     journal: JournalStatus
+    waiting_for_reload: tuple[str, ...] = ()
     children: tuple[ChildState, ...] = ()
     queues: dict[str, int] = {}
     counters: dict[str, int] = {}
@@ -143,6 +164,19 @@ class Trace(Struct, frozen=True, kw_only=True):
     content: str = ""
     steps: tuple[TraceStep, ...] = ()
     deliveries: tuple[DeliveryTrace, ...] = ()
+
+
+class Explained(Struct, frozen=True, kw_only=True):
+    """How the rules in force decide on a message, leaf by leaf, and what was decided on its walk."""
+
+    id: str
+    text: str
+    actions: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    then_actions: tuple[str, ...] = ()
+    then_rules: tuple[str, ...] = ()
+    note: str = ""
+    verdicts: tuple[dict[str, Any], ...] = ()
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -227,3 +261,9 @@ class Control(Protocol):
 
     async def reload(self) -> ReloadReport:
         """Validate all, then swap whole; on any problem keep the old and say why."""
+
+    async def rules(self, *, limit: int) -> Sequence[RuleLine]:
+        """List the rules in rank order with their counts, those that did something first."""
+
+    async def explain(self, envelope_id: str) -> Explained:
+        """Say how the rules in force decide on a journaled message, and why."""

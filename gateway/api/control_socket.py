@@ -37,6 +37,9 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
     async def held(exchange: Exchange) -> Response:
         return as_json(await control.held(limit=_limit_of(_query(exchange))))
 
+    async def rules(exchange: Exchange) -> Response:
+        return as_json(await control.rules(limit=_limit_of(_query(exchange))))
+
     return [
         Route("/status", {"GET": _ask(control.status)}),
         Route("/send", {"POST": _send(control)}),
@@ -48,6 +51,8 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
         Route("/dead/{id}/drop", {"POST": _ask(control.drop)}),
         Route("/held", {"GET": held}),
         Route("/held/{id}/release", {"POST": _ask(control.release)}),
+        Route("/rules", {"GET": rules}),
+        Route("/rules/explain/{id}", {"GET": _ask(control.explain)}),
         Route("/reload", {"POST": _reload(control)}),
     ]
 

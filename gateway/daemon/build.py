@@ -7,22 +7,24 @@ all use it: build first, then swap whole.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
 from gateway.config.settings import HookEntry, Settings
+from gateway.daemon.rulebuild import Compiled, Wrong, compiled, recompiled, words_of
 from gateway.daemon.rulefiles import FolderLoader, read_rules
 from gateway.errors import PluginError, SettingError, SettingErrors
+from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
-from gateway.flow.vocabulary import vocabulary
 from gateway.models.registry import Models
 from gateway.pipelines.spec import Pipeline, parse
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit
-from rules import Rejected, Ruleset, load
+from rules import ActionSpec, Ruleset, Vocabulary
 
 
 class Parts(Struct, frozen=True, kw_only=True):
@@ -37,10 +39,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     ruleset: Ruleset
     rule_files: dict[str, bytes]
     functions: dict[str, Callable[..., Any]]
+    actions: dict[str, InstalledAction] = {}
+    rules_done: Compiled | None = None
 
 
-def build(settings: Settings, plugins: PluginTable, kit: Kit) -> Parts:
-    """Build all parts. Raises `SettingErrors` with every problem of every part; blocks on the disk."""
+def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None = None) -> Parts:
+    """Build all parts. Raises `SettingErrors` with every problem of every part; blocks on the disk.
+
+    `old` are the parts that serve: their rules are compiled again at the price of what was edited.
+    """
     problems: list[SettingError] = []
     models = _models(settings, plugins, kit, problems)
     names = {*settings.models, *(task for entry in settings.models.values() for task in entry.tasks)}
@@ -55,8 +62,9 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit) -> Parts:
         wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(pipelines)})"
         problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
     functions = _functions(pipelines, plugins, problems)
-    rule_files, ruleset = _rules(settings, pipelines, names, problems)
-    if problems or ruleset is None:
+    words = partial(words_of, settings, pipelines, names)
+    rule_files, done, actions = _rules(settings, plugins, words, old, problems)
+    if problems or done is None:
         raise SettingErrors(problems)
     return Parts(
         settings=settings,
@@ -65,8 +73,10 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit) -> Parts:
         pipelines=pipelines,
         inbound=chains[0],
         outbound=chains[1],
-        ruleset=ruleset,
+        ruleset=done.ruleset,
+        rules_done=done,
         rule_files=rule_files,
+        actions=actions,
         functions=functions,
     )
 
@@ -79,27 +89,50 @@ class WrongRules(SettingError):
         self.args = (text,)
 
 
-def load_rules(
-    settings: Settings, files: dict[str, bytes], pipelines: Iterable[str], models: Iterable[str]
-) -> Ruleset | Rejected:
-    """Compile rule files against what is configured. May take seconds at 100,000 rules: not on the loop."""
-    words = vocabulary(pipelines=pipelines, models=models, channels=settings.channels)
-    return load(files, words, FolderLoader(settings.rules_dir, settings.gateway.time_zone))
-
-
 def _rules(
-    settings: Settings, pipelines: dict[str, Pipeline], models: Iterable[str], problems: list[SettingError]
-) -> tuple[dict[str, bytes], Ruleset | None]:
+    settings: Settings,
+    plugins: PluginTable,
+    words: Callable[[Mapping[str, InstalledAction]], Vocabulary],
+    old: Parts | None,
+    problems: list[SettingError],
+) -> tuple[dict[str, bytes], Compiled | None, dict[str, InstalledAction]]:
     try:
         files = read_rules(settings.rules_dir)
     except OSError as error:
         problems.append(SettingError(str(settings.rules_dir), found=f"not readable ({error})", wanted="a folder"))
-        return {}, None
-    loaded = load_rules(settings, files, pipelines, models)
-    if isinstance(loaded, Rejected):
-        problems += [WrongRules(problem.render()) for problem in loaded.problems]
-        return files, None
-    return files, loaded
+        return {}, None, {}
+    actions = old.actions if old is not None else {}
+    done = _compiled(settings, files, words(actions), old)
+    if isinstance(done, Wrong) and not actions:
+        # Looking through what is installed takes 20 ms, so it waits for rules that fail without it.
+        actions = _installed(plugins, problems)
+        done = _compiled(settings, files, words(actions), old) if actions else done
+    if isinstance(done, Wrong):
+        problems += [WrongRules(problem) for problem in done.problems]
+        return files, None, {}
+    return files, done, dict(actions)
+
+
+def _compiled(settings: Settings, files: dict[str, bytes], words: Vocabulary, old: Parts | None) -> Compiled | Wrong:
+    if old is not None:
+        before = old.settings
+        if (before.rules_dir, before.gateway.time_zone) == (settings.rules_dir, settings.gateway.time_zone):
+            return recompiled(old.ruleset, files, words)
+    return compiled(files, words, FolderLoader(settings.rules_dir, settings.gateway.time_zone))
+
+
+def _installed(plugins: PluginTable, problems: list[SettingError]) -> dict[str, InstalledAction]:
+    found = {}
+    for name in plugins.names("actions"):
+        action = _built(f"the action {name}", problems, plugins.find, "actions", name)
+        if action is None:
+            continue
+        if isinstance(getattr(action, "spec", None), ActionSpec) and callable(getattr(action, "apply", None)):
+            found[name] = action
+        else:
+            wanted = "a package whose action has `spec`, a rules.ActionSpec, and `apply`"
+            problems.append(SettingError(f"the action {name}", found="not usable", wanted=wanted))
+    return found
 
 
 def _models(settings: Settings, plugins: PluginTable, kit: Kit, problems: list[SettingError]) -> Models:

@@ -13,13 +13,14 @@ from gateway.api.control import (
     DeadLetter,
     DeadStory,
     Done,
+    Explained,
     HeldMessage,
     JournalStatus,
     Kind,
     LastError,
     Loaded,
     ReloadReport,
-    RulesStatus,
+    RuleLine,
     SendOrder,
     Sent,
     Status,
@@ -29,6 +30,7 @@ from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
 from gateway.daemon.gauges import queues, vitals
 from gateway.daemon.lives import Lives
+from gateway.daemon.ruledesk import rule_lines, rules_status
 from gateway.errors import Overloaded
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender, nfc
@@ -59,7 +61,6 @@ class Desk:
             loaded_at=reloader.loaded_at,
             refused=reloader.refused,
         )
-        rules = len(serving.parts.ruleset.rules())
         tally = dict(await self._journal.tally())
         return Status(
             ready=readiness(vitals(serving)).status == "ready",
@@ -70,7 +71,8 @@ class Desk:
             pid=os.getpid(),
             addresses=serving.addresses,
             configuration=loaded,
-            rules=RulesStatus(files=len(serving.parts.rule_files), rules=rules, loaded=loaded),
+            rules=rules_status(serving),
+            waiting_for_reload=serving.watch.waiting(),
             journal=JournalStatus(failing=self._journal.failing, backlog=self._journal.backlog, tally=tally),
             children=serving.tree.children(),
             queues=queues(serving),
@@ -173,6 +175,15 @@ class Desk:
             changes=done.changes,
             problems=done.problems,
         )
+
+    async def rules(self, *, limit: int) -> Sequence[RuleLine]:
+        """List rules with their counts."""
+        counted = dict(self._serving.staging.memory.counters.rules)
+        return await trio.to_thread.run_sync(rule_lines, self._serving.parts.ruleset, counted, limit)
+
+    async def explain(self, envelope_id: str) -> Explained:
+        """Explain a journaled message by the rules in force."""
+        return await self._lives.explained(envelope_id, self._serving.parts.ruleset)
 
     async def _outcome(self, envelope_id: str, wait_seconds: float) -> Sent:
         results = self._flow.results

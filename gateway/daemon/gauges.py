@@ -9,6 +9,7 @@ import trio
 from gateway.api.health import Vitals
 from gateway.api.peers import Access
 from gateway.config.settings import Settings
+from gateway.daemon.ruledesk import rule_count, series
 from gateway.telemetry.metrics import Gauge, Metrics
 
 if TYPE_CHECKING:
@@ -84,5 +85,32 @@ def metrics(serving: Serving) -> Metrics:
                 lambda: {child.name: float(child.state == "ready") for child in serving.tree.children()},
                 ("child",),
             ),
+            *_rule_gauges(serving),
+        ),
+    )
+
+
+def _rule_gauges(serving: Serving) -> tuple[Gauge, ...]:
+    def changes() -> dict[str, float]:
+        state = serving.rules.state
+        return {"added": state.added, "removed": state.removed, "changed": state.changed}
+
+    return (
+        Gauge("oclaw_rules", "Rules in force.", lambda: float(rule_count(serving.parts.ruleset))),
+        Gauge(
+            "oclaw_rules_refused", "1 while edited rules are refused.", lambda: float(bool(serving.rules.state.refused))
+        ),
+        Gauge("oclaw_rules_loaded_at", "When the rules in force were loaded.", lambda: serving.rules.state.loaded_at),
+        Gauge("oclaw_rules_last_reload", "Rules the last reload changed.", changes, ("what",)),
+        Gauge(
+            "oclaw_rule_matches",
+            "Matches since the start, by rule.",
+            lambda: series(serving.staging.memory.counters.rules),
+            ("ruleset", "rule", "what"),
+        ),
+        Gauge(
+            "oclaw_files_waiting_for_reload",
+            "Files that changed and are read by oclaw reload.",
+            lambda: float(len(serving.watch.waiting())),
         ),
     )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from gateway.api.control import DeadLetter, DeliveryTrace, HeldMessage, Trace, TraceStep
+import trio
+
+from gateway.api.control import DeadLetter, DeliveryTrace, Explained, HeldMessage, Trace, TraceStep
 from gateway.api.errors import NotThere
+from gateway.daemon.ruledesk import explained
 from gateway.errors import SealError
 from gateway.flow.story import Attempt, Story
 from gateway.message.envelope import Delivery, Envelope
@@ -13,6 +16,7 @@ from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
 from gateway.ports import DeliveryRow, InboundRow, Journal
+from rules import Ruleset
 
 PREVIEW = 80
 T = TypeVar("T")
@@ -49,6 +53,15 @@ class Lives:
             steps=_steps(row, story),
             deliveries=tuple(deliveries),
         )
+
+    async def explained(self, envelope_id: str, ruleset: Ruleset) -> Explained:
+        """Explain how `ruleset` decides on a journaled message. Raises `NotThere`."""
+        row = await self._journal.message(envelope_id)
+        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope) if row else None
+        if row is None or envelope is None:
+            raise NotThere(f"there is no message {envelope_id} that can be opened; it may be past its retention")
+        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        return await trio.to_thread.run_sync(explained, envelope, story, ruleset)
 
     def dead_message(self, row: InboundRow) -> DeadLetter:
         """Show a message as a dead letter."""

@@ -1,12 +1,14 @@
 """Read the configuration again while everything runs: build all of it, then swap whole, or keep the old.
 
-One task does it, so that two reloads never overlap. A channel whose settings did not change keeps
-running untouched; actors and chains are made anew, and messages under way finish with theirs.
+One does it at a time, so that two reloads never overlap. A channel whose settings did not change keeps
+running untouched; actors and chains are made anew, and messages under way finish with theirs. Rules that
+were edited go live by themselves (`rulereload.py`) and touch nothing else.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -37,7 +39,7 @@ class Reloader:
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
-        self._asked = trio.Event()
+        self._asked, self._rules_changed = trio.Event(), trio.Event()
         self._once = trio.Lock()
         self.generation = 1
         self.loaded_at = serving.ground.now()
@@ -63,6 +65,18 @@ class Reloader:
             finally:
                 notify(READY)
 
+    def rules_changed(self) -> None:
+        """Look at the rule files soon."""
+        self._rules_changed.set()
+
+    async def watch_rules(self) -> None:
+        """Put edited rules in force whenever their files changed; runs for ever."""
+        while True:
+            await self._rules_changed.wait()
+            self._rules_changed = trio.Event()
+            async with self._once:
+                await self._serving.rules.look()
+
     async def _reload(self) -> Reloaded:
         serving = self._serving
         try:
@@ -74,7 +88,10 @@ class Reloader:
         changes = differences(serving.parts, parts)
         serving.telling.masks.add(*secrets_of(parts.settings))
         serving.telling.book.expect(parts.channels)
+        old_files = serving.parts.rule_files
         await self._swap(parts)
+        self._note_rules(parts, old_files)
+        serving.watch.loaded()
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
         serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
         return Reloaded(applied=True, changes=changes)
@@ -83,7 +100,13 @@ class Reloader:
         serving = self._serving
         directory = serving.parts.settings.directory
         plugins = PluginTable(directory / "hooks")
-        return build(load(directory, plugins, os.environ), plugins, serving.kit)
+        return build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts)
+
+    def _note_rules(self, parts: Parts, old_files: dict[str, bytes]) -> None:
+        done, rules = parts.rules_done, self._serving.rules
+        if done is not None and (done.changes or rules.state.refused or parts.rule_files != old_files):
+            rules.took(done)
+            self._serving.staging.memory.forget(done.removed, edited(old_files, parts.rule_files))
 
     async def _swap(self, parts: Parts) -> None:
         serving, old = self._serving, self._serving.parts
@@ -112,11 +135,18 @@ def differences(old: Parts, new: Parts) -> tuple[str, ...]:
         changes += [f"{what} {name} added" for name in after if name not in before]
         changes += [f"{what} {name} removed" for name in before if name not in after]
         changes += [f"{what} {name} changed" for name in after if name in before and before[name] != after[name]]
+    if new.rules_done is not None:
+        changes += new.rules_done.changes
     for section in ("gateway", "listen", "journal", "flow", "delivery", "hooks"):
         if getattr(old.settings, section) != getattr(new.settings, section):
             late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
             changes.append(f"[{section}] changed{late}")
     return tuple(changes)
+
+
+def edited(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Name the rule files whose content is another."""
+    return tuple(name for name in {*old, *new} if old.get(name) != new.get(name))
 
 
 def _unchanged(old: Parts, new: Parts, name: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 
 import trio
+from msgspec.structs import replace
 
 from gateway.api.channels import ChannelsEndpoint, Door, door_to
 from gateway.api.control_socket import control_routes
@@ -20,9 +21,13 @@ from gateway.daemon.build import Parts
 from gateway.daemon.desk import Desk
 from gateway.daemon.doors import Listeners, http_limits
 from gateway.daemon.gauges import access, metrics, vitals
-from gateway.daemon.reload import Reloader
+from gateway.daemon.reload import Reloader, edited
+from gateway.daemon.rulebuild import Compiled
+from gateway.daemon.rulefiles import FolderLoader
+from gateway.daemon.rulereload import Live, RuleReload
 from gateway.daemon.stages import Staging, no_workers
 from gateway.daemon.telling import Telling
+from gateway.daemon.watching import Places, Watch
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
 from gateway.plugins import PluginTable
@@ -50,6 +55,8 @@ class Serving:
         self.state, self.since = "starting", ground.now()
         self._hubs: list[Hub] = []
         self.reloader = Reloader(self)
+        self.rules = RuleReload(self._live_rules, self._swap_rules, telling.report, ground.now)
+        self.watch = Watch(self._places, self.reloader.rules_changed)
 
     def first_stages(self) -> Stages:
         """Make the stages of the parts that were built at the start."""
@@ -76,7 +83,8 @@ class Serving:
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)
-        nursery.start_soon(self.reloader.watch)
+        for task in (self.reloader.watch, self.reloader.watch_rules, self.watch.run):
+            nursery.start_soon(task)
         self.state, self.since = "ready", self.ground.now()
         return self.addresses
 
@@ -118,6 +126,21 @@ class Serving:
             await self.flow.outbox.empty()
         with trio.move_on_after(min(2.0, seconds)):
             await self.flow.outbox.drain()
+
+    def _live_rules(self) -> Live:
+        return Live(self.parts.settings.rules_dir, self.parts.ruleset, self.parts.rule_files)
+
+    def _swap_rules(self, done: Compiled, files: dict[str, bytes]) -> None:
+        old = self.parts
+        self.parts = replace(old, ruleset=done.ruleset, rule_files=files, rules_done=done)
+        assert self.staging.router is not None, "stages were made before anything serves"
+        self.staging.router.ruleset = done.ruleset
+        self.staging.memory.forget(done.removed, edited(old.rule_files, files))
+
+    def _places(self) -> Places:
+        settings, loader = self.parts.settings, self.parts.ruleset.loader
+        asked = loader.asked if isinstance(loader, FolderLoader) else ()
+        return Places(settings.directory, settings.rules_dir, settings.pipelines_dir, frozenset(tuple(asked)))
 
     def _connected(self, channel: str, state: str, why: str) -> None:
         self.tree.connected(channel, state, why)

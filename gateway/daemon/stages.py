@@ -11,6 +11,7 @@ from gateway.daemon.build import Parts
 from gateway.errors import ModelError
 from gateway.flow.aside import Turn
 from gateway.flow.hooks import Chain
+from gateway.flow.memory import RuleMemory
 from gateway.flow.plan import Plan
 from gateway.flow.route import Router
 from gateway.flow.spine import Ground
@@ -47,12 +48,20 @@ class Staging:
         self._threads = trio.CapacityLimiter(8)
         self.actors: dict[str, Actor] = {}
         self.router: Router | None = None
+        self.memory = RuleMemory()
 
     def stages(self, parts: Parts) -> Stages:
         """Build the stages; nothing serves with them before they are handed to the walker."""
         ground = self._ground
         outbound = Chain("outbound", parts.outbound, ground.report, self._threads)
-        router = Router(parts.ruleset, parts.settings.gateway.default_pipeline, ground.report, ground.now)
+        router = Router(
+            parts.ruleset,
+            parts.settings.gateway.default_pipeline,
+            ground.report,
+            ground.now,
+            memory=self.memory,
+            installed=parts.actions,
+        )
         crew = self._crew(parts, router, outbound)
         actors = {name: Actor(spec, crew, ground.report) for name, spec in parts.pipelines.items()}
         self.actors, self.router = actors, router

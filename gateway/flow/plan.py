@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.message.envelope import Envelope
+from gateway.message.message import Message
 
 PlanKind = Literal["pipeline", "reply", "reject", "drop", "hold", "delay", "nothing"]
 
@@ -28,7 +29,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     delay_seconds: float = 0.0
     forwards: tuple[tuple[str, str], ...] = ()  # channel, conversation ('' = the channel's default)
     tags: tuple[str, ...] = ()
-    sets: dict[str, Any] = {}
+    sets: tuple[tuple[tuple[str, ...], Any], ...] = ()  # where in the metadata, and what
+    content: str | None = None
     priority: int = 0
     deadline_seconds: float = 0.0
     model: str = ""
@@ -37,11 +39,10 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     def applied(self, envelope: Envelope) -> Envelope:
         """Return the envelope with what the rules tagged, set and ranked; the same one when they did none of it."""
-        if not (self.tags or self.sets or self.priority or self.deadline_seconds):
+        written = self.sets or self.content is not None
+        if not (self.tags or written or self.priority or self.deadline_seconds):
             return envelope
-        message = envelope.message
-        if self.sets:
-            message = replace(message, metadata={**message.metadata, **self.sets})
+        message = self._written(envelope.message) if written else envelope.message
         deadline = envelope.received_at + self.deadline_seconds if self.deadline_seconds else envelope.deadline
         return replace(
             envelope,
@@ -50,3 +51,19 @@ class Plan(Struct, frozen=True, kw_only=True):
             priority=self.priority or envelope.priority,
             deadline=deadline,
         )
+
+    def _written(self, message: Message) -> Message:
+        metadata = message.metadata
+        for keys, value in self.sets:
+            metadata = _put(metadata, keys, value)
+        content = message.content if self.content is None else self.content
+        return replace(message, content=content, metadata=metadata)
+
+
+def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return `values` with one more under `keys`; what is no mapping on the way gives way to one."""
+    first, *rest = keys
+    if rest:
+        inner = values.get(first)
+        value = _put(inner if isinstance(inner, dict) else {}, tuple(rest), value)
+    return {**values, first: value}

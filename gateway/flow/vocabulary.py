@@ -64,13 +64,15 @@ def _actions() -> dict[str, ActionSpec]:
         "reject": ActionSpec((reason, Param("tell", optional=True)), terminal=True, about="refuse, with a reason"),
         "drop": ActionSpec((reason,), terminal=True, about="discard, with a reason"),
         "hold": ActionSpec((reason,), terminal=True, about="set aside until a person releases it"),
-        "delay": ActionSpec((Param("duration", "duration"),), terminal=True, about="set aside for a while"),
+        "delay": ActionSpec((Param("duration", "duration"),), about="set aside for a while, then do the rest"),
         "forward": ActionSpec(
             (Param("channel", names="channels"), Param("to", optional=True)), about="send a copy to a channel"
         ),
         "use_model": ActionSpec((Param("model", names="models"),), about="the model for steps that name none"),
         "tag": ActionSpec((Param("names", many=True),), about="add tags"),
-        "set": ActionSpec((Param("field", "field"), Param("value", "any")), about="set message.metadata.*"),
+        "set": ActionSpec(
+            (Param("field", "field"), Param("value", "any")), about="set message.metadata.* or message.content"
+        ),
         "priority": ActionSpec((Param("n", "number"),), about="rank when a pipeline is busy; higher goes first"),
         "throttle": ActionSpec((Param("rate", "rate"),), per=True, about='at most so many, as "5/1m" PER key'),
         "deadline": ActionSpec((Param("duration", "duration"),), about="another gateway deadline"),
@@ -82,8 +84,16 @@ def vocabulary(
 ) -> Vocabulary:
     """Build the vocabulary for the names that are configured; `more` are the actions of plugins."""
     fields, actions = _message_fields(), _actions()
-    said = Field("text", ("message", "content"), exact=True, always=True, nfc=True, about="message.content")
-    given = Field("text", ("input",), exact=True, always=True, about="the step's input")
+    said = Field(
+        "text",
+        ("message", "content"),
+        exact=True,
+        always=True,
+        nfc=True,
+        stands_for="message.content",
+        about="message.content",
+    )
+    given = Field("text", ("input",), exact=True, always=True, stands_for="message.content", about="the step's input")
     step = {
         "input": given,
         "step.name": Field("text", ("step",), exact=True, always=True, about="the step's name"),
@@ -91,7 +101,7 @@ def vocabulary(
     }
     return Vocabulary(
         scopes={
-            ROUTING: Scope({**fields, "input": said}, {**actions, **more}),
+            ROUTING: Scope({**fields, "input": said}, {**more, **actions}),
             MODELS: Scope({**fields, **step}, {"use_model": actions["use_model"]}),
         },
         names={

@@ -37,6 +37,7 @@ class Book:
         self.hook_overruns = Counter("oclaw_hook_overruns", "Hooks past their deadline.", "hook")
         self.hook_failures = Counter("oclaw_hook_failures", "Hooks that raised.", "hook")
         self.rule_mismatches = Counter("oclaw_rule_mismatches", "Rules that met a wrong type.", "rule")
+        self.rule_failures = Counter("oclaw_rule_failures", "Actions of rules that could not be done.", "rule")
         self.step_failures = Counter("oclaw_step_failures", "Pipeline steps without answer.", "pipeline", "step")
         self.child_crashes = Counter("oclaw_child_crashes", "Crashes of supervised children.", "child")
         self.unknown_events = Counter("oclaw_unknown_events", "Platform events unknown to us.", "channel", "kind")
@@ -103,6 +104,7 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.HookFailed: lambda x: b.hook_failures.add(x.hook),
         n.RulesRan: lambda x: b.rule_time.observe(x.seconds),
         n.RuleMismatch: lambda x: b.rule_mismatches.add(x.rule),
+        n.RuleFailed: lambda x: b.rule_failures.add(x.rule),
         n.StepFailed: lambda x: b.step_failures.add(x.pipeline, x.step),
         n.DeliverySettled: delivered,
         n.DeliveryDeferred: lambda x: b.deferred.add(x.channel),

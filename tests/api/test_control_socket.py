@@ -9,10 +9,12 @@ from gateway.api.control import (
     DeadLetter,
     DeadStory,
     Done,
+    Explained,
     HeldMessage,
     JournalStatus,
     Loaded,
     ReloadReport,
+    RuleLine,
     RulesStatus,
     SendOrder,
     Sent,
@@ -85,6 +87,12 @@ class FakeControl:
     async def reload(self):
         return ReloadReport(applied=False, generation=1, problems=("rules.d/a.rules:3: unknown field",))
 
+    async def rules(self, *, limit):
+        return [RuleLine(rule="vip", ruleset="routing", place="main.rules:1", matched=limit)]
+
+    async def explain(self, envelope_id):
+        return Explained(id=envelope_id, text="routing: ran to its end")
+
 
 async def opened(serve):
     control, watchers = FakeControl(), Watchers()
@@ -101,6 +109,8 @@ async def test_every_request_reaches_the_gateway_and_its_answer_reads_back(serve
     assert (await caller.ask("POST", "/dead/e1.0/retry")).json == {"id": "e1.0", "state": "pending"}
     assert (await caller.ask("GET", "/held")).json[0]["by"] == "rule 3"
     assert (await caller.ask("POST", "/held/e2/release")).json == {"id": "e2", "state": "accepted"}
+    assert (await caller.ask("GET", "/rules?limit=7")).json[0]["matched"] == 7
+    assert (await caller.ask("GET", "/rules/explain/e1")).json["text"] == "routing: ran to its end"
 
 
 async def test_a_refused_reload_tells_every_problem(serve):

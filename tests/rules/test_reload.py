@@ -102,6 +102,19 @@ def test_a_list_that_changed_is_read_again():
     assert not rules.matches("routing", {"message.content": "two"}, NOON)
 
 
+def test_a_list_that_an_edit_brought_in_is_read_again_when_it_changes():
+    shelf = Shelf({"words": ("one",)})
+    text = {"main.rules": PAIR + 'WHEN message.content CONTAINS ANY FILE "words" THEN tag("x")'}
+    rules = load({"main.rules": PAIR}, VOCABULARY, shelf)
+    assert isinstance(rules, Ruleset)
+    edited = reload(rules, text)
+    assert isinstance(edited, Reloaded)
+    shelf.lists["words"] = ("two",)
+    again = reload(edited.ruleset, text)
+    assert isinstance(again, Reloaded)
+    assert again.ruleset.matches("routing", {"message.content": "two"}, NOON)
+
+
 def test_a_retired_ruleset_leaves_its_successor_whole():
     other = 'RULESET "models" WHEN input CONTAINS "@" THEN use_model("default_model") END'
     old = load({"main.rules": PAIR, "other.rules": other}, VOCABULARY, Shelf())

@@ -1,0 +1,108 @@
+"""Put edited rule files in force while everything runs, and nothing else: no channel, model or hook is touched.
+
+Everything is validated in a thread, then one reference is swapped between two messages; on any error the old
+rules serve on, and what is wrong is in the log, in `oclaw status` and in the metrics.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import trio
+from msgspec import Struct
+
+from gateway.daemon.rulebuild import Compiled, Wrong, recompiled
+from gateway.daemon.rulefiles import read_rules
+from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
+from rules import Ruleset
+
+
+class Live(Struct, frozen=True):
+    """The rules that serve, and the bytes they were made of."""
+
+    folder: Path
+    ruleset: Ruleset
+    files: Mapping[str, bytes]
+
+
+class RulesState(Struct):
+    """What `oclaw status` and the metrics tell of the rules."""
+
+    loaded_at: float
+    generation: int = 1
+    refused: str = ""
+    changes: tuple[str, ...] = ()
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+
+
+class RuleReload:
+    """Owns the rules' generation. `live` reads what serves, `swap` puts another in its place; both in the loop."""
+
+    def __init__(
+        self,
+        live: Callable[[], Live],
+        swap: Callable[[Compiled, dict[str, bytes]], None],
+        report: Report,
+        now: Callable[[], float],
+    ) -> None:
+        self._live, self._swap, self._report, self._now = live, swap, report, now
+        self.state = RulesState(now())
+        # One at a time, and never in one of the threads that the journal or DNS waits for.
+        self._threads = trio.CapacityLimiter(1)
+
+    async def look(self) -> bool:
+        """Compare the disk with what serves and act on it; say whether other rules went live."""
+        live = self._live()
+        found = await trio.to_thread.run_sync(_read_and_compile, live, limiter=self._threads)
+        match found:
+            case None:
+                self._unchanged()
+                return False
+            case Wrong(problems):
+                self.refuse("\n".join(problems))
+                return False
+            case (files, Compiled() as done):
+                self._swap(done, files)
+                self.took(done)
+                await trio.to_thread.run_sync(live.ruleset.retire, done.ruleset, limiter=self._threads)
+                return True
+
+    def took(self, done: Compiled) -> None:
+        """Note and tell that these rules are in force."""
+        self.state = RulesState(
+            self._now(),
+            self.state.generation + 1,
+            "",
+            done.changes,
+            len(done.added),
+            len(done.removed),
+            len(done.changed),
+        )
+        self._report(ConfigurationLoaded("rules", "; ".join(done.changes) or "no rule changed"))
+
+    def refuse(self, why: str) -> None:
+        """Note and tell that edited rules were refused; told once for the same reason."""
+        if why != self.state.refused:
+            self.state.refused = why
+            self._report(ConfigurationRefused("rules", why))
+
+    def _unchanged(self) -> None:
+        if self.state.refused:
+            self.state.refused = ""
+            self._report(ConfigurationLoaded("rules", "the files are again as they serve"))
+
+
+def _read_and_compile(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
+    try:
+        files = read_rules(live.folder, may_lack=not live.files)
+    except OSError as error:
+        place = os.fspath(error.filename or live.folder)
+        return Wrong((f"{place} cannot be read: {error.strerror}; the rules in force stay",))
+    done = recompiled(live.ruleset, files)
+    if isinstance(done, Compiled) and files == live.files and not done.changes:
+        return None
+    return done if isinstance(done, Wrong) else (files, done)

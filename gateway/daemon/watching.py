@@ -1,0 +1,162 @@
+"""Watch the configuration's files: edited rules go live by themselves, of other files the operator is told.
+
+What counts is what the files are (name, time, size, inode), looked at whenever the system says that
+something happened in their folders and has rested, and every second in any case: that finds a folder that
+was replaced, and serves where the system cannot tell. Backups and temporary files of editors are
+none of the files that are looked at, so they wake nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import trio
+from msgspec import Struct
+
+from gateway.daemon.rulefiles import is_rule_file
+
+# Two looks of the watcher without a change between them: files that are written in pieces rest for 25 to 50 ms.
+STEP_MS = 25
+# A folder that is written to all the time is looked at nevertheless.
+DEBOUNCE_MS = 1000
+# The thread notices within this time that it is to end.
+TIMEOUT_MS = 100
+EVERY_SECONDS = 1.0
+
+Stamp = tuple[int, int, int]
+Sight = dict[str, Stamp]
+
+
+class Places(Struct, frozen=True):
+    """Where the configuration's files are; `lists` are the FILE lists that rules ask for."""
+
+    directory: Path
+    rules: Path
+    pipelines: Path
+    lists: frozenset[str] = frozenset()
+
+    def folders(self) -> list[Path]:
+        """Return the folders that exist."""
+        folders = (self.directory, self.rules, self.pipelines, self.directory / "hooks")
+        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+
+
+def rules_sight(places: Places) -> Sight:
+    """Return what the rule files and their lists are at this moment."""
+    return _seen((path for path in _listed(places.rules) if is_rule_file(path.name)), places.rules) | _seen(
+        (places.rules / name for name in places.lists), places.rules
+    )
+
+
+def other_sight(places: Places) -> Sight:
+    """Return what the files are that `oclaw reload` reads besides the rules."""
+    pipelines = (path for path in _listed(places.pipelines) if path.suffix in (".yaml", ".yml"))
+    hooks = (path for path in _listed(places.directory / "hooks") if path.suffix == ".py")
+    ours = (path for path in (*pipelines, *hooks) if not path.name.startswith("."))
+    return _seen((places.directory / "oclaw.toml", *ours), places.directory)
+
+
+class Watch:
+    """Looks at the files in a thread of its own. `changed` is called in the loop when the rules' files did."""
+
+    def __init__(self, places: Callable[[], Places], changed: Callable[[], None]) -> None:
+        self._places, self._changed = places, changed
+        self._rules: Sight | None = None
+        self._loaded = other_sight(places())
+        self._others = self._loaded
+
+    def waiting(self) -> tuple[str, ...]:
+        """Name the files that changed since they were loaded and wait for `oclaw reload`."""
+        loaded, now = self._loaded, self._others
+        return tuple(sorted(name for name in loaded.keys() | now.keys() if loaded.get(name) != now.get(name)))
+
+    def loaded(self) -> None:
+        """Take the files as they are for what serves."""
+        self._loaded = self._others = other_sight(self._places())
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        stop, token = threading.Event(), trio.lowlevel.current_trio_token()
+        try:
+            await trio.to_thread.run_sync(
+                self._watch, stop, token, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
+            )
+        finally:
+            stop.set()
+
+    def _watch(self, stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
+        while not stop.is_set():
+            folders = self._places().folders()
+            try:
+                self._until_moved(folders, stop, token)
+            except (OSError, RuntimeError):  # no watches left on this system, or a folder that just went
+                stop.wait(EVERY_SECONDS)
+                self._look(token)
+
+    def _until_moved(self, folders: list[Path], stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
+        """Look at the files until one of the folders is another one than it was."""
+        # The first look comes with the first tick: what changed before the system watched is found by it.
+        inodes, ticks = _inodes(folders), int(EVERY_SECONDS * 1000 / TIMEOUT_MS)
+        for happened in _happenings(folders, stop):
+            ticks += 1
+            if happened or ticks * TIMEOUT_MS >= EVERY_SECONDS * 1000:
+                ticks = 0
+                self._look(token)
+                now = self._places().folders()
+                if now != folders or _inodes(now) != inodes:
+                    return
+
+    def _look(self, token: trio.lowlevel.TrioToken) -> None:
+        places = self._places()
+        rules, self._others = rules_sight(places), other_sight(places)
+        if rules != self._rules:
+            self._rules = rules
+            try:
+                token.run_sync_soon(self._changed)
+            except trio.RunFinishedError:
+                pass  # the gateway ended meanwhile
+
+
+def _happenings(folders: list[Path], stop: threading.Event) -> Iterable[set[Any]]:
+    """Yield whenever something happened in the folders and rested, and an empty set when nothing did for a while."""
+    from watchfiles import watch
+
+    return watch(
+        *folders,
+        watch_filter=None,
+        debounce=DEBOUNCE_MS,
+        step=STEP_MS,
+        stop_event=stop,
+        rust_timeout=TIMEOUT_MS,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        recursive=False,
+        ignore_permission_denied=True,
+    )
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _seen(paths: Iterable[Path], root: Path) -> Sight:
+    seen: Sight = {}
+    for path in paths:
+        name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        try:
+            stat = path.stat()
+        except OSError:
+            seen[name] = (0, 0, 0)
+        else:
+            seen[name] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return seen
+
+
+def _inodes(folders: list[Path]) -> list[int]:
+    return [next(iter(_seen([folder], folder.parent).values()))[2] for folder in folders]
