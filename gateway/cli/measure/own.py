@@ -12,10 +12,11 @@ from gateway.cli.faults import by_name
 from gateway.cli.measure.scratch import EXAMPLE
 from gateway.config import paths
 from gateway.config.load import FILE, state_of
-from gateway.daemon.build import WrongRules, load_rules
-from gateway.daemon.rulefiles import read_rules
+from gateway.daemon.build import WrongRules
+from gateway.daemon.rulebuild import Wrong, compiled, words_of
+from gateway.daemon.rulefiles import FolderLoader, read_rules
 from gateway.errors import SettingErrors
-from rules import Rejected, Ruleset
+from rules import Ruleset
 
 
 def own_rules(config: Path) -> tuple[Ruleset, list[str]]:
@@ -25,10 +26,12 @@ def own_rules(config: Path) -> tuple[Ruleset, list[str]]:
     """
     settings = by_name(config if (config / FILE).is_file() else EXAMPLE)
     pipelines = {path.stem for path in settings.pipelines_dir.glob("*.y*ml")}
-    made = load_rules(settings, read_rules(settings.rules_dir), pipelines, settings.models)
-    if isinstance(made, Rejected):
-        raise SettingErrors([WrongRules(problem.render()) for problem in made.problems])
-    return made, sorted(settings.channels)
+    words = words_of(settings, pipelines, settings.models, {})
+    loader = FolderLoader(settings.rules_dir, settings.gateway.time_zone)
+    made = compiled(read_rules(settings.rules_dir), words, loader)
+    if isinstance(made, Wrong):
+        raise SettingErrors([WrongRules(problem) for problem in made.problems])
+    return made.ruleset, sorted(settings.channels)
 
 
 def own_disk(config: Path) -> Path:
