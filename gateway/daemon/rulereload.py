@@ -7,6 +7,7 @@ rules serve on, and what is wrong is in the log, in `oclaw status` and in the me
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -15,16 +16,21 @@ from msgspec import Struct
 
 from gateway.daemon.rulebuild import Compiled, Wrong, recompiled
 from gateway.daemon.rulefiles import read_rules
+from gateway.daemon.watching import REST_SECONDS
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
 from rules import Ruleset
 
+# A file that is written to without end goes through at last, as it is.
+MOST_READINGS = 10
+
 
 class Live(Struct, frozen=True):
-    """The rules that serve, and the bytes they were made of."""
+    """The rules that serve, and the bytes they were made of; `sight` tells what the files on the disk are."""
 
     folder: Path
     ruleset: Ruleset
     files: Mapping[str, bytes]
+    sight: Callable[[], object] = lambda: None
 
 
 class RulesState(Struct):
@@ -97,6 +103,17 @@ class RuleReload:
 
 
 def _read_and_compile(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
+    """Read and compile the files until nobody wrote to them meanwhile: half a file is no rule file."""
+    for _ in range(MOST_READINGS):
+        before = live.sight()
+        done = _read_once(live)
+        if live.sight() == before:
+            break
+        time.sleep(REST_SECONDS)
+    return done
+
+
+def _read_once(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
     try:
         files = read_rules(live.folder, may_lack=not live.files)
     except OSError as error:

@@ -27,7 +27,7 @@ from gateway.daemon.rulefiles import FolderLoader
 from gateway.daemon.rulereload import Live, RuleReload
 from gateway.daemon.stages import Staging, no_workers
 from gateway.daemon.telling import Telling
-from gateway.daemon.watching import Places, Watch
+from gateway.daemon.watching import Places, Watch, rules_sight
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
 from gateway.plugins import PluginTable
@@ -128,7 +128,8 @@ class Serving:
             await self.flow.outbox.drain()
 
     def _live_rules(self) -> Live:
-        return Live(self.parts.settings.rules_dir, self.parts.ruleset, self.parts.rule_files)
+        parts, places = self.parts, self._places()
+        return Live(parts.settings.rules_dir, parts.ruleset, parts.rule_files, lambda: rules_sight(places))
 
     def _swap_rules(self, done: Compiled, files: dict[str, bytes]) -> None:
         old = self.parts

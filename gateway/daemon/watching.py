@@ -25,6 +25,7 @@ DEBOUNCE_MS = 1000
 # The thread notices within this time that it is to end.
 TIMEOUT_MS = 100
 EVERY_SECONDS = 1.0
+REST_SECONDS = 0.05
 
 Stamp = tuple[int, int, int]
 Sight = dict[str, Stamp]
@@ -94,7 +95,7 @@ class Watch:
                 self._until_moved(folders, stop, token)
             except (OSError, RuntimeError):  # no watches left on this system, or a folder that just went
                 stop.wait(EVERY_SECONDS)
-                self._look(token)
+                self._look(token, rested=False, stop=stop)
 
     def _until_moved(self, folders: list[Path], stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
         """Look at the files until one of the folders is another one than it was."""
@@ -104,15 +105,19 @@ class Watch:
             ticks += 1
             if happened or ticks * TIMEOUT_MS >= EVERY_SECONDS * 1000:
                 ticks = 0
-                self._look(token)
+                self._look(token, rested=bool(happened), stop=stop)
                 now = self._places().folders()
                 if now != folders or _inodes(now) != inodes:
                     return
 
-    def _look(self, token: trio.lowlevel.TrioToken) -> None:
+    def _look(self, token: trio.lowlevel.TrioToken, *, rested: bool, stop: threading.Event) -> None:
         places = self._places()
         rules, self._others = rules_sight(places), other_sight(places)
         if rules != self._rules:
+            if not rested:  # nobody waited for the writer to be done: see whether it goes on
+                stop.wait(REST_SECONDS)
+                if rules_sight(places) != rules:
+                    return  # the system tells when it rests, or the next second does
             self._rules = rules
             try:
                 token.run_sync_soon(self._changed)

@@ -34,6 +34,7 @@ def daemon(served: Daemon) -> Daemon:
     (served.rules / "main.rules").write_text(FIRST + f"# {os.urandom(4).hex()}\n")
     served.control.post("reload")
     served.until("ConfigurationLoaded", what="configuration")
+    served.forget()
     return served
 
 

@@ -61,6 +61,11 @@ class Daemon:
             if line.get("event") == event and all(line.get(name) == value for name, value in fields.items()):
                 return line
 
+    def forget(self) -> None:
+        """Leave out what was logged so far."""
+        while not self._events.empty():
+            self._events.get()
+
     def says(self, text: str, **fields: Any) -> dict[str, Any]:
         """Send a message and return what became of it."""
         order = {"channel": "desk", "content": text, "wait_seconds": 10.0, **fields}
