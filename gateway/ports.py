@@ -123,6 +123,16 @@ class Channel(Protocol):
         """Return what a reply to `message` needs in its metadata to find its way (a reply URL, a token); often {}."""
 
 
+class Prompt(Protocol):
+    """What a channel has besides when most of its attempts need no waiting before they are sent."""
+
+    def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
+        """Begin an attempt at once and return True; `then` gets its receipt, by `deadline` (on Trio's clock).
+
+        False when it would have to wait: nothing was sent, and `deliver` is called instead.
+        """
+
+
 class Arrived(Struct, frozen=True):
     """A webhook request held these messages; `answer` makes the response once they are committed.
 

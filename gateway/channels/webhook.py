@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address
+from math import inf
 from typing import Any, Protocol, assert_never
 
 import msgspec
@@ -29,7 +30,7 @@ from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.notices import EnvelopeRefused
 from gateway.ports import Arrived, Inlet, Kit, Result, Traits
-from protocols.errors import AddressRefused, BadUrl, NothingSent, UnknownAfterSend
+from protocols.errors import AddressRefused, BadUrl, HttpClientError, NothingSent
 from protocols.http1.messages import Fields, Request, Response
 from protocols.problem import problem
 
@@ -48,6 +49,20 @@ class Posts(Protocol):
     async def request(
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
     ) -> Any: ...
+
+    def send_now(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Fields = (),
+        body: bytes = b"",
+        body_bytes: int | None = None,
+        deadline: float = inf,
+        then: Callable[[Any], None],
+    ) -> bool: ...
+
+    async def listen(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None: ...
 
     def close(self) -> None: ...
 
@@ -75,11 +90,11 @@ class WebhookChannel:
         self._outside = self._make_outside()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Hold nothing: requests come through `receive`."""
+        """Read the answers to replies that were sent at once; requests come through `receive`."""
         task_status.started()
         inlet.connected("ready")
         try:
-            await trio.sleep_forever()
+            await self._outside.listen()
         finally:
             # What is kept open to strangers ends with the channel; a restart begins with a client of its own.
             self._outside.close()
@@ -192,24 +207,51 @@ class WebhookChannel:
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """POST the reply once. Without an address it stays here, to be fetched by whoever sent the message."""
+        post = self._post(delivery)
+        if isinstance(post, Receipt):
+            return post
+        try:
+            answered = await post.client.request(
+                "POST", post.url, headers=post.headers, body=post.body, body_bytes=_ANSWER_BYTES
+            )
+        except HttpClientError as error:
+            return _failed(error)
+        return self._receipt(answered)
+
+    def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
+        """POST the reply at once when a kept connection is free; `deliver` is for everything else."""
+        post = self._post(delivery)
+        if isinstance(post, Receipt):
+            return False
+
+        def answered(answer: Any) -> None:
+            then(_failed(answer) if isinstance(answer, HttpClientError) else self._receipt(answer))
+
+        try:
+            return post.client.send_now(
+                "POST",
+                post.url,
+                headers=post.headers,
+                body=post.body,
+                body_bytes=_ANSWER_BYTES,
+                deadline=deadline,
+                then=answered,
+            )
+        except BadUrl:
+            return False
+
+    def _post(self, delivery: Delivery) -> _Post | Receipt:
         url = self._address(delivery)
         if not url:
             return Delivered()
         if not self._to.allows(url):
             return Bounced(f"{url} is not on this channel's allow-list (reply_to_allowed).")
         body = self._body.write(self._telling(delivery.message, delivery.id, delivery.created_at))
-        try:
-            # The operator's own address is believed; one that a stranger wrote must not lead into our networks.
-            posts = self._kit.http if url == self._settings.deliver_url else self._outside
-            answered = await posts.request(
-                "POST", url, headers=self._headers(delivery, body), body=body, body_bytes=_ANSWER_BYTES
-            )
-        except (AddressRefused, BadUrl) as error:
-            return Bounced(str(error))
-        except NothingSent as error:
-            return Deferred(str(error))
-        except UnknownAfterSend as error:
-            return Unknown(str(error))
+        # The operator's own address is believed; one that a stranger wrote must not lead into our networks.
+        client = self._kit.http if url == self._settings.deliver_url else self._outside
+        return _Post(client, url, self._headers(delivery, body), body)
+
+    def _receipt(self, answered: Any) -> Receipt:
         return receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
 
     def _address(self, delivery: Delivery) -> str:
@@ -229,6 +271,25 @@ class WebhookChannel:
 
     def _telling(self, reply: Message, identity: str, at: float) -> Telling:
         return Telling(reply, identity, at, reply.metadata.get("id"))
+
+
+class _Post(msgspec.Struct, frozen=True):
+    """One reply as a request."""
+
+    client: Posts
+    url: str
+    headers: Fields
+    body: bytes
+
+
+def _failed(error: HttpClientError) -> Receipt:
+    match error:
+        case AddressRefused() | BadUrl():
+            return Bounced(str(error))
+        case NothingSent():
+            return Deferred(str(error))
+        case _:
+            return Unknown(str(error))
 
 
 def build(name: str, settings: Settings, kit: Kit) -> WebhookChannel:

@@ -39,7 +39,8 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
     trio.lowlevel.add_instrument(StallDetector(telling.report))
-    async with HttpClient() as http:
+    async with HttpClient() as http, trio.open_nursery() as answers:
+        await answers.start(http.listen)
         kit = Kit(
             report=telling.report,
             now=time.time,
@@ -50,7 +51,9 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
         )
         parts = build(settings, plugins, kit)
         prepare_state(settings.state_dir)
-        return await _with_journal(parts, plugins, kit, telling, began)
+        code = await _with_journal(parts, plugins, kit, telling, began)
+        answers.cancel_scope.cancel()
+    return code
 
 
 async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: Telling, began: float) -> int:

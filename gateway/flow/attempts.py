@@ -85,6 +85,15 @@ class Attempts:
         attempt.scope.deadline = inf
         return receipt
 
+    def send_now(self, attempt: Attempt, then: Callable[[Receipt], None]) -> bool:
+        """Begin the attempt without waiting, where the channel can. False: nothing was sent, `then` is not called."""
+        deliver_now = getattr(attempt.channel, "deliver_now", None)
+        if deliver_now is None or not attempt.channel.traits.idempotent:
+            return False
+        deadline = trio.current_time() + self._policy.attempt_seconds
+        begun: bool = deliver_now(attempt.head.delivery, deadline, then)
+        return begun
+
     def settle(self, attempt: Attempt, receipt: Receipt | None) -> Again | None:
         """Record what came of an attempt; None when the delivery is settled, one way or the other."""
         if receipt is None:

@@ -51,6 +51,10 @@ class Circuits:
         self._time(name, circuit)
         return True
 
+    def troubled(self, name: Circuit) -> bool:
+        """Say whether the circuit has failed lately: then an attempt may be a probe, or must wait."""
+        return name in self._circuits
+
     def count(self, name: Circuit, *, ok: bool) -> None:
         """Count an attempt's outcome: after failures in a row the circuit opens, a success closes it."""
         circuit = self._circuits.get(name)

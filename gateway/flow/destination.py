@@ -71,6 +71,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.channel: Channel | None = None  # None while it is detached: its queues wait
+        self.begun = 0  # attempts under way without a worker
         self.ready: deque[Destination] = deque()
         self.idle: list[trio.lowlevel.Task] = []
         self.workers = 0

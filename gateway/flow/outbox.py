@@ -187,12 +187,47 @@ class Outbox:
             destination.busy = False
             return
         destination.busy = True
+        if self._begin_now(desk, destination):
+            return
         desk.ready.append(destination)
         if desk.idle:
             trio.lowlevel.reschedule(desk.idle.pop())
         elif desk.workers < desk.channel.traits.sends_at_once:
             desk.workers += 1
             self._nursery.start_soon(self._work, desk)
+
+    def _begin_now(self, desk: Desk, destination: Destination) -> bool:
+        """Begin an attempt without a worker where the channel can send without waiting; False when it cannot."""
+        channel = desk.channel
+        if channel is None or desk.ready or not self._sending or desk.begun >= channel.traits.sends_at_once:
+            return False
+        if not destination.queue or not self._is_plain(destination, destination.queue[0]):
+            return False
+        head = destination.queue[0]
+        attempt = Attempt()
+        attempt.begins(channel, destination, head, self._circuit_of(head.delivery), self._now())
+
+        def answered(receipt: Receipt) -> None:
+            desk.begun -= 1
+            self._conclude(attempt, receipt)
+
+        # Counted first: what cannot be finished may be answered before the call returns.
+        desk.begun += 1
+        self._attempting += 1
+        destination.attempting = True
+        if self._attempts.send_now(attempt, answered):
+            return True
+        desk.begun -= 1
+        self._attempting -= 1
+        destination.attempting = False
+        return False
+
+    def _is_plain(self, destination: Destination, head: Waiting) -> bool:
+        """Say whether nothing hinders an attempt; what does is the workers' to deal with."""
+        now, circuit = trio.current_time(), self._circuit_of(head.delivery)
+        if destination.blocked_until > now or head.ends_at <= now or self._circuits.troubled(circuit):
+            return False
+        return not self.disabled.holds(circuit[0], disabled_as(circuit, head.delivery))
 
     async def _work(self, desk: Desk) -> None:
         """Take ready destinations and make one attempt for each, for ever."""

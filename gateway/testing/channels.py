@@ -158,6 +158,15 @@ class FakeHttp:
             raise answer
         return answer
 
+    def send_now(self, method: str, url: str, **more: object) -> bool:
+        """Decline: every request takes the ordinary way."""
+        return False
+
+    async def listen(self, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Nothing is owed."""
+        task_status.started()
+        await trio.sleep_forever()
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -29,6 +29,11 @@ def status_line(status: int) -> bytes:
 @lru_cache(maxsize=512)
 def field_lines(fields: Fields) -> bytes:
     """Return the fields as lines; raise UnsafeHeader. Cached: most answers repeat the same few sets."""
+    return checked_lines(fields)
+
+
+def checked_lines(fields: Fields) -> bytes:
+    """Return fields that differ every time as lines, without filling the cache; raise UnsafeHeader."""
     for name, value in fields:
         if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
             raise UnsafeHeader(f"The header field {name!r} cannot be sent: it has a forbidden character.")
@@ -57,4 +62,4 @@ def request_head(method: str, target: str, host: str, fields: Fields, *, length:
     if length == 0 and method in ("GET", "HEAD", "DELETE", "OPTIONS"):
         body = b""
     line = f"{method} {target} HTTP/1.1\r\n".encode("ascii")
-    return b"%b%b%b%b\r\n" % (line, field_lines((("Host", host),)), field_lines(fields), body)
+    return b"%b%b%b%b\r\n" % (line, field_lines((("Host", host),)), checked_lines(fields), body)

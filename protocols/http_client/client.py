@@ -11,6 +11,8 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from math import inf
 from pathlib import Path
 from types import TracebackType
 
@@ -27,6 +29,7 @@ from protocols.http_client.connect import AddressVet, Connector
 from protocols.http_client.exchange import Body, Outgoing, Sized, receive_more, transact
 from protocols.http_client.limits import ClientLimits
 from protocols.http_client.pool import Pool
+from protocols.http_client.prompt import Listening, Owed, Then
 from protocols.transport.pipes import Pipe
 from protocols.urls import Url, parse_url
 
@@ -56,6 +59,7 @@ class HttpClient:
         self._read_status = read_status or best_read_status()
         self._prune_at = 0.0
         self._closed = False
+        self._listening = Listening()
 
     async def request(
         self,
@@ -83,6 +87,50 @@ class HttpClient:
             raise
         self._settle(pool, pipe, reader, outgoing)
         return HttpAnswer(reader.status, reader.headers, reader.take())
+
+    async def listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Read the answers to what `send_now` sends, for ever. `send_now` declines everything without it."""
+        await self._listening.listen(task_status=task_status)
+
+    def send_now(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Fields = (),
+        body: bytes = b"",
+        body_bytes: int | None = None,
+        deadline: float = inf,
+        then: Then,
+    ) -> bool:
+        """Send a request whole, now, without waiting; `then` gets the answer, or UnknownAfterSend. True when sent.
+
+        False when that needs waiting (no kept connection is free, it just closed, nobody listens): nothing has
+        been sent, and `request` is the way. `deadline` is on Trio's clock. Raises BadUrl or UnsafeHeader.
+        """
+        if not self._listening.active or self._closed:
+            return False
+        place = parse_url(url)
+        pool = self._pools.get((place.secure, place.host, place.port))
+        pipe = pool.take_idle() if pool is not None else None
+        if pool is None or pipe is None:
+            return False
+        outgoing = Outgoing(_head(method, place, headers, body), body, None)
+        most = self._limits.body_bytes if body_bytes is None else body_bytes
+        reader = ResponseReader(self._read_status, body_bytes=most, to_head=method == "HEAD")
+        try:
+            pipe.write(outgoing.head + body)
+        except OSError:
+            pool.drop(pipe)
+            return False
+        if pipe.unsent:  # a piece is with the kernel already: too late for another way
+            pool.drop(pipe)
+            then(UnknownAfterSend("The connection took a part of the request and then no more."))
+            return True
+        outgoing.complete = True
+        settle = partial(self._settle, pool, pipe, reader, outgoing)
+        self._listening.add(Owed(pipe, pool, reader, then, deadline, settle))
+        return True
 
     @asynccontextmanager
     async def stream(
