@@ -35,8 +35,12 @@ def text(answer: Any) -> str:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return a heading and one line a row; the columns are the keys in the order they first appear."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    """Return a heading and one line a row; the columns are the keys in the order they first appear.
+
+    A column in which no row says anything is left out.
+    """
+    keys = dict.fromkeys(key for row in rows for key in row)
+    columns = [key for key in keys if any(_cell(key, row.get(key, "")) for row in rows)]
     cells = [[_short(_cell(column, row.get(column, ""))) for column in columns] for row in rows]
     heading = [column.replace("_", " ").upper() for column in columns]
     widths = [max(map(width, column)) for column in zip(heading, *cells, strict=True)]
@@ -79,10 +83,10 @@ def _cell(name: str, value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case float() | int() if value > 1e9 and (name in ("at", "since") or name.endswith("_at")):
-            return moment(value)
+        case float() | int() if name in ("at", "since") or name.endswith("_at"):
+            return moment(value) if value > 1e9 else ""  # 0 stands for never
         case float():
-            return f"{value:.3f}".rstrip("0").rstrip(".")
+            return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 1 else f"{value:.2g}"
         case dict():
             return " ".join(f"{key}={_cell(key, item)}" for key, item in value.items())
         case list():

@@ -19,7 +19,7 @@ from gateway.cli.show import show
 def command(config: Path, as_json: bool) -> None:
     """Show channels, queues and failures. Exits 1 while the gateway is starting or draining."""
     answer = Control(config).get("status")
-    show(answer if as_json else at_a_glance(answer), as_json=as_json)
+    show(answer if as_json else at_a_glance(_told_once(answer)), as_json=as_json)
     if isinstance(answer, dict) and answer.get("state", "ready") != "ready":
         sys.exit(NOT_DONE)
 
@@ -30,3 +30,11 @@ def at_a_glance(answer: Any) -> Any:
         kept = {key: at_a_glance(value) for key, value in answer.items()}
         return {key: value for key, value in kept.items() if value is False or value not in (0, "", None, {}, [])}
     return answer
+
+
+def _told_once(answer: Any) -> Any:
+    """Leave out where the rules were loaded from when that is where the configuration was."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("rules"), dict):
+        return answer
+    rules = {key: value for key, value in answer["rules"].items() if value != answer.get("configuration")}
+    return {**answer, "rules": rules}
