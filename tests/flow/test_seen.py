@@ -1,0 +1,34 @@
+"""The filter at the door: "surely new" is never said of a message that was seen."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.flow.seen import Seen
+
+digests = st.binary(min_size=16, max_size=16)
+
+
+@given(st.lists(digests, max_size=50))
+def test_what_was_added_is_never_surely_new(added: list[bytes]) -> None:
+    seen = Seen()
+    seen.ready = True
+    seen.add_all(added)
+    assert all(seen.perhaps(digest) for digest in added)
+
+
+def test_nearly_all_others_are_surely_new() -> None:
+    seen = Seen()
+    seen.ready = True
+    seen.add_all(number.to_bytes(4, "little") * 4 for number in range(0, 2_000_000, 1_000))
+    others = [(number * 7_919 + 3).to_bytes(16, "big") for number in range(1_000)]
+    assert sum(seen.perhaps(digest) for digest in others) < 20
+
+
+def test_nothing_is_surely_new_before_the_journal_was_read() -> None:
+    assert Seen().perhaps(bytes(16))
+
+
+def test_a_message_without_a_key_is_always_new() -> None:
+    assert not Seen().perhaps(b"")

@@ -1,0 +1,87 @@
+"""Accept and hand-over share a commit where nothing waits; what must hold all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from gateway.journal import Memory
+from gateway.message.receipt import Deferred
+from gateway.ports import Accepted, Duplicate, Refused
+from tests.support.story import gateway, hook
+
+
+async def test_a_redelivery_never_reaches_a_hook(autojump_clock: Any) -> None:
+    heard: list[str] = []
+
+    def listens(message: Any) -> None:
+        heard.append(message.content)
+
+    memory = Memory()
+    async with gateway(memory=memory, inbound=[hook(listens)]) as story:
+        first = story.offer(story.message("once", key="k"))
+        again = story.offer(story.message("once", key="k"))  # while the first is still being committed
+        await story.settles()
+        later = story.offer(story.message("once", key="k"))
+        await story.settles()
+        assert [type(answer) for answer in first + again + later] == [Accepted, Duplicate, Duplicate]
+    async with gateway(memory=memory, inbound=[hook(listens)]) as story:  # and after a restart
+        restarted = story.offer(story.message("once", key="k"))
+        await story.settles()
+        assert isinstance(restarted[0], Duplicate)
+    assert heard == ["once"]
+
+
+async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock: Any) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1)
+        before = memory.commits
+        await story.receives("hello")
+        assert memory.commits == before + 1
+        assert story.flow.lanes.total == 0, "the walk's end is committed together with the message"
+        await story.settles()
+        assert story.sent() == ["hello"]
+
+
+async def test_nobody_overtakes_a_message_whose_commit_is_under_way(autojump_clock: Any) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1)
+        memory.pause_commits()
+        for number in range(5):
+            story.offer(story.message(f"a{number}", conversation="a"))
+            await trio.sleep(0.01)
+        memory.resume_commits()
+        story.offer(story.message("a5", conversation="a"))
+        await story.settles()
+        assert story.sent() == ["a0", "a1", "a2", "a3", "a4", "a5"]
+
+
+async def test_a_walk_before_a_failed_commit_sends_nothing_and_frees_its_conversation(autojump_clock: Any) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1)
+        memory.fail_commits(1)
+        refused = story.offer(story.message("hello", key="k"))
+        await trio.sleep(2)
+        assert isinstance(refused[0], Refused)
+        assert story.sent() == []
+        again = story.offer(story.message("hello", key="k"))  # the platform comes again
+        await story.settles()
+        assert isinstance(again[0], Accepted)
+        assert story.sent() == ["hello"]
+
+
+async def test_a_hook_that_waits_is_carried_on_after_the_commit(autojump_clock: Any) -> None:
+    async def waits(message: Any) -> None:
+        await trio.sleep(0.01)
+
+    async with gateway(inbound=[hook(waits)]) as story:
+        await trio.sleep(1)
+        story.channels["chat"].will(Deferred("busy"))
+        for number in range(3):
+            await story.receives(f"a{number}")
+        await story.settles()
+        assert story.sent() == ["a0", "a0", "a1", "a2"]
