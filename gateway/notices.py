@@ -174,6 +174,22 @@ class StepFailed(Notice, frozen=True):
     why: str
 
 
+class EventIgnored(Notice, frozen=True):
+    """A platform told of something that is not for us: `reason` is one of a few words (`own`, `echo`, `bot`)."""
+
+    level: ClassVar[str] = "debug"
+    channel: str
+    reason: str
+
+
+class TypingFailed(Notice, frozen=True):
+    """A platform would not show that an answer is being made; nothing else suffers."""
+
+    level: ClassVar[str] = "debug"
+    channel: str
+    why: str
+
+
 class DeliverySettled(Notice, frozen=True):
     """A reply arrived; `seconds` counts from its intent to the receipt."""
 

@@ -7,7 +7,7 @@ that crosses a seam is a frozen value.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 class Traits(Struct, frozen=True, kw_only=True):
     """What a platform can do. `text_limit` counts `text_unit`s; 0 means no limit.
 
+    `tokens` is a regular expression for what a cut must not part (a mention, a link in the platform's own form). Where
+    the limit depends on the conversation, the channel implements `Cutting` instead. `typing_seconds`: how often
+    `Typing.typing` is repeated while a reply is made; 0 where the platform has no such thing.
     `idempotent`: a delivery sent twice under one id arrives once, so an unknown outcome may
     be retried. `dedupe_seconds`: longer than the platform's own retry ladder.
     """
 
     text_limit: int = 0
     text_unit: Literal["points", "utf16", "bytes"] = "points"
+    tokens: str = ""
     idempotent: bool = False
     can_edit: bool = False
     can_stream: bool = False
@@ -197,6 +201,64 @@ class Streaming(Protocol):
         """Send the pieces as they come; the delivery's message is empty until the end. Ends honestly when cut."""
 
 
+class Typing(Protocol):
+    """What a channel has besides when its platform can show that an answer is being made."""
+
+    async def typing(self, conversation: Conversation, *, working: bool) -> None:
+        """Show it, again every `Traits.typing_seconds` while a pipeline waits for a model; `working=False` ends it.
+
+        Only decoration: what it raises is counted and forgotten.
+        """
+
+
+class Cutting(Protocol):
+    """What a channel has besides when the limit of a text depends on where it goes."""
+
+    def cut(self, reply: Message) -> Sequence[str]:
+        """Return the text in pieces, each of which becomes a delivery of its own. Pure, and quick."""
+
+
+class Doctored(Protocol):
+    """What a channel has besides when `oclaw doctor` can try it against its platform."""
+
+    def doctor(self) -> AsyncIterator[Finding]:
+        """Connect and authenticate as `run` would, say what was found step by step, and leave nothing behind.
+
+        The caller sets the deadline. Raising is a finding, too: the last one.
+        """
+
+
+class Finding(Struct, frozen=True):
+    """One thing that was tried: whether it went well, what was found, and what to do about it."""
+
+    ok: bool
+    what: str
+    way_out: str = ""
+
+
+class MediaStore(Protocol):
+    """Files that came or go with messages: sealed at rest, streamed, removed when no message can need them."""
+
+    async def save(self, pieces: AsyncIterable[bytes], *, max_bytes: int) -> StoredMedia:
+        """Keep a file and return its reference for `Attachment.ref`; nothing is kept of one that is larger.
+
+        Raises `TooLarge`. Memory stays bounded, whatever the size.
+        """
+
+    def open(self, ref: str) -> AsyncGenerator[bytes, None]:
+        """Give the file in pieces. Raises `SealError`, or `KeyError` for a reference that is not there."""
+
+    async def size(self, ref: str) -> int:
+        """Return the file's size in bytes. Raises `KeyError`."""
+
+
+class StoredMedia(Struct, frozen=True):
+    """Where a kept file is found again, and its size."""
+
+    ref: str
+    size: int
+
+
 class Kit(Struct, frozen=True, kw_only=True):
     """What the gateway gives every channel, hook and provider when it is built. Times are epoch seconds."""
 
@@ -206,7 +268,7 @@ class Kit(Struct, frozen=True, kw_only=True):
     http: Any  # protocols.http_client.HttpClient; untyped here so that fakes need not inherit
     config_dir: str = ""
     state_dir: str = ""
-    media: Any = None
+    media: MediaStore | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
 from math import inf
 from typing import Any, Protocol, assert_never
 
@@ -21,6 +20,7 @@ from gateway.channels.allowed import Destinations
 from gateway.channels.field_map import Misfit, describe, look, message_of, parse_pointer
 from gateway.channels.postbox import receipt_of
 from gateway.channels.reply_body import ReplyBody, Telling
+from gateway.channels.shared.media import vetted_client
 from gateway.channels.signatures import Forged, signature_headers, verify
 from gateway.channels.trust import Neighbours, Tokens, bearer_of, is_json
 from gateway.channels.webhook_answers import answer, result_answer
@@ -86,7 +86,7 @@ class WebhookChannel:
         self._id_steps = parse_pointer(settings.fields["id"]) if settings.fields.get("id") else ()
         reply_to = settings.fields.get("reply_to")
         self._reply_to, self._reply_steps = reply_to, parse_pointer(reply_to) if reply_to else ()
-        self._make_outside = outside or partial(_vetted_client, self._to)
+        self._make_outside = outside or partial(vetted_client, self._to)
         self._outside = self._make_outside()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -295,15 +295,6 @@ def _failed(error: HttpClientError) -> Receipt:
 def build(name: str, settings: Settings, kit: Kit) -> WebhookChannel:
     """Make the channel; raises `SettingError` for a secret that cannot be used."""
     return WebhookChannel(name, settings, kit)
-
-
-def _vetted_client(to: Destinations) -> Posts:
-    from protocols.http_client.client import HttpClient
-
-    def vet(host: str, address: IPv4Address | IPv6Address) -> str | None:
-        return None if to.may_reach(address) else f"{host} is {address}, an address inside; it must be named"
-
-    return HttpClient(vet=vet)
 
 
 def _wait_of(prefer: bytes) -> float:

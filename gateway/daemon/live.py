@@ -23,6 +23,8 @@ from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.telling import Telling
 from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
+from gateway.media.store import SealedFiles
+from gateway.message.seal import Sealer
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
@@ -33,12 +35,14 @@ from protocols.http_client.client import HttpClient
 
 # A message leaves no cycles; a young collection every 700 objects, the default, would run at every third message.
 GC_THRESHOLDS = (20_000, 20, 50)
+MEDIA = "media"
 
 
 async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
     trio.lowlevel.add_instrument(StallDetector(telling.report))
+    media = SealedFiles(settings.state_dir / MEDIA)
     async with HttpClient() as http, trio.open_nursery() as answers:
         await answers.start(http.listen)
         kit = Kit(
@@ -48,17 +52,27 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
             http=http,
             config_dir=str(settings.directory),
             state_dir=str(settings.state_dir),
+            media=media,
         )
         parts = build(settings, plugins, kit)
         prepare_state(settings.state_dir)
-        code = await _with_journal(parts, plugins, kit, telling, began)
+        sealer = open_sealer(settings.state_dir)
+        media.unlock(sealer)
+        code = await _with_journal(parts, plugins, kit, telling, sealer, media, began)
         answers.cancel_scope.cancel()
     return code
 
 
-async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: Telling, began: float) -> int:
+async def _with_journal(
+    parts: Parts,
+    plugins: PluginTable,
+    kit: Kit,
+    telling: Telling,
+    sealer: Sealer,
+    media: SealedFiles,
+    began: float,
+) -> int:
     settings = parts.settings
-    sealer = open_sealer(settings.state_dir)
     async with (
         open_journal(settings.state_dir / FILE_NAME, report=telling.report, retention=_retention(settings)) as journal,
         open_supervisor(telling.report, time.time) as tree,
@@ -83,6 +97,7 @@ async def _with_journal(parts: Parts, plugins: PluginTable, kit: Kit, telling: T
             notify(READY)
             nursery.start_soon(feed_watchdog, Pulse(serving).alive)
             nursery.start_soon(telling.lag.watch)
+            nursery.start_soon(_sweep_media, media, settings)
             why = await stop.asked()
             telling.report(GatewayDraining(why))
             notify(STOPPING)
@@ -97,6 +112,14 @@ def _control_socket(settings: Settings) -> Path:
     path = paths.control_socket(settings.directory, os.environ)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+async def _sweep_media(media: SealedFiles, settings: Settings) -> None:
+    """Remove files, at the start and daily, once no message that is kept can name them."""
+    keep_days = max(settings.journal.retention_days, settings.journal.dead_retention_days)
+    while True:
+        await media.sweep(keep_days * 86_400.0)
+        await trio.sleep(86_400.0)
 
 
 def _retention(settings: Settings) -> Retention:

@@ -50,7 +50,13 @@ class Serving:
         self.tree, self.telling = tree, telling
         self.channels: dict[str, Channel] = dict(parts.channels)
         self.doors: dict[str, Door] = {}
-        self.staging = Staging(ground, self.channels, clear=lambda key: self.flow.outbox.clear(key), workers=no_workers)
+        self.staging = Staging(
+            ground,
+            self.channels,
+            clear=lambda key: self.flow.outbox.clear(key),
+            workers=no_workers,
+            working=lambda message: self.flow.typist.working(message),
+        )
         self.addresses: tuple[str, ...] = ()
         self.state, self.since = "starting", ground.now()
         self._hubs: list[Hub] = []

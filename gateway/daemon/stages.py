@@ -15,6 +15,7 @@ from gateway.flow.memory import RuleMemory
 from gateway.flow.plan import Plan
 from gateway.flow.route import Router
 from gateway.flow.spine import Ground
+from gateway.flow.typing import Working, nobody
 from gateway.flow.walk import Produced, Stages
 from gateway.message.envelope import Envelope, lane_key
 from gateway.message.message import Message
@@ -32,7 +33,8 @@ Workers = Callable[[str, StepSpec], Ask]
 class Staging:
     """Makes stages of parts, again at every reload; what must outlive a reload stands here.
 
-    `clear` says whether a destination has nothing waiting, so that a streamed reply overtakes nothing.
+    `clear` says whether a destination has nothing waiting, so that a streamed reply overtakes nothing; `working` shows
+    the sender that a model is being waited for.
     """
 
     def __init__(
@@ -42,8 +44,10 @@ class Staging:
         *,
         clear: Callable[[tuple[str, str, str]], bool],
         workers: Workers,
+        working: Working = nobody,
     ) -> None:
         self._ground, self._channels, self._clear, self._workers = ground, channels, clear, workers
+        self._working = working
         # Slow hooks share a few threads: a hook that hangs must not eat the journal's or the files' threads.
         self._threads = trio.CapacityLimiter(8)
         self.actors: dict[str, Actor] = {}
@@ -94,6 +98,7 @@ class Staging:
             choose=router.model_for,
             render=template,
             stream=streamer,
+            working=self._working,
             history=History(self._ground.journal, self._ground.sealer),
         )
 

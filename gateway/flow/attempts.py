@@ -100,7 +100,11 @@ class Attempts:
             return None
         channel, delivery, circuit, began = attempt.channel, attempt.head.delivery, attempt.circuit, attempt.began
         # A refusal of one message (Bounced) is an answer; only silence and "not now" count against the circuit.
-        self._circuits.count(circuit, ok=isinstance(receipt, (Delivered, Bounced)))
+        # A channel without a connection knows so itself, and wakes its deliveries: no breaker has to find out.
+        if isinstance(receipt, Deferred) and receipt.offline:
+            self._circuits.forgive(circuit)
+        else:
+            self._circuits.count(circuit, ok=isinstance(receipt, (Delivered, Bounced)))
         match receipt:
             case Delivered():
                 self._settler.delivered(delivery, receipt, began)
@@ -120,9 +124,9 @@ class Attempts:
 
     def _again(self, delivery: Delivery, receipt: Deferred, began: float) -> Again | None:
         policy = self._policy
-        if delivery.attempt >= policy.attempts:
+        if delivery.attempt >= policy.attempts and not receipt.offline:
             self._settler.buried(delivery, Bounced(f"gave up after {delivery.attempt} attempts: {receipt.why}"), began)
             return None
         seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
         self._settler.deferred(delivery, receipt, began, self._now() + seconds)
-        return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)
+        return Again(replace(delivery, attempt=delivery.attempt + (not receipt.offline)), seconds)

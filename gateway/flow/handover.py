@@ -6,7 +6,9 @@ an id that a re-run makes again. What was committed goes to the outbox in the co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -21,6 +23,9 @@ from gateway.message.message import Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeSettled, JournalFailed, Report
 from gateway.ports import DeliveryRecord, HandOver, Impossible, Journal, Outcome, Traits
+
+Cut = Callable[[Message], Sequence[str]]
+"""How a channel cuts a reply itself (`ports.Cutting`)."""
 
 
 class Send(Protocol):
@@ -39,6 +44,7 @@ class Clerk:
         sealer: Sealer,
         outbox: Send,
         traits_of: Callable[[str], Traits],
+        cut_of: Callable[[str], Cut | None] = lambda _: None,
         policy: RetryPolicy,
         ended: Callable[[Envelope, Ending], None],
         delay: Callable[[Envelope, float], None],
@@ -46,7 +52,7 @@ class Clerk:
         now: Callable[[], float],
     ) -> None:
         self._journal, self._sealer, self._outbox = journal, sealer, outbox
-        self._traits_of, self._policy = traits_of, policy
+        self._traits_of, self._cut_of, self._policy = traits_of, cut_of, policy
         self.committed = 0
         self._ended, self._delay, self._report, self._now = ended, delay, report, now
 
@@ -89,10 +95,11 @@ class Clerk:
         ]
 
     def _pieces(self, reply: Message) -> list[Message]:
+        cut = self._cut_of(reply.channel)
         traits = self._traits_of(reply.channel)
-        if not traits.text_limit or len(reply.content) * 4 <= traits.text_limit:
+        if cut is None and (not traits.text_limit or len(reply.content) * 4 <= traits.text_limit):
             return [reply]  # no unit needs more than four for one code point
-        texts = chunk(reply.content, traits.text_limit, traits.text_unit)
+        texts = cut(reply) if cut else _cut(reply.content, traits)
         first, *rest = [replace(reply, content=text) for text in texts] or [reply]
         return [first, *(replace(piece, attachments=()) for piece in rest)]
 
@@ -125,3 +132,12 @@ class Clerk:
         """Return our own share: from arrival to this commit, less the time the steps themselves took."""
         steps = sum(step.seconds for step in ending.story.steps) if ending.story else 0.0
         return max(0.0, self._now() - envelope.received_at - steps)
+
+
+def _cut(text: str, traits: Traits) -> Sequence[str]:
+    return chunk(text, traits.text_limit, traits.text_unit, tokens=_tokens(traits.tokens) if traits.tokens else None)
+
+
+@lru_cache(maxsize=64)
+def _tokens(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -18,7 +18,7 @@ from gateway.flow.accept import ChannelInlet, Door, Limits
 from gateway.flow.admission import Pressure
 from gateway.flow.aside import Turn
 from gateway.flow.disabled import Disabled
-from gateway.flow.handover import Clerk
+from gateway.flow.handover import Clerk, Cut
 from gateway.flow.lanes import Lanes
 from gateway.flow.outbox import Outbox
 from gateway.flow.recovery import Recovery
@@ -28,6 +28,7 @@ from gateway.flow.seen import Seen
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
 from gateway.flow.timers import Timers
+from gateway.flow.typing import Typist
 from gateway.flow.walk import Ending, Stages, Walker
 from gateway.message.envelope import Envelope
 from gateway.message.seal import RecordKind, Sealer
@@ -79,12 +80,14 @@ class Flow:
             sealer=sealer,
             outbox=self.outbox,
             traits_of=self.traits_of,
+            cut_of=self.cut_of,
             policy=ground.policy,
             ended=self.results.ended,
             delay=lambda envelope, due_at: self.recovery.delay(envelope, due_at),
             report=report,
             now=now,
         )
+        self.typist = Typist(nursery, channels, report)
         self.walker = Walker(stages, report, now)
         self.lanes = Lanes(
             nursery,
@@ -121,6 +124,11 @@ class Flow:
         """Return what a channel can do; the cautious default for one that is not configured any more."""
         known = self.channels.get(channel)
         return Traits() if known is None else known.traits
+
+    def cut_of(self, channel: str) -> Cut | None:
+        """Return how a channel cuts replies itself, where its limits depend on the conversation."""
+        cut: Cut | None = getattr(self.channels.get(channel), "cut", None)
+        return cut
 
     def inlet(self, channel: Channel, connected: Callable[[str, str, str], None]) -> ChannelInlet:
         """Make the door as one channel sees it."""

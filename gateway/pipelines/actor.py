@@ -16,6 +16,7 @@ from gateway.errors import ModelError
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.flow.plan import Plan
 from gateway.flow.story import StepNote
+from gateway.flow.typing import Working
 from gateway.flow.vocabulary import StepFacts
 from gateway.flow.walk import Produced
 from gateway.message.envelope import Delivery, Envelope
@@ -45,6 +46,7 @@ class Crew(Struct, frozen=True):
     choose: Callable[[StepFacts, str], str]
     render: Callable[[str], Render]
     stream: Stream
+    working: Working
     history: History
 
 
@@ -66,6 +68,7 @@ class Actor:
             return await run.through()
         finally:
             self.running -= 1
+            run.over()
             if run.has_slot:
                 self.slots.leave()
 
@@ -86,6 +89,7 @@ class _Run:
         self._notes: list[StepNote] = []
         self._history: tuple[Turn, ...] | None = None
         self._streamed: tuple[Delivery, ...] = ()
+        self.over: Callable[[], None] = _nothing
         self.has_slot = False
 
     async def through(self) -> Produced:
@@ -148,7 +152,13 @@ class _Run:
         return self._history
 
     async def _slot(self) -> None:
-        """Take a slot of the mailbox, once; straight walks never need one."""
+        """Take a slot of the mailbox, once, and show that we are at it; straight walks never need one."""
         if not self.has_slot:
+            self.over()
+            self.over = self._crew.working(self._envelope.message)
             await self._actor.slots.enter(self._envelope.priority)
             self.has_slot = True
+
+
+def _nothing() -> None:
+    """Be what is over when nothing was shown."""

@@ -41,6 +41,8 @@ class Book:
         self.step_failures = Counter("oclaw_step_failures", "Pipeline steps without answer.", "pipeline", "step")
         self.child_crashes = Counter("oclaw_child_crashes", "Crashes of supervised children.", "child")
         self.unknown_events = Counter("oclaw_unknown_events", "Platform events unknown to us.", "channel", "kind")
+        self.ignored = Counter("oclaw_ignored_events", "Events that are not for us.", "channel", "reason")
+        self.typing_failures = Counter("oclaw_typing_failures", "Typing a platform would not show.", "channel")
         self.requests_refused = Counter("oclaw_requests_refused", "Requests that were none, by status.", "status")
         self.connections_refused = Counter("oclaw_connections_refused", "Connections turned away or cut.", "reason")
         self.accept_pauses = Counter("oclaw_accept_pauses", "Pauses for want of descriptors or memory.")
@@ -116,6 +118,8 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.ChildChanged: lambda x: b.child_crashes.expect(x.child),
         n.ChildCrashed: lambda x: b.child_crashes.add(x.child),
         n.UnknownEvent: lambda x: b.unknown_events.add(x.channel, x.kind),
+        n.EventIgnored: lambda x: b.ignored.add(x.channel, x.reason),
+        n.TypingFailed: lambda x: b.typing_failures.add(x.channel),
         n.RequestRefused: lambda x: b.requests_refused.add(str(x.status)),
         n.ConnectionRefused: lambda x: b.connections_refused.add(x.reason),
         n.AcceptingPaused: lambda x: b.accept_pauses.add(),

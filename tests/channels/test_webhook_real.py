@@ -10,7 +10,8 @@ import pytest
 import trio
 
 from gateway.channels.allowed import Destinations
-from gateway.channels.webhook import WebhookChannel, _vetted_client
+from gateway.channels.shared.media import vetted_client
+from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
@@ -84,5 +85,5 @@ async def test_a_refused_connection_is_tried_again_and_a_lost_answer_is_unknown(
 async def test_an_address_inside_that_nobody_named_is_refused_after_the_name_is_resolved():
     async with open_sink() as (url, requests):
         with pytest.raises(AddressRefused):
-            await _vetted_client(Destinations(("https://example.org/",))).request("POST", url)
+            await vetted_client(Destinations(("https://example.org/",))).request("POST", url)
         assert requests == []

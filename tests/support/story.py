@@ -195,10 +195,16 @@ async def gateway(
             policy=policy or RetryPolicy(),
             poison_attempts=poison_attempts,
         )
-        clear: list[Callable[..., bool]] = []
-        staging = Staging(ground, channels, clear=lambda key: clear[0](key), workers=no_workers)
+        flows: list[Flow] = []
+        staging = Staging(
+            ground,
+            channels,
+            clear=lambda key: flows[0].outbox.clear(key),
+            workers=no_workers,
+            working=lambda message: flows[0].typist.working(message),
+        )
         async with open_flow(ground, channels, staging.stages(parts)) as flow:
-            clear.append(flow.outbox.clear)
+            flows.append(flow)
             flow.door.cautious = cautious
             for channel in channels.values():
                 flow.outbox.attach(channel)

@@ -1,0 +1,40 @@
+"""Is the platform still there? An open socket proves nothing: a cable that is cut keeps it open for hours.
+
+Every byte that arrives is a sign of life. After `every_seconds` of silence the channel asks (a ping,
+a heartbeat); after `patience_seconds` more the connection is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from gateway.channels.shared.errors import ConnectionLost
+
+
+class Pulse:
+    """Counts silence. `heard()` whenever anything arrives; `watch(ask)` beside the reading task."""
+
+    def __init__(self, every_seconds: float, patience_seconds: float) -> None:
+        self._every, self._patience = every_seconds, patience_seconds
+        self._heard_at = trio.current_time()
+        self._heard = trio.Event()
+
+    def heard(self) -> None:
+        """Something arrived."""
+        self._heard_at = trio.current_time()
+        self._heard.set()
+
+    async def watch(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Ask after each silence, for ever. Raises `ConnectionLost` when nobody answers."""
+        while True:
+            await trio.sleep_until(self._heard_at + self._every)
+            if trio.current_time() - self._heard_at < self._every:
+                continue
+            self._heard = trio.Event()
+            await ask()
+            with trio.move_on_after(self._patience):
+                await self._heard.wait()
+            if not self._heard.is_set():
+                raise ConnectionLost(f"silent for {self._every + self._patience:g} s")
