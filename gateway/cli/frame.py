@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("gateway.cli.trace", "Show one message's whole life."),
     "dead": ("gateway.cli.dead", "List, show, retry and drop dead letters."),
     "held": ("gateway.cli.held", "List and release messages that a rule or hook holds."),
+    "rules": ("gateway.cli.rules", "Check, format, test, explain, replay, lint and measure rules."),
     "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
     "journal": ("gateway.cli.journal", "Sum up, check, export, compact and back up the journal."),
     "keys": ("gateway.cli.keys", "List, make and rotate the keys that seal the journal."),

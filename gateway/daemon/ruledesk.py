@@ -58,9 +58,9 @@ def rule_lines(ruleset: Ruleset, counted: dict[Key, RuleCount], limit: int) -> l
     return [_line(ref, counted.get((ref.ruleset, ref.name), _NEVER)) for ref in islice(refs, limit)]
 
 
-def explained(envelope: Envelope, story: Story | None, ruleset: Ruleset) -> Explained:
-    """Explain a journaled message as it came in, at the moment it came in."""
-    explanations = explain_all(ruleset, envelope, envelope.received_at)
+def explained(envelope: Envelope, story: Story | None, ruleset: Ruleset, moment: float = 0.0) -> Explained:
+    """Explain a message as it came in, at the moment it came in or another one."""
+    explanations = explain_all(ruleset, envelope, moment or envelope.received_at)
     decision = explanations[0].decision
     changed = [hook.name for hook in story.hooks if hook.verdict == "replace"] if story else []
     note = (

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+from gateway.errors import JournalError
 from gateway.journal.ledger import unframed
+from gateway.journal.opening import connect
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.ports import DeliveryRow, InboundRow
 
@@ -15,12 +19,34 @@ _INBOUND = """SELECT seq, id, channel, state, attempt, received_at, changed_at, 
 _DELIVERY = """SELECT d.seq, d.id, i.id, d.channel, d.state, d.attempt, d.created_at, d.changed_at, d.due_at,
     d.expires_at, d.destination, d.sealed, d.notes FROM delivery d JOIN inbound i ON i.seq = d.inbound"""
 
+# Rows of a file that is read beside the gateway, held at once.
+_PAGE = 500
+
 Exchange = tuple[InboundRow, Sequence[DeliveryRow]]
 
 
 def message(db: sqlite3.Connection, envelope_id: str) -> InboundRow | None:
     """Find one message."""
     return next(_inbound(db, "WHERE id = ?", (envelope_id,)), None)
+
+
+def latest(path: Path, since: float, limit: int) -> Iterator[InboundRow]:
+    """Yield the messages of a file that came in after `since`, newest first, beside whoever writes it."""
+    with closing(_beside(path)) as db:
+        below = 2**62
+        while limit > 0:
+            rows = list(_inbound(db, "WHERE seq < ? ORDER BY seq DESC LIMIT ?", (below, min(limit, _PAGE))))
+            fresh = [row for row in rows if row.received_at >= since]
+            yield from fresh
+            if not fresh:  # what a person put back has a high number and an old time, but never a whole page
+                return
+            limit, below = limit - len(fresh), rows[-1].seq
+
+
+def found(path: Path, envelope_id: str) -> InboundRow | None:
+    """Find one message in a file, beside whoever writes it."""
+    with closing(_beside(path)) as db:
+        return message(db, envelope_id)
 
 
 def delivery(db: sqlite3.Connection, delivery_id: str) -> DeliveryRow | None:
@@ -90,6 +116,15 @@ def cursor(db: sqlite3.Connection, channel: str, name: str) -> bytes:
 def tally(db: sqlite3.Connection) -> dict[str, int]:
     """Read the counters of rows by state."""
     return dict(db.execute("SELECT name, rows FROM tally").fetchall())
+
+
+def _beside(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise JournalError(f"There is no journal at {path}: has the daemon run with this state_dir?")
+    try:
+        return connect(path, read_only=True)
+    except sqlite3.OperationalError as error:
+        raise JournalError(f"{path} cannot be read: {error}. Are you the gateway's user?") from error
 
 
 def _among(column: str, seqs: Iterable[int]) -> str:
