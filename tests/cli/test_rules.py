@@ -221,7 +221,7 @@ def test_the_working_loop_of_the_document_runs_as_written(daemon: Daemon, tmp_pa
     """Every command of conf/rules.d/README.md, in its order, in the configuration folder of a running gateway."""
     text = (HOUSE / "conf/rules.d/README.md").read_text("utf-8")
     envelope = daemon.says("hi", sender="ann")["id"]
-    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    commands = [line for block in re.findall(r"```shell\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
     assert len([line for line in commands if line.startswith("oclaw ")]) >= 8
     runtime = str(daemon.folder.parent / "run")
     env = {"PYTHONPATH": str(HOUSE), "RUNTIME_DIRECTORY": runtime, "PATH": "/usr/bin:/bin"}
