@@ -221,8 +221,8 @@ class Cutting(Protocol):
 class Doctored(Protocol):
     """What a channel has besides when `oclaw doctor` can try it against its platform."""
 
-    def doctor(self) -> AsyncIterator[Finding]:
-        """Connect and authenticate as `run` would, say what was found step by step, and leave nothing behind.
+    async def doctor(self, tell: Callable[[Finding], None]) -> None:
+        """Connect and authenticate as `run` would, tell what was found step by step, and leave nothing behind.
 
         The caller sets the deadline. Raising is a finding, too: the last one.
         """
