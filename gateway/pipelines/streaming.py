@@ -102,4 +102,6 @@ class Streamer:
             message=reply,
             created_at=now,
             expires_at=now + self._expiry_seconds,
+            # An earlier walk may have shown part of it.
+            repeated=envelope.attempt > 1,
         )

@@ -22,6 +22,9 @@ from gateway.testing.channels import MOMENT, request
 from protocols.http1.messages import Request
 from tests.channels.matrix_words import said, transaction
 from tests.channels.matrix_words import settings as matrix_settings
+from tests.channels.slack_words import BOT, ROOM, escaped, post, told
+from tests.channels.slack_words import channel as slack
+from tests.channels.slack_words import settings as slack_settings
 
 IN = "whsec_" + base64.b64encode(bytes(32)).decode()
 OUT = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -68,6 +71,19 @@ CASES = {
             lambda: matrix_settings(server_name="", bot_localpart="@oclaw"),
             lambda: matrix_settings(ghosts=("[",)),
             lambda: matrix_settings(join="listed"),
+        ),
+    ),
+    "slack": ChannelCase(
+        build=slack,
+        knock=lambda event, text: told(post(escaped(text), ts=f"170000000{event[1:]}.000100")),
+        own=told(post("mine", user=BOT)),
+        reply=Message(channel="it", content="hi", conversation=Conversation(ROOM, "channel")),
+        bad_settings=(
+            lambda: slack_settings(signing_secret=None),
+            lambda: slack_settings(mode="socket", app_token=None),
+            lambda: slack_settings(base_url="slack.com/api/"),
+            lambda: slack_settings(base_url="https://slack.com/api", file_hosts=("slack",)),
+            lambda: slack_settings(private_networks=("10.0.0.1/99",)),
         ),
     ),
     "webhook": ChannelCase(

@@ -1,0 +1,268 @@
+"""Slack: events by signed webhook or through Socket Mode in, Web API out.
+
+One message model for both ways in; replies in the thread they belong to, streamed by editing, never sent twice. What
+Slack tells of our own messages, or of other programs', is dropped by id.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any
+
+import trio
+from msgspec.structs import replace
+
+from gateway.channels.shared.backoff import Backoff, pause
+from gateway.channels.shared.calls import refusal
+from gateway.channels.shared.edits import stream_by_edits
+from gateway.channels.shared.loops import LoopGuard
+from gateway.channels.shared.media import MediaDoor
+from gateway.channels.shared.reconnect import keep_connected
+from gateway.channels.slack_api import CREDENTIALS, NotAnswered, WebApi
+from gateway.channels.slack_checkup import checkup
+from gateway.channels.slack_entrance import Entrance
+from gateway.channels.slack_events import Account
+from gateway.channels.slack_fields import table, text
+from gateway.channels.slack_files import Files, Turn, Turns
+from gateway.channels.slack_sending import Sending
+from gateway.channels.slack_settings import Settings
+from gateway.channels.slack_socket import SocketMode
+from gateway.channels.slack_text import TOKENS, cut
+from gateway.channels.slack_uploads import Uploads
+from gateway.channels.slack_webhook import Calls
+from gateway.errors import SealError, SettingError
+from gateway.message.envelope import Delivery
+from gateway.message.message import Message
+from gateway.message.receipt import Receipt
+from gateway.notices import EnvelopeRefused
+from gateway.ports import Arrived, Finding, Inlet, Kit, Traits
+from protocols.http1.messages import Request, Response
+from protocols.problem import problem
+
+PLATFORM = "slack"
+# What a reply must know of a slash command: the way to a conversation that the bot is not in.
+_KEPT = ("response_url",)
+# Slack answers auth.test within a second; a connection that hangs must not keep us from trying again.
+_ASK_SECONDS = 20.0
+
+
+class SlackChannel:
+    """One app in one workspace."""
+
+    platform = PLATFORM
+
+    def __init__(self, name: str, settings: Settings, kit: Kit, door: MediaDoor | None = None) -> None:
+        self.name = name
+        self._settings, self._kit = settings, kit
+        self.traits = Traits(
+            text_limit=settings.text_limit,
+            tokens=TOKENS,
+            # By looking the delivery's id up before anything is sent again.
+            idempotent=settings.look_up,
+            can_edit=True,
+            can_stream=settings.stream,
+            can_react=True,
+            has_threads=True,
+            takes_media=True,
+            sends_at_once=16,
+        )
+        token = settings.bot_token.reveal()
+        self._api = WebApi(kit, settings.base_url, token)
+        guard = LoopGuard(answer_bots=settings.answer_bots)
+        self._entrance = Entrance(Account(name, PLATFORM, in_threads=settings.reply_in_thread), guard, kit.report)
+        self._door = door or MediaDoor(
+            kit.media, hosts=settings.file_hosts, max_bytes=settings.file_bytes, networks=settings.private_networks
+        )
+        self._files = Files(self._door, token, seconds=settings.file_seconds, channel=name, report=kit.report)
+        self._turns = Turns()
+        self._refused, self._wrong = trio.Event(), ""
+        uploads = Uploads(self._api, self._door, kit)
+        self._sending = Sending(self._api, uploads, settings, guard, self._token_refused)
+        self._calls = self._webhook() if settings.mode == "events" else None
+        self._inlet: Inlet | None = None
+
+    # -- in ---------------------------------------------------------------------------------------
+
+    async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Learn who we are, hold the sockets if that is the mode, and end as failed when the token is refused."""
+        self._inlet = inlet
+        wrong: BaseExceptionGroup[Any] | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._fail_when_refused)
+                if self._settings.mode == "socket":
+                    nursery.start_soon(partial(self._introduce, inlet, tells=False))
+                    await keep_connected(self._socket().session, inlet, task_status=task_status)
+                else:
+                    task_status.started()
+                    await self._introduce(inlet, tells=True)
+                    await trio.sleep_forever()
+        except* SettingError as group:
+            wrong = group
+        finally:
+            self._inlet = None
+        if wrong is not None:
+            raise _first(wrong)
+
+    def receive(self, request: Request, now: float) -> Arrived | Response | Awaitable[Arrived | Response]:
+        """Verify, decode and normalise one request of Slack's."""
+        if self._calls is None:
+            return problem(404, "This channel uses Socket Mode; nothing is sent here.")
+        came = self._calls.receive(request, now)
+        if isinstance(came, Response) or not self._must_wait(came.messages):
+            return came
+        return self._later(came, self._turns.take(came.messages[0].conversation.id))
+
+    async def _later(self, came: Arrived, turn: Turn) -> Arrived:
+        """Wait for the post's turn and files. The caller offers it without a checkpoint in between: order holds."""
+        async with turn:
+            return replace(came, messages=tuple([await self._files.fetched(each) for each in came.messages]))
+
+    def _must_wait(self, messages: Sequence[Message]) -> bool:
+        return bool(messages) and (self._files.wanted(messages) or self._turns.busy(messages[0].conversation.id))
+
+    def _take(self, envelope: dict[str, Any]) -> Callable[[], Awaitable[bool]]:
+        """Take an envelope of a socket; its place in the order is taken now, its commit comes with the await."""
+        payload, kind = table(envelope, "payload"), text(envelope, "type")
+        match kind:
+            case "events_api":
+                messages = self._entrance.event(payload)
+            case "slash_commands":
+                messages = self._entrance.command(payload)
+            case "interactive":
+                messages = self._entrance.interaction(payload)
+            case _:
+                messages = self._entrance.other(kind)
+        if not messages:
+            return _nothing_to_commit
+        return partial(self._commit, messages, self._turns.take(messages[0].conversation.id))
+
+    async def _commit(self, messages: tuple[Message, ...], turn: Turn) -> bool:
+        async with turn:
+            if self._files.wanted(messages):
+                messages = tuple([await self._files.fetched(each) for each in messages])
+            if self._inlet is None:
+                return False
+            try:
+                return refusal(await self._inlet.accept(messages)) is None
+            except SealError as error:
+                # It would not fit the next time either.
+                self._kit.report(EnvelopeRefused(self.name, "bad_field", str(error)))
+                return True
+
+    # -- out --------------------------------------------------------------------------------------
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Make one attempt."""
+        return await self._sending.deliver(delivery)
+
+    async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        """Post the beginning and replace it until the model has ended."""
+        sending, place = self._sending, delivery.message.conversation
+        try:
+            return await stream_by_edits(
+                pieces,
+                partial(sending.post_streamed, delivery),
+                partial(sending.edit, place),
+                cut=self._cut,
+                every_seconds=self._settings.edit_seconds,
+            )
+        finally:
+            sending.ended(delivery)
+
+    def cut(self, reply: Message) -> Sequence[str]:
+        """Cut a reply so that every piece fits as Slack counts it: escaped, and with its tokens."""
+        return self._cut(reply.content)
+
+    def address_of(self, message: Message) -> dict[str, Any]:
+        """Keep what only the inbound message knows."""
+        return {key: message.metadata[key] for key in _KEPT if key in message.metadata}
+
+    def doctor(self) -> AsyncIterator[Finding]:
+        """Try the tokens, the scopes and the connection."""
+        return checkup(self._api, self._socket() if self._settings.mode == "socket" else None, self._settings)
+
+    def _cut(self, text: str) -> tuple[str, ...]:
+        return cut(text, self._settings.text_limit, self._settings.format)
+
+    # -- who we are -------------------------------------------------------------------------------
+
+    def _webhook(self) -> Calls:
+        settings = self._settings
+        assert settings.signing_secret is not None  # checked with the settings
+        return Calls(
+            self.name,
+            self._entrance,
+            settings.signing_secret.reveal().encode(),
+            tolerance_seconds=settings.tolerance_seconds,
+            body_bytes=settings.body_bytes,
+            report=self._kit.report,
+        )
+
+    def _socket(self) -> SocketMode:
+        settings = self._settings
+        assert settings.app_token is not None  # checked with the settings
+        api = WebApi(self._kit, settings.base_url, settings.app_token.reveal())
+        place = f"channels.{self.name}.app_token"
+        return SocketMode(api, self._take, place=place, ping_seconds=settings.ping_seconds)
+
+    async def _introduce(self, inlet: Inlet, *, tells: bool) -> None:
+        """Ask Slack who we are until it answers; `tells`: this is also how `status` knows of the connection."""
+        failures, backoff = 0, Backoff()
+        while True:
+            why = await self._ask_who_we_are()
+            if not why:
+                break
+            failures += 1
+            seconds = pause(backoff, failures, random.random())
+            if tells:
+                inlet.connected("disconnected", f"{why}; trying again in {seconds:.0f} s")
+            await trio.sleep(seconds)
+        if tells:
+            inlet.connected("ready", self._entrance.account.shown_as)
+            inlet.wake()
+
+    async def _ask_who_we_are(self) -> str:
+        """Return '' when it is known now, else why not."""
+        try:
+            with trio.fail_after(_ASK_SECONDS):
+                said = await self._api.call("auth.test", {}, form=True)
+        except NotAnswered as unheard:
+            return str(unheard)
+        except trio.TooSlowError:
+            return "Slack did not answer in time"
+        if said.ok:
+            user, bot = text(said.document, "user_id"), text(said.document, "bot_id")
+            self._entrance.known(user=user, bot=bot, shown_as=text(said.document, "user"))
+            return ""
+        if said.error in CREDENTIALS:
+            self._token_refused(said.error)
+        return f"Slack answered {said.error}"
+
+    def _token_refused(self, word: str) -> None:
+        self._wrong = word
+        self._refused.set()
+
+    async def _fail_when_refused(self) -> None:
+        await self._refused.wait()
+        wanted = "the bot token (xoxb-…) of an app that is installed in the workspace"
+        raise SettingError(f"channels.{self.name}.bot_token", found=f"refused by Slack ({self._wrong})", wanted=wanted)
+
+
+def build(name: str, settings: Settings, kit: Kit) -> SlackChannel:
+    """Make the channel; raises `SettingError` for a secret that was not supplied."""
+    return SlackChannel(name, settings, kit)
+
+
+async def _nothing_to_commit() -> bool:
+    await trio.lowlevel.checkpoint()
+    return True
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

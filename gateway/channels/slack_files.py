@@ -1,0 +1,97 @@
+"""Files that come with a post are fetched before it is acknowledged, and nothing overtakes a post that waits for one.
+
+A file's address needs the bot token, so whoever is to see the file needs our copy. Slack allows three seconds for the
+acknowledgement: what is not here by then stays an address. Posts of the same channel wait for each other, others pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import trio
+from msgspec.structs import replace
+
+from gateway.channels.shared.errors import MediaRefused
+from gateway.channels.shared.media import MediaDoor
+from gateway.message.message import Attachment, Message
+from gateway.notices import EventIgnored, Report
+from protocols.errors import HttpClientError
+
+
+class Turns:
+    """Who is next in each channel. `take` is plain, so that the order is the order of the calls."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, trio.Event] = {}
+
+    def busy(self, key: str) -> bool:
+        """Tell whether somebody holds a turn there."""
+        return key in self._last
+
+    def take(self, key: str) -> Turn:
+        """Take the next place in the order."""
+        turn = Turn(self, key, self._last.get(key))
+        self._last[key] = turn.over
+        return turn
+
+    def leave(self, turn: Turn) -> None:
+        """Let the next one in."""
+        turn.over.set()
+        if self._last.get(turn.key) is turn.over:
+            del self._last[turn.key]
+
+
+class Turn:
+    """`async with turn`: entered when everybody before is through."""
+
+    def __init__(self, turns: Turns, key: str, before: trio.Event | None) -> None:
+        self.key, self.over = key, trio.Event()
+        self._turns, self._before = turns, before
+
+    async def __aenter__(self) -> None:
+        try:
+            if self._before is not None:
+                await self._before.wait()
+        except BaseException:
+            self._turns.leave(self)
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.leave(self)
+
+
+class Files:
+    """Fetches the files of a post, together, within `seconds`."""
+
+    def __init__(self, door: MediaDoor, token: str, *, seconds: float, channel: str, report: Report) -> None:
+        self._door, self._seconds, self._channel, self._report = door, seconds, channel, report
+        self._headers = (("Authorization", f"Bearer {token}"),)
+
+    def wanted(self, messages: Sequence[Message]) -> bool:
+        """Tell whether there is anything to fetch."""
+        return self._seconds > 0 and any(message.attachments for message in messages)
+
+    async def fetched(self, message: Message) -> Message:
+        """Return the message with what could be fetched in time; the rest keeps its address alone."""
+        found = list(message.attachments)
+        with trio.move_on_after(self._seconds) as scope:
+            async with trio.open_nursery() as nursery:
+                for index in range(len(found)):
+                    nursery.start_soon(partial(self._fetch, found, index))
+        if scope.cancelled_caught:
+            self._report(EventIgnored(self._channel, "file_slow"))
+        return replace(message, attachments=tuple(found))
+
+    async def _fetch(self, found: list[Attachment], index: int) -> None:
+        attachment = found[index]
+        try:
+            found[index] = await self._door.fetch(attachment, headers=self._headers, accept=_accepts(attachment))
+        except (MediaRefused, HttpClientError):
+            self._report(EventIgnored(self._channel, "file_refused"))
+
+
+def _accepts(attachment: Attachment) -> Any:
+    """Refuse a page where another file was announced: it is Slack's login, shown when the token lacks files:read."""
+    return lambda mime: mime != "text/html" or attachment.mime == "text/html"

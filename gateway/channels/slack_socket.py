@@ -1,0 +1,130 @@
+"""Socket Mode: one connection that Slack pushes envelopes through, from asking for its address to its end.
+
+Every envelope is acknowledged by its id, after the commit of what it holds and not before. When Slack announces that
+it will close the connection, a second one is opened first; both are read until the old one ends, and the journal takes
+an envelope that comes through both once. The pauses between connections are the shared engine's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import trio
+
+from gateway.channels.shared.errors import ConnectionLost
+from gateway.channels.shared.reconnect import Link
+from gateway.channels.slack_api import CREDENTIALS, NotAnswered, WebApi
+from gateway.channels.slack_fields import text
+from gateway.errors import SettingError
+from gateway.message.receipt import Deferred
+from protocols.errors import HandshakeRefused, WebSocketClosed
+from protocols.websocket.client import open_websocket
+from protocols.websocket.connection import WebSocketConnection
+from protocols.websocket.keepalive import keep_alive
+
+Take = Callable[[dict[str, Any]], Callable[[], Awaitable[bool]]]
+"""Given an envelope, takes its place in the order at once; what it returns commits it and says whether to ack."""
+
+# Slack says hello within milliseconds.
+_HELLO_SECONDS = 10.0
+# Uncommitted envelopes of one connection, beyond which it is read no further: what Slack sends in three seconds.
+_MOST_UNCOMMITTED = 64
+# Ten connections an app; the eleventh waits until one has gone.
+_TOO_MANY_SECONDS = 30.0
+
+
+class SocketMode:
+    """Makes sessions for `keep_connected`. `place` names the app token's setting for errors."""
+
+    def __init__(self, api: WebApi, take: Take, *, place: str, ping_seconds: float) -> None:
+        self._api, self._take, self._place, self._ping_seconds = api, take, place, ping_seconds
+
+    async def session(self, link: Link) -> None:
+        """Hold one connection until it ends. Raises `ConnectionLost`, or `SettingError` when a person must act."""
+        url = await self.address()
+        try:
+            async with open_websocket(url) as connection, trio.open_nursery() as nursery:
+                with trio.move_on_after(_HELLO_SECONDS) as patience:
+                    await _hello(connection)
+                if patience.cancelled_caught:
+                    raise ConnectionLost("Slack did not say hello")
+                nursery.start_soon(_watch, connection, self._ping_seconds)
+                link.up("Socket Mode")
+                await self._read(connection, link, nursery)
+        except HandshakeRefused as refused:
+            # An address opens once; the next session asks for a new one.
+            raise ConnectionLost(f"Slack's socket refused the connection: {refused}") from refused
+
+    async def address(self) -> str:
+        """Ask for the address of one connection. Raises `ConnectionLost` or `SettingError`."""
+        try:
+            said = await self._api.call("apps.connections.open", {}, form=True)
+        except NotAnswered as unheard:
+            receipt = unheard.receipt
+            after = receipt.after_seconds if isinstance(receipt, Deferred) else None
+            raise ConnectionLost(str(unheard), after_seconds=after or 0.0) from unheard
+        if said.ok and text(said.document, "url"):
+            return text(said.document, "url")
+        if said.error in CREDENTIALS or said.error in ("missing_scope", "forbidden_for_interactive_apps"):
+            wanted = "an app-level token (xapp-…) with the scope connections:write, of an app with Socket Mode on"
+            raise SettingError(self._place, found=f"refused by Slack ({said.error})", wanted=wanted)
+        raise ConnectionLost(f"Slack gives no connection: {said.error}", after_seconds=said.after_seconds or 0.0)
+
+    async def _read(self, connection: WebSocketConnection, link: Link, nursery: trio.Nursery) -> None:
+        room = trio.Semaphore(_MOST_UNCOMMITTED)
+        while True:
+            frame = _frame(await connection.receive())
+            match text(frame, "type"):
+                case "disconnect":
+                    self._leave(text(frame, "reason"), link)
+                case "hello":
+                    pass
+                case _ if text(frame, "envelope_id"):
+                    await room.acquire()
+                    # The place in the order is taken here, in the order of arrival; tasks start in any.
+                    nursery.start_soon(_commit, connection, room, self._take(frame), text(frame, "envelope_id"))
+
+    def _leave(self, reason: str, link: Link) -> None:
+        match reason:
+            case "link_disabled":
+                wanted = "Socket Mode switched on in the app's settings"
+                raise SettingError(self._place, found="of an app whose Socket Mode was switched off", wanted=wanted)
+            case "too_many_websockets":
+                raise ConnectionLost("the app has too many connections", after_seconds=_TOO_MANY_SECONDS)
+            case _:
+                link.relieve()
+
+
+async def _hello(connection: WebSocketConnection) -> None:
+    frame = _frame(await connection.receive())
+    if text(frame, "type") == "disconnect":
+        raise ConnectionLost(f"Slack sent the connection away: {text(frame, 'reason')}", after_seconds=1.0)
+    if text(frame, "type") != "hello":
+        raise ConnectionLost("Slack's first word was no hello")
+
+
+async def _commit(
+    connection: WebSocketConnection, room: trio.Semaphore, commit: Callable[[], Awaitable[bool]], envelope_id: str
+) -> None:
+    try:
+        if await commit():
+            await connection.send(msgspec.json.encode({"envelope_id": envelope_id}).decode())
+    except WebSocketClosed:
+        # Not acknowledged, so Slack sends it again; the journal knows it.
+        pass
+    finally:
+        room.release()
+
+
+async def _watch(connection: WebSocketConnection, ping_seconds: float) -> None:
+    await keep_alive(connection, every_seconds=ping_seconds)
+
+
+def _frame(received: str | bytes) -> dict[str, Any]:
+    try:
+        frame = msgspec.json.decode(received)
+    except (ValueError, RecursionError):
+        return {}
+    return frame if isinstance(frame, dict) else {}

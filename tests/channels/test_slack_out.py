@@ -1,0 +1,330 @@
+"""Slack's exit: what is sent, what Slack's answers mean, and that nothing is said twice."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import parse_qs
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from gateway.channels.slack import SlackChannel
+from gateway.message.message import Attachment, Conversation
+from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
+from gateway.testing.channels import answered, bench, delivery
+from protocols.errors import NothingSent, UnknownAfterSend
+from tests.channels.slack_words import BOT, ROOM, channel, posted, reply, said, settings
+
+NOTHING_THERE = said({"ok": True, "messages": []})
+
+
+async def sent(message, *answers, repeated=False, replayed=False, **how):
+    table = bench(*(answers or (posted(),)))
+    it = channel(table.kit, **how)
+    receipt = await it.deliver(delivery(message, repeated=repeated, replayed=replayed))
+    return receipt, [(each.url.rpartition("/")[2], _body(each)) for each in table.http.sent], table
+
+
+def _body(asked):
+    if asked.headers["content-type"].startswith("application/json"):
+        return json.loads(asked.body)
+    if "form" in asked.headers["content-type"]:
+        return {key: values[0] for key, values in parse_qs(asked.body.decode()).items()}
+    return asked.body
+
+
+async def test_a_reply_is_posted_with_the_bot_token_and_the_deliverys_id():
+    receipt, calls, table = await sent(reply("**hi** <all>"))
+    assert receipt == Delivered("1700000001.000200")
+    ((method, body),) = calls
+    assert (method, body["channel"], body["text"]) == ("chat.postMessage", ROOM, "*hi* &lt;all&gt;")
+    assert body["metadata"]["event_payload"] == {"id": delivery(reply()).id}
+    assert "thread_ts" not in body
+    assert table.http.sent[0].headers["authorization"] == "Bearer xoxb-1"
+
+
+async def test_a_reply_in_a_thread_names_its_root():
+    message = reply()
+    in_thread = Conversation(ROOM, "channel", thread="1700000000.000100")
+    _, calls, _ = await sent(replace(message, conversation=in_thread))
+    assert calls[0][1]["thread_ts"] == "1700000000.000100"
+
+
+@pytest.mark.parametrize(
+    "message, method, body",
+    [
+        (
+            reply("new", action="edit", target_id="1.2"),
+            "chat.update",
+            {"channel": ROOM, "ts": "1.2", "text": "new"},
+        ),
+        (reply("", action="delete", target_id="1.2"), "chat.delete", {"channel": ROOM, "ts": "1.2"}),
+        (
+            reply("👍", type="reaction", target_id="1.2"),
+            "reactions.add",
+            {"channel": ROOM, "timestamp": "1.2", "name": "+1"},
+        ),
+        (
+            reply(":eyes:", type="reaction", action="delete", target_id="1.2"),
+            "reactions.remove",
+            {"channel": ROOM, "timestamp": "1.2", "name": "eyes"},
+        ),
+    ],
+)
+async def test_edits_deletes_and_reactions_go_out_too(message, method, body):
+    receipt, calls, _ = await sent(message, said({"ok": True, "ts": "1.2"}))
+    assert isinstance(receipt, Delivered)
+    assert calls == [(method, body)]
+
+
+@pytest.mark.parametrize(
+    "answer, receipt",
+    [
+        (said({"ok": False, "error": "channel_not_found"}), Bounced),
+        (said({"ok": False, "error": "something_new"}), Bounced),
+        (said({"ok": False, "error": "missing_scope"}), Bounced),
+        (said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="7"), Deferred),
+        (said({"ok": False, "error": "ratelimited"}, Retry_After="7"), Deferred),
+        (said({"ok": False, "error": "token_revoked"}), Deferred),
+        (said({"ok": False, "error": "service_unavailable"}), Deferred),
+        (said({"ok": False, "error": "internal_error"}), Unknown),
+        (said({"ok": False, "error": "fatal_error"}), Unknown),
+        (answered(503, retry_after="7"), Deferred),
+        (answered(500), Deferred),
+        (answered(302, location="http://169.254.169.254/"), Bounced),
+        (answered(200), Unknown),
+        (NothingSent("refused"), Deferred),
+        (UnknownAfterSend("broke"), Unknown),
+    ],
+)
+async def test_each_answer_of_slack_becomes_the_right_receipt(answer, receipt):
+    got, calls, _ = await sent(reply(), answer)
+    assert isinstance(got, receipt), got
+    assert len(calls) == 1
+    if isinstance(got, Deferred) and "7" in str(getattr(answer, "headers", {}) and answer.headers.get("Retry-After")):
+        assert got.after_seconds == 7
+
+
+@pytest.mark.parametrize("error", ["already_reacted", "no_reaction"])
+async def test_what_is_the_case_already_counts_as_done(error):
+    receipt, _, _ = await sent(reply("👍", type="reaction", target_id="1"), said({"ok": False, "error": error}))
+    assert isinstance(receipt, Delivered)
+
+
+async def test_a_message_that_is_gone_already_is_deleted():
+    message = reply("", action="delete", target_id="1.2")
+    assert isinstance((await sent(message, said({"ok": False, "error": "message_not_found"})))[0], Delivered)
+
+
+# -- never twice ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_repeated_delivery_is_looked_up_and_not_sent_again():
+    found = {
+        "ts": "5.6",
+        "text": "hi",
+        "metadata": {"event_type": "oclaw_delivery", "event_payload": {"id": delivery(reply()).id}},
+    }
+    receipt, calls, _ = await sent(reply(), said({"ok": True, "messages": [{}, found]}), repeated=True)
+    assert receipt == Delivered("5.6")
+    ((method, asked),) = calls
+    assert (method, asked["include_all_metadata"]) == ("conversations.history", "true")
+
+
+async def test_a_repeated_delivery_that_is_not_found_is_sent():
+    receipt, calls, _ = await sent(reply(), NOTHING_THERE, posted(), repeated=True)
+    assert isinstance(receipt, Delivered)
+    assert [method for method, _ in calls] == ["conversations.history", "chat.postMessage"]
+
+
+async def test_the_look_turns_pages():
+    more = said({"ok": True, "messages": [], "response_metadata": {"next_cursor": "n"}})
+    _, calls, _ = await sent(reply(), more, NOTHING_THERE, posted(), repeated=True)
+    assert calls[1][1]["cursor"] == "n"
+
+
+async def test_where_slack_would_not_say_nothing_is_sent():
+    receipt, calls, _ = await sent(reply(), answered(503), repeated=True)
+    assert isinstance(receipt, Deferred) and len(calls) == 1
+    receipt, calls, _ = await sent(reply(), said({"ok": False, "error": "missing_scope"}), repeated=True)
+    assert isinstance(receipt, Bounced) and "history" in receipt.why and len(calls) == 1
+
+
+async def test_a_person_who_sends_it_again_has_looked():
+    _, calls, _ = await sent(reply(), repeated=True, replayed=True)
+    assert [method for method, _ in calls] == ["chat.postMessage"]
+
+
+async def test_without_looking_up_the_channel_does_not_claim_that_repeating_is_harmless():
+    table = bench(posted())
+    assert channel(table.kit).traits.idempotent
+    assert not channel(table.kit, look_up=False).traits.idempotent
+
+
+@pytest.mark.parametrize(
+    "doubt", [answered(500), UnknownAfterSend("broke"), said({"ok": False, "error": "fatal_error"})]
+)
+async def test_after_an_answer_that_refuses_nothing_the_next_attempt_looks_first(doubt):
+    table = bench(doubt, NOTHING_THERE, posted())
+    it = channel(table.kit)
+    for attempt in (1, 2):
+        await it.deliver(delivery(reply(), attempt=attempt))
+    assert [each.url.rpartition("/")[2] for each in table.http.sent] == [
+        "chat.postMessage", "conversations.history", "chat.postMessage",
+    ]  # fmt: skip
+
+
+async def test_after_a_clear_refusal_nobody_looks():
+    table = bench(answered(429, retry_after="0"), posted())
+    it = channel(table.kit)
+    for attempt in (1, 2):
+        await it.deliver(delivery(reply(), attempt=attempt))
+    assert [each.url.rpartition("/")[2] for each in table.http.sent] == ["chat.postMessage"] * 2
+
+
+# -- pace ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_gets_a_burst_and_then_one_message_a_second(autojump_clock):
+    table, times = bench(posted()), []
+    it = channel(table.kit)
+    for _ in range(6):
+        await it.deliver(delivery(reply()))
+        times.append(trio.current_time())
+    assert [round(each) for each in times] == [0, 0, 0, 1, 2, 3]
+
+
+async def test_a_retry_after_holds_its_conversation_and_no_other(autojump_clock):
+    table = bench(said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30"), posted())
+    it = channel(table.kit)
+    await it.deliver(delivery(reply()))
+    held = await it.deliver(delivery(reply()))
+    assert isinstance(held, Deferred) and held.after_seconds == pytest.approx(30, abs=1)
+    elsewhere = replace(reply(), conversation=Conversation("C2"))
+    assert isinstance(await it.deliver(delivery(elsewhere)), Delivered)
+
+
+# -- slash commands, files, streams --------------------------------------------------------------------------------
+
+
+async def test_a_command_from_where_the_bot_is_not_is_answered_by_its_own_address():
+    way = "https://hooks.slack.com/commands/T1/2/x"
+    outside = said({"ok": False, "error": "not_in_channel"})
+    receipt, calls, table = await sent(reply("hi", metadata={"response_url": way}), outside, answered(200))
+    assert isinstance(receipt, Delivered)
+    assert table.http.sent[1].url == way and calls[1][1] == {"response_type": "in_channel", "text": "hi"}
+    assert "authorization" not in table.http.sent[1].headers
+    evil = reply("hi", metadata={"response_url": "https://hooks.slack.com.evil.example/x"})
+    receipt, calls, _ = await sent(evil, outside)
+    assert isinstance(receipt, Bounced) and len(calls) == 1
+
+
+class Shelf:
+    """A store that holds one file."""
+
+    async def size(self, ref):
+        return 3
+
+    def open(self, ref):
+        async def pieces():
+            yield b"PNG"
+
+        return pieces()
+
+
+async def test_a_file_is_uploaded_in_three_steps_and_shared_with_the_text():
+    address = said({"ok": True, "upload_url": "https://files.slack.com/upload/v1/x", "file_id": "F1"})
+    table = bench(address, answered(200), said({"ok": True, "files": [{"id": "F1"}]}))
+    kit = replace(table.kit, media=Shelf())
+    it = SlackChannel("it", settings(), kit)
+    picture = Attachment("image", "image/png", "cat.png", 3, ref="r1")
+    receipt = await it.deliver(delivery(reply("look", attachments=(picture,))))
+    assert isinstance(receipt, Delivered)
+    asked, put, shared = [_body(each) for each in table.http.sent]
+    assert asked == {"filename": "cat.png", "length": "3"} and put.length == 3
+    assert shared == {"files": [{"id": "F1", "title": "cat.png"}], "channel_id": ROOM, "initial_comment": "look"}
+    assert "authorization" not in table.http.sent[1].headers
+
+
+async def test_a_file_is_not_sent_to_a_host_that_is_not_on_the_list():
+    table = bench(said({"ok": True, "upload_url": "https://evil.example/x", "file_id": "F1"}))
+    it = channel(replace(table.kit, media=Shelf()))
+    receipt = await it.deliver(delivery(reply("", attachments=(Attachment(name="a", ref="r"),))))
+    assert isinstance(receipt, Bounced) and len(table.http.sent) == 1
+
+
+async def test_a_shared_file_is_known_again_by_its_name():
+    picture = Attachment("image", "image/png", "cat.png", 3, ref="r1")
+    theirs = {"ts": "1.1", "user": "U9", "files": [{"title": "cat.png"}]}
+    ours = {"ts": "2.2", "user": BOT, "files": [{"title": "cat.png"}]}
+    history = said({"ok": True, "messages": [theirs, ours]})
+    receipt, _, _ = await sent(reply("look", attachments=(picture,)), history, repeated=True)
+    assert receipt == Delivered("2.2")
+
+
+async def test_a_file_known_only_by_address_is_shown_as_a_link():
+    _, calls, _ = await sent(reply("see", attachments=(Attachment(name="it", url="https://x.y/z"),)))
+    assert calls[0][1]["text"] == "see\n<https://x.y/z|it>"
+
+
+async def pieces(*texts, every=0.4):
+    for text in texts:
+        yield text
+        await trio.sleep(every)
+
+
+async def test_a_stream_is_posted_once_and_edited_until_it_is_whole(autojump_clock):
+    table = bench(posted("5.6"))
+    receipt = await channel(table.kit).stream(delivery(reply("")), pieces(*"abcdefgh"))
+    calls = [(each.url.rpartition("/")[2], _body(each)["text"]) for each in table.http.sent]
+    assert receipt == Delivered("5.6")
+    assert calls[0][0] == "chat.postMessage" and {method for method, _ in calls[1:]} == {"chat.update"}
+    assert calls[-1] == ("chat.update", "abcdefgh")
+    assert len(calls) <= 5
+
+
+async def test_a_stream_that_began_in_an_earlier_life_goes_on_in_its_message(autojump_clock):
+    began = {"ts": "5.6", "metadata": {"event_type": "oclaw_delivery", "event_payload": {"id": delivery(reply()).id}}}
+    table = bench(said({"ok": True, "messages": [began]}), posted("5.6"))
+    receipt = await channel(table.kit).stream(delivery(reply(""), repeated=True), pieces("ab"))
+    assert receipt == Delivered("5.6")
+    assert {each.url.rpartition("/")[2] for each in table.http.sent} == {"conversations.history", "chat.update"}
+
+
+async def test_a_stream_whose_first_post_is_in_doubt_is_left_to_the_outbox_which_looks_first(autojump_clock):
+    began = {"ts": "5.6", "metadata": {"event_type": "oclaw_delivery", "event_payload": {"id": delivery(reply()).id}}}
+    table = bench(UnknownAfterSend("broke"), said({"ok": True, "messages": [began]}), posted("5.6"))
+    it = channel(table.kit)
+    assert isinstance(await it.stream(delivery(reply("")), pieces("a", "b")), Unknown)
+    assert await it.deliver(delivery(reply("ab"))) == Delivered("5.6")
+    assert [each.url.rpartition("/")[2] for each in table.http.sent] == [
+        "chat.postMessage", "conversations.history", "chat.update",
+    ]  # fmt: skip
+
+
+async def test_without_looking_up_a_doubtful_delivery_is_for_a_person():
+    table = bench(answered(500), posted())
+    it = channel(table.kit, look_up=False)
+    receipts = [await it.deliver(delivery(reply(), attempt=attempt)) for attempt in (1, 2)]
+    assert isinstance(receipts[1], Unknown) and len(table.http.sent) == 1
+
+
+async def test_what_is_found_in_part_is_made_whole(autojump_clock):
+    began = {
+        "ts": "5.6",
+        "text": "a …",
+        "metadata": {"event_type": "oclaw_delivery", "event_payload": {"id": delivery(reply()).id}},
+    }
+    history = said({"ok": True, "messages": [began]})
+    receipt, calls, _ = await sent(reply("a b"), history, posted("5.6"), repeated=True)
+    assert receipt == Delivered("5.6")
+    assert calls[1] == ("chat.update", {"channel": ROOM, "ts": "5.6", "text": "a b"})
+
+
+async def test_what_a_stream_began_is_finished_by_the_outbox_as_an_edit(autojump_clock):
+    table = bench(posted("5.6"), said({"ok": False, "error": "cant_update_message"}), posted("5.6"))
+    it = channel(table.kit)
+    await it.stream(delivery(reply("")), pieces("a", "b", "c"))
+    await it.deliver(delivery(reply("abc")))
+    assert table.http.sent[-1].url.endswith("chat.update")

@@ -1,0 +1,325 @@
+"""Socket Mode against the stub that the official SDK certified: commit before ack, refresh, every kind of end."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+from msgspec.structs import replace
+
+from gateway.channels.slack import SlackChannel
+from gateway.config.secret import Secret
+from gateway.errors import SettingError
+from gateway.message.message import Attachment
+from gateway.message.receipt import Delivered
+from gateway.ports import Arrived
+from gateway.testing.channels import FakeInlet, bench, delivery
+from protocols.http1.messages import Response
+from protocols.http_client.client import HttpClient
+from tests.channels.slack_words import COMMAND, ROOM, callback, post, reply, settings, told
+from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
+
+
+def connected_to(stub, *, media=None, **given):
+    kit = replace(bench().kit, http=HttpClient(), media=media)
+    usual = {
+        "mode": "socket",
+        "bot_token": Secret("env:B", BOT_TOKEN),
+        "app_token": Secret("env:A", APP_TOKEN),
+        "base_url": stub.base_url,
+        "file_hosts": (f"http://127.0.0.1:{stub.port}",),
+    }
+    return SlackChannel("it", settings(**{**usual, **given}), kit)
+
+
+@asynccontextmanager
+async def running(stub, inlet=None, **given):
+    """Run the channel until the block is left; yields it and its inlet."""
+    inlet = inlet or FakeInlet()
+    it = connected_to(stub, **given)
+    async with trio.open_nursery() as nursery:
+        with trio.fail_after(10):
+            await nursery.start(it.run, inlet)
+            while not it._entrance.account.user:
+                await trio.sleep(0.01)
+        with trio.fail_after(20):
+            yield it, inlet
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_envelope_of_each_kind_becomes_a_message_and_is_acknowledged_like_the_sdk_does():
+    async with SlackStub().open() as stub, running(stub) as (_, inlet):
+        sent = [
+            stub.tell(callback(post("hello", ts="1.000001"))),
+            stub.tell(COMMAND, "slash_commands"),
+            stub.tell({"type": "block_actions", "user": {"id": "U1"}, "trigger_id": "t"}, "interactive"),
+            stub.tell({}, "something_new"),
+        ]
+        await stub.until(lambda: len(stub.frames) == 4)
+        assert sorted(stub.frames, key=str) == [{"envelope_id": each} for each in sent]
+        assert sorted(message.content for message in inlet.messages) == ["/ask why & how", "block_actions", "hello"]
+        assert inlet.states == ["connected"]
+
+
+async def test_nothing_is_acknowledged_before_the_commit():
+    inlet = FakeInlet()
+    async with SlackStub().open() as stub, running(stub, inlet):
+        inlet.held = True
+        stub.tell(callback(post("hello")))
+        while not inlet.waiting:
+            await trio.sleep(0.01)
+        assert stub.frames == []
+        inlet.commit()
+        await stub.until(lambda: stub.frames)
+
+
+async def test_what_was_not_acknowledged_comes_again_and_is_taken_once():
+    inlet = FakeInlet()
+    async with SlackStub(again_seconds=0.2).open() as stub, running(stub, inlet):
+        inlet.held = True
+        sent = stub.tell(callback(post("hello")))
+        while len(inlet.waiting) < 1:
+            await trio.sleep(0.01)
+        await stub.until(lambda: stub._unacknowledged[sent]["tries"] > 1)
+        inlet.held = False
+        inlet.commit()
+        await stub.until(partial(stub.acknowledged, sent))
+        assert [message.content for message in inlet.messages] == ["hello"]
+
+
+async def test_posts_of_one_channel_are_committed_in_the_order_they_came():
+    async with SlackStub().open() as stub, running(stub) as (_, inlet):
+        for number in range(40):
+            stub.tell(callback(post(str(number), ts=f"1700000000.{number:06d}")))
+        await stub.until(lambda: len(stub.frames) == 40)
+        assert [message.content for message in inlet.messages] == [str(number) for number in range(40)]
+
+
+@pytest.mark.parametrize("reason", ["warning", "refresh_requested"])
+async def test_a_second_connection_stands_before_the_first_is_dropped_and_both_are_heard(reason):
+    async with SlackStub().open() as stub, running(stub) as (_, inlet):
+        await stub.say({"type": "disconnect", "reason": reason, "debug_info": {}})
+        await stub.until(lambda: stub.connections == 2)
+        assert len(stub.sockets) == 2, "the old connection is still there"
+        first = {"envelope_id": "e1", "type": "events_api", "payload": callback(post("old", ts="1.000001"))}
+        second = {"envelope_id": "e2", "type": "events_api", "payload": callback(post("new", ts="1.000002"))}
+        await stub.say(first, 0)
+        await stub.say(second, 1)
+        await stub.say({**first, "envelope_id": "e3"}, 1)
+        await stub.until(lambda: len(stub.frames) == 3)
+        assert sorted(message.content for message in inlet.messages) == ["new", "old"]
+        assert "disconnected" not in inlet.states
+
+
+async def test_a_connection_that_breaks_is_made_again_with_a_new_address_and_nothing_is_missed():
+    async with SlackStub().open() as stub, running(stub) as (_, inlet):
+        stub.sockets[0].abort()
+        sent = stub.tell(callback(post("meanwhile")))
+        await stub.until(partial(stub.acknowledged, sent))
+        assert stub.connections == 2
+        assert inlet.states == ["connected", "disconnected", "connected"]
+        assert [method for method, _ in stub.calls].count("apps.connections.open") == 2
+
+
+async def test_a_server_that_is_down_at_start_is_waited_for():
+    stub, inlet = SlackStub(), FakeInlet()
+    async with stub.open():
+        pass
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(connected_to(stub).run, inlet)
+        while not inlet.states:
+            await trio.sleep(0.01)
+        assert inlet.states == ["disconnected"]
+        async with stub.open():
+            with trio.fail_after(10):
+                await stub.until(lambda: "connected" in inlet.states)
+            nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{"ok": False, "error": "invalid_auth"}, {"ok": False, "error": "missing_scope"}],
+)
+async def test_a_refused_app_token_ends_the_channel_with_its_setting_named(answer):
+    async with SlackStub().open() as stub:
+        stub.will("apps.connections.open", answer)
+        with trio.fail_after(5), pytest.raises(SettingError, match=r"channels\.it\.app_token"):
+            await connected_to(stub).run(FakeInlet())
+
+
+async def test_socket_mode_switched_off_ends_the_channel():
+    errors = []
+
+    async def run(stub):
+        with pytest.raises(SettingError, match="switched off") as caught:
+            await connected_to(stub).run(FakeInlet())
+        errors.append(caught.value)
+
+    with trio.fail_after(5):
+        async with SlackStub().open() as stub, trio.open_nursery() as nursery:
+            nursery.start_soon(run, stub)
+            await stub.until(lambda: stub.sockets)
+            await stub.say({"type": "disconnect", "reason": "link_disabled"})
+    assert errors[0].place == "channels.it.app_token"
+
+
+@pytest.mark.parametrize("mode", ["events", "socket"])
+async def test_a_refused_bot_token_ends_the_channel_with_its_setting_named(mode):
+    async with SlackStub().open() as stub:
+        stub.will("auth.test", {"ok": False, "error": "token_revoked"})
+        with trio.fail_after(5), pytest.raises(SettingError, match=r"channels\.it\.bot_token.*token_revoked"):
+            await connected_to(stub, mode=mode).run(FakeInlet())
+
+
+async def test_frames_that_are_none_are_left():
+    async with SlackStub().open() as stub, running(stub) as (_, inlet):
+        for frame in ("[]", "null", "{", '{"type":7}', '{"envelope_id":{},"type":"x"}'):
+            await stub.sockets[0].send(frame)
+        stub.tell(callback(post("still here")))
+        await stub.until(lambda: stub.frames)
+        assert [message.content for message in inlet.messages] == ["still here"]
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+
+class Shelf:
+    """Keeps files in memory."""
+
+    def __init__(self):
+        self.kept = {}
+
+    async def save(self, pieces, *, max_bytes):
+        from gateway.ports import StoredMedia
+
+        body = b"".join([piece async for piece in pieces])
+        self.kept[f"r{len(self.kept)}"] = body
+        return StoredMedia(f"r{len(self.kept) - 1}", len(body))
+
+
+def with_file(stub, text="look", ts="1700000000.000100", mime="image/png"):
+    url = f"http://127.0.0.1:{stub.port}/files-pri/F1"
+    file = {"id": "F1", "name": "cat.png", "mimetype": mime, "size": 3, "url_private": url}
+    return post(text, ts=ts, subtype="file_share", files=[file])
+
+
+async def test_a_file_is_fetched_with_the_token_before_the_post_is_acknowledged():
+    shelf = Shelf()
+    async with SlackStub().open() as stub, running(stub, media=shelf, file_seconds=2.0) as (_, inlet):
+        stub.files["F1"] = b"PNG"
+        stub.tell(callback(with_file(stub)))
+        stub.tell(callback(post("right behind it", ts="1700000000.000200")))
+        await stub.until(lambda: len(stub.frames) == 2)
+        assert [message.content for message in inlet.messages] == ["look", "right behind it"]
+        assert shelf.kept[inlet.messages[0].attachments[0].ref] == b"PNG"
+
+
+async def test_the_same_over_http_and_what_comes_behind_waits_for_its_turn():
+    async with SlackStub().open() as stub:
+        shelf = Shelf()
+        stub.files["F1"] = b"PNG"
+        it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0)
+        first = it.receive(told(with_file(stub)), 1_700_000_000.0)
+        second = it.receive(told(post("behind", ts="1700000000.000200")), 1_700_000_000.0)
+        elsewhere = it.receive(told(post("elsewhere", channel="C2")), 1_700_000_000.0)
+        assert isinstance(elsewhere, Arrived)
+        done = []
+
+        async def wait(name, coming):
+            done.append((name, await coming))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, "second", second)
+            nursery.start_soon(wait, "first", first)
+        assert [name for name, _ in done] == ["first", "second"]
+        assert done[0][1].messages[0].attachments[0].ref
+        assert isinstance(it.receive(told(post("later")), 1_700_000_000.0), Arrived | Response)
+
+
+async def test_a_login_page_is_not_the_file_and_the_address_stays():
+    shelf = Shelf()
+    async with SlackStub().open() as stub:
+        it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, bot_token=Secret("env:B", "xoxb-other"))
+        came = await it.receive(told(with_file(stub)), 1_700_000_000.0)
+        (file,) = came.messages[0].attachments
+        assert (file.ref, file.url) == ("", f"http://127.0.0.1:{stub.port}/files-pri/F1")
+        assert shelf.kept == {}
+
+
+async def test_an_address_that_is_not_on_the_list_never_sees_the_token():
+    async with SlackStub().open() as stub:
+        it = connected_to(stub, mode="events", media=Shelf(), file_seconds=2.0, file_hosts=("https://files.slack.com",))
+        came = await it.receive(told(with_file(stub)), 1_700_000_000.0)
+        assert came.messages[0].attachments[0].ref == ""
+        assert stub.calls == []
+
+
+async def test_a_file_that_is_too_slow_stays_an_address_and_the_post_goes_on():
+    async def hang(stream):
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery, SlackStub().open() as stub:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, hang, 0, host="127.0.0.1"))
+        port = listener.socket.getsockname()[1]
+        slow = {"id": "F1", "name": "a", "mimetype": "image/png", "url_private": f"http://127.0.0.1:{port}/a"}
+        hosts = (f"http://127.0.0.1:{port}",)
+        it = connected_to(stub, mode="events", media=Shelf(), file_seconds=0.05, file_hosts=hosts)
+        came = await it.receive(told(post("look", subtype="file_share", files=[slow])), 1_700_000_000.0)
+        assert came.messages[0].attachments[0].url.endswith("/a")
+        nursery.cancel_scope.cancel()
+
+
+# -- out, over real sockets ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [True, False])
+async def test_an_answer_that_is_lost_is_looked_up_and_the_message_stands_there_once(after):
+    async with SlackStub().open() as stub, running(stub) as (it, _):
+        stub.hangs_up("chat.postMessage", after=after)
+        receipt, repeated = await it.deliver(delivery(reply("once"))), False
+        while not isinstance(receipt, Delivered):
+            repeated = True
+            receipt = await it.deliver(delivery(reply("once"), attempt=2, repeated=repeated))
+        assert stub.texts(ROOM) == ["once"]
+        assert receipt.remote_id == stub.posts[0]["ts"]
+
+
+async def test_our_own_post_told_of_by_slack_is_dropped():
+    async with SlackStub().open() as stub, running(stub) as (it, inlet):
+        receipt = await it.deliver(delivery(reply("mine")))
+        stub.tell(callback(post("mine", ts=receipt.remote_id, user="U0BOT00001", bot_id="B0BOT00001")))
+        await stub.until(lambda: stub.frames)
+        assert inlet.messages == []
+
+
+async def test_a_file_of_ours_arrives():
+    class Held(Shelf):
+        async def size(self, ref):
+            return 3
+
+        def open(self, ref):
+            async def pieces():
+                yield b"PN"
+                yield b"G"
+
+            return pieces()
+
+    async with SlackStub().open() as stub, running(stub, media=Held()) as (it, _):
+        picture = Attachment("image", "image/png", "cat.png", 3, ref="r1")
+        assert isinstance(await it.deliver(delivery(reply("look", attachments=(picture,)))), Delivered)
+        assert list(stub.files.values()) == [b"PNG"] and stub.posts[0]["files"][0]["title"] == "cat.png"
+
+
+async def test_the_doctor_finds_everything_in_order_and_says_what_is_not():
+    async with SlackStub().open() as stub:
+        assert all([finding.ok async for finding in connected_to(stub).doctor()])
+        stub.will("apps.connections.open", {"ok": False, "error": "invalid_auth"})
+        *_, last = [finding async for finding in connected_to(stub).doctor()]
+        assert not last.ok and "app_token" in last.what and last.way_out
+        stub.will("auth.test", {"ok": False, "error": "invalid_auth"})
+        (only,) = [finding async for finding in connected_to(stub).doctor()]
+        assert not only.ok
+    (only,) = [finding async for finding in connected_to(stub).doctor()]
+    assert not only.ok and "not reached" in only.what

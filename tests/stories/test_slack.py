@@ -1,0 +1,179 @@
+"""A workspace and the whole daemon over real sockets: said once, answered once, in order, whoever is killed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from protocols.errors import HttpClientError
+from protocols.http_client.client import HttpClient
+from tests.channels.slack_words import SECRET, callback, post, told
+from tests.support.daemon import Daemon, daemon, scratch_folder
+from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
+
+CONFIG = """
+[gateway]
+default_pipeline = "echo"
+log_format = "json"
+[listen]
+addresses = ["127.0.0.1:0"]
+[flow]
+in_groups = "always"
+[delivery]
+first_backoff_seconds = 0.2
+max_backoff_seconds = 1.0
+[models.echo]
+provider = "echo"
+template = "re: {{text}}"
+[channels.slack]
+type = "slack"
+mode = "{mode}"
+bot_token = "file:bot"
+signing_secret = "file:signing"
+app_token = "file:app"
+base_url = "{base_url}"
+stream = {stream}
+message_seconds = 0.0
+edit_seconds = 0.1
+file_hosts = ["{host}"]
+"""
+ROOMS = ("C1", "C2", "C3")
+EACH = 12
+
+
+class Town:
+    """A workspace with a gateway in it that can be killed; `people` say things and repeat them until they are taken."""
+
+    def __init__(self, stub: SlackStub, folder: Any) -> None:
+        self.stub, self._folder, self._http = stub, folder, HttpClient()
+        self.gateway: Daemon | None = None
+        self._running: AbstractContextManager[Daemon] | None = None
+        self.lives = 0
+
+    async def start(self) -> None:
+        """Bring the gateway up."""
+        self._running = daemon(self._folder)
+        self.gateway = await trio.to_thread.run_sync(self._running.__enter__)
+        self.lives += 1
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        running, self.gateway, self._running = self._running, None, None
+        if running is not None:
+            await trio.to_thread.run_sync(running.__exit__, None, None, None)
+
+    async def knock(self, event: dict[str, Any]) -> None:
+        """Tell of an event by HTTP, as Slack does: again until it is acknowledged, with the same ts."""
+        while True:
+            gateway = self.gateway
+            if gateway is not None and await self._knocked(gateway, event):
+                return
+            await trio.sleep(0.1)
+
+    async def _knocked(self, gateway: Daemon, event: dict[str, Any]) -> bool:
+        import time
+
+        asked = told(event, at=time.time())
+        fields = tuple(each for each in asked.headers if each[0] != "Host")
+        with trio.move_on_after(3):
+            try:
+                url = f"{gateway.url}/channels/slack"
+                return (await self._http.request("POST", url, headers=fields, body=asked.body)).status == 200
+            except HttpClientError:
+                return False
+        return False
+
+
+@asynccontextmanager
+async def town(mode: str, *, stream: bool = False) -> AsyncIterator[Town]:
+    stub = SlackStub(again_seconds=0.5)
+    async with stub.open():
+        pass
+    text = CONFIG.format(
+        mode=mode, base_url=stub.base_url, stream=str(stream).lower(), host=f"http://127.0.0.1:{stub.port}"
+    )
+    files = {
+        "oclaw.toml": text, "bot": BOT_TOKEN, "app": APP_TOKEN, "signing": SECRET,
+        "pipelines.d/echo.yaml": 'pipeline: [{name: say, model: echo, input_mapping: ["user_message"]}]\n',
+        "rules.d/main.rules": "",
+    }  # fmt: skip
+    with scratch_folder(files) as folder:
+        place = Town(stub, folder)
+        try:
+            yield place
+        finally:
+            with trio.CancelScope(shield=True):
+                await place.kill()
+
+
+def said(room: str, number: int) -> dict[str, Any]:
+    return post(f"{room} {number}", channel=room, ts=f"1700000000.{ROOMS.index(room):03d}{number:03d}")
+
+
+@pytest.mark.parametrize("mode", ["events", "socket"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_said_is_answered_where_it_was_said(mode, stream):
+    with trio.fail_after(40):
+        async with town(mode, stream=stream) as place, place.stub.open() as stub:
+            await place.start()
+            thread = post("in a thread", channel="C1", ts="1700000001.000100", thread_ts="1699999999.000100")
+            for event in (post("hello there", channel="C1"), thread):
+                if mode == "events":
+                    await place.knock(event)
+                else:
+                    stub.tell(callback(event))
+            await stub.until(lambda: sorted(stub.texts("C1")) == ["re: hello there", "re: in a thread"])
+            threads = {each["text"]: each.get("thread_ts", "") for each in stub.posts}
+            assert threads == {"re: hello there": "", "re: in a thread": "1699999999.000100"}
+
+
+@pytest.mark.parametrize("mode, stream", [("events", False), ("socket", False), ("events", True)])
+async def test_killed_at_random_moments_nothing_is_lost_repeated_or_out_of_order(mode, stream):
+    chance = random.Random(f"slack {mode} {stream}")
+    with trio.fail_after(100):
+        async with town(mode, stream=stream) as place, trio.open_nursery() as nursery:
+            stub = place.stub
+            nursery.start_soon(_up_and_down, stub, chance)
+            nursery.start_soon(_lives, place, chance)
+            for room in ROOMS:
+                nursery.start_soon(_talk, place, room, mode, chance)
+            expected = {room: [f"re: {room} {number}" for number in range(EACH)] for room in ROOMS}
+            while any(stub.texts(room)[-1:] != expected[room][-1:] for room in ROOMS):
+                await trio.sleep(0.1)
+            # What would come twice comes now.
+            await trio.sleep(1.5)
+            assert {room: stub.texts(room) for room in ROOMS} == expected
+            assert place.lives >= 3
+            nursery.cancel_scope.cancel()
+
+
+async def _talk(place: Town, room: str, mode: str, chance: random.Random) -> None:
+    for number in range(EACH):
+        if mode == "events":
+            await place.knock(said(room, number))
+        else:
+            place.stub.tell(callback(said(room, number)))
+        if chance.random() < 0.2:
+            place.stub.hangs_up("chat.postMessage", after=chance.random() < 0.5)
+        await trio.sleep(chance.uniform(0.0, 0.6))
+
+
+async def _lives(place: Town, chance: random.Random) -> None:
+    for _ in range(3):
+        await place.start()
+        await trio.sleep(chance.uniform(0.3, 1.2))
+        await place.kill()
+    await place.start()
+    await trio.sleep_forever()
+
+
+async def _up_and_down(stub: SlackStub, chance: random.Random) -> None:
+    while True:
+        async with stub.open():
+            await trio.sleep(chance.uniform(1.0, 2.0))
+        await trio.sleep(chance.uniform(0.05, 0.4))
