@@ -16,6 +16,7 @@ from gateway.config import paths
 from gateway.config.settings import Settings
 from gateway.daemon import doors
 from gateway.daemon.build import Parts, build
+from gateway.daemon.caution import careful
 from gateway.daemon.gauges import Pulse
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
@@ -81,6 +82,7 @@ async def _with_journal(
         serving = Serving(parts, plugins, kit, standing, tree, telling)
         async with (
             open_flow(standing, serving.channels, serving.first_stages()) as flow,
+            careful(settings.state_dir, flow.door),
             trio.open_nursery() as nursery,
         ):
             serving.flow = flow
