@@ -180,9 +180,10 @@ class SlackChannel:
         """Keep what only the inbound message knows."""
         return {key: message.metadata[key] for key in _KEPT if key in message.metadata}
 
-    def doctor(self) -> AsyncIterator[Finding]:
+    async def doctor(self, tell: Callable[[Finding], None]) -> None:
         """Try the tokens, the scopes and the connection."""
-        return checkup(self._api, self._socket() if self._settings.mode == "socket" else None, self._settings)
+        socket = self._socket() if self._settings.mode == "socket" else None
+        await checkup(self._api, socket, self._settings, tell)
 
     def _cut(self, text: str) -> tuple[str, ...]:
         return cut(text, self._settings.text_limit, self._settings.format)

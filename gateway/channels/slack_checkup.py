@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.channels.slack_api import NotAnswered, Said, WebApi
@@ -15,22 +15,22 @@ from gateway.ports import Finding
 _HISTORY = frozenset(("channels:history", "groups:history", "im:history", "mpim:history"))
 
 
-async def checkup(api: WebApi, socket: SocketMode | None, settings: Settings) -> AsyncIterator[Finding]:
+async def checkup(api: WebApi, socket: SocketMode | None, settings: Settings, tell: Callable[[Finding], None]) -> None:
     """Try one thing after another. Asks only; nothing is posted."""
     try:
         said = await api.call("auth.test", {}, form=True)
     except NotAnswered as unheard:
-        yield _bad(f"Slack's API at {settings.base_url} is not reached: {unheard}", "Look at base_url and DNS.")
+        tell(_bad(f"Slack's API at {settings.base_url} is not reached: {unheard}", "Look at base_url and DNS."))
         return
     if not said.ok:
         way_out = "Install the app in the workspace and take its bot token (xoxb-…)."
-        yield _bad(f"Slack does not take the bot token: {said.error}", way_out)
+        tell(_bad(f"Slack does not take the bot token: {said.error}", way_out))
         return
-    yield _good(f"The bot is {text(said.document, 'user')} in {text(said.document, 'team')}.")
+    tell(_good(f"The bot is {text(said.document, 'user')} in {text(said.document, 'team')}."))
     for finding in _scopes(said, settings):
-        yield finding
+        tell(finding)
     if socket is not None:
-        yield await _connection(socket)
+        tell(await _connection(socket))
 
 
 def _scopes(said: Said, settings: Settings) -> list[Finding]:

@@ -12,7 +12,6 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode import SocketModeClient
 from slack_sdk.socket_mode.response import SocketModeResponse
 
-
 _one_at_a_time = threading.Lock()
 
 

@@ -312,14 +312,30 @@ async def test_a_file_of_ours_arrives():
         assert list(stub.files.values()) == [b"PNG"] and stub.posts[0]["files"][0]["title"] == "cat.png"
 
 
+async def findings(it):
+    found = []
+    await it.doctor(found.append)
+    return found
+
+
 async def test_the_doctor_finds_everything_in_order_and_says_what_is_not():
     async with SlackStub().open() as stub:
-        assert all([finding.ok async for finding in connected_to(stub).doctor()])
+        assert all(finding.ok for finding in await findings(connected_to(stub)))
         stub.will("apps.connections.open", {"ok": False, "error": "invalid_auth"})
-        *_, last = [finding async for finding in connected_to(stub).doctor()]
+        *_, last = await findings(connected_to(stub))
         assert not last.ok and "app_token" in last.what and last.way_out
         stub.will("auth.test", {"ok": False, "error": "invalid_auth"})
-        (only,) = [finding async for finding in connected_to(stub).doctor()]
+        (only,) = await findings(connected_to(stub))
         assert not only.ok
-    (only,) = [finding async for finding in connected_to(stub).doctor()]
+    (only,) = await findings(connected_to(stub))
     assert not only.ok and "not reached" in only.what
+
+
+async def test_the_doctor_names_the_scopes_that_are_missing():
+    few = Response(
+        200, (("X-OAuth-Scopes", "chat:write,channels:history"),), b'{"ok":true,"user":"oclaw","team":"Acme"}'
+    )
+    async with SlackStub().open() as stub:
+        stub.will("auth.test", few)
+        bad = " ".join(finding.way_out for finding in await findings(connected_to(stub)) if not finding.ok)
+        assert "groups:history, im:history, mpim:history" in bad and "files:read" in bad and "chat:write" not in bad
