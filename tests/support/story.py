@@ -139,8 +139,10 @@ class Story:
 
     async def settles(self) -> None:
         """Return when nothing is in hand and nothing waits to be sent (pauses of retries are waited out)."""
+        pause = 0.05
         while self.flow.lanes.total or self.flow.outbox.pending or self.flow.ground.journal.backlog:
-            await trio.sleep(0.05)
+            await trio.sleep(pause)
+            pause = min(pause * 1.1, 60.0)  # a day's pause must not be a million looks
 
     def sent(self, conversation: str = "", channel: str = "chat") -> list[str]:
         """Texts that reached the channel, attempts included."""
