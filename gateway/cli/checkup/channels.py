@@ -1,0 +1,50 @@
+"""Try every channel against its platform, all at once, each under a deadline of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+
+import trio
+
+from gateway.config.settings import Settings
+from gateway.daemon.build import build
+from gateway.plugins import PluginTable
+from gateway.ports import Channel, Finding, Kit
+from protocols.http_client.client import HttpClient
+
+Tell = Callable[[str, Finding], None]
+# A platform that takes longer to say hello is a finding of its own.
+CHANNEL_SECONDS = 20.0
+
+
+async def try_channels(settings: Settings, plugins: PluginTable, tell: Tell) -> None:
+    """Tell the findings of each channel under its name as they come. Raises `SettingErrors`."""
+    async with HttpClient() as http, trio.open_nursery() as nursery:
+        kit = Kit(
+            report=lambda notice: None,
+            now=time.time,
+            random=os.urandom,
+            http=http,
+            config_dir=str(settings.directory),
+            state_dir=str(settings.state_dir),
+        )
+        for channel in build(settings, plugins, kit).channels.values():
+            nursery.start_soon(_try, channel, partial(tell, f"channels.{channel.name}"))
+
+
+async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
+    doctor = getattr(channel, "doctor", None)
+    if doctor is None:
+        tell(Finding(ok=True, what=f"a {channel.platform} channel waits to be called; there is nothing to try"))
+        return
+    try:
+        with trio.fail_after(CHANNEL_SECONDS):
+            await doctor(tell)
+    except trio.TooSlowError:
+        what = f"{channel.platform} did not answer within {CHANNEL_SECONDS:g} s"
+        tell(Finding(ok=False, what=what, way_out="Look at the network, DNS and a proxy in between."))
+    except Exception as error:  # a third party's code; the others are still tried
+        tell(Finding(ok=False, what=f"trying it failed with {type(error).__name__}: {error}"))

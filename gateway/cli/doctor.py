@@ -1,0 +1,78 @@
+"""`oclaw doctor`: try what a configuration needs to work, and say what to do about what does not.
+
+`oclaw check` judges files; this connects. Nothing is written or sent; a running gateway is asked for its
+status and no more.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.show import show
+
+if TYPE_CHECKING:
+    from gateway.ports import Finding
+
+Tell = Callable[[str, "Finding"], None]
+
+
+@click.command("doctor")
+@with_config
+@with_json
+def command(config: Path, as_json: bool) -> None:
+    """Try machine, state directory, port and every channel; exits 1 when something is not in order."""
+    findings: list[tuple[str, Finding]] = []
+
+    def tell(place: str, finding: Finding) -> None:
+        findings.append((place, finding))
+        if not as_json:
+            _print(place, finding)
+
+    everything(config, tell)
+    if as_json:
+        rows = [{"place": place, "ok": each.ok, "what": each.what, "way_out": each.way_out} for place, each in findings]
+        show(rows, as_json=True)
+    if not all(finding.ok for _, finding in findings):
+        sys.exit(NOT_DONE)
+
+
+def everything(config: Path, tell: Tell) -> None:
+    """Try one thing after the other; the channels come last, and only with a configuration that is right."""
+    import trio
+
+    from gateway.cli.checkup import machine, place
+    from gateway.cli.checkup.channels import try_channels
+    from gateway.cli.faults import examine
+    from gateway.config.load import load
+    from gateway.plugins import PluginTable
+    from gateway.ports import Finding
+
+    tell("machine", machine.clock())
+    tell("machine", machine.parser())
+    found = examine(config)
+    if found.faults:
+        what = f"{len(found.faults)} faults in {config}" if len(found.faults) > 1 else found.faults[0]
+        tell("configuration", Finding(ok=False, what=what, way_out=f"See oclaw check --config {config}."))
+        return
+    tell("configuration", Finding(ok=True, what=f"no faults in {', '.join(found.checked)}"))
+    plugins = PluginTable(config / "hooks")
+    settings = load(config, plugins)
+    tell("machine", machine.files(settings.listen.max_connections))
+    for finding in place.state(settings.state_dir):
+        tell("state", finding)
+    for finding in place.port(settings.listen.addresses, config):
+        tell("port", finding)
+    trio.run(try_channels, settings, plugins, tell)
+
+
+def _print(place: str, finding: Finding) -> None:
+    mark = click.style("ok ", fg="green") if finding.ok else click.style("NOT", fg="red", bold=True)
+    click.echo(f"{mark}  {place}: {finding.what}")
+    if finding.way_out and not finding.ok:
+        click.echo(f"     {finding.way_out}")

@@ -1,0 +1,116 @@
+"""`oclaw doctor`: what is in order is said, what is not comes with a way out; one channel's failure stops no other."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+from gateway.cli.checkup import channels, machine, place
+from gateway.cli.frame import oclaw
+from gateway.config.load import load
+from gateway.config.settings import Settings
+from gateway.plugins import PluginTable
+from gateway.ports import Finding
+
+CONFIG = '[listen]\naddresses = ["127.0.0.1:0"]\n\n[channels.chat]\ntype = "webchat"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path / "state"))
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    folder = tmp_path / "config"
+    folder.mkdir()
+    (folder / "oclaw.toml").write_text(CONFIG)
+    return folder
+
+
+def asked(config: Path, *options: str) -> Any:
+    return CliRunner().invoke(oclaw, ["doctor", "--config", str(config), *options], catch_exceptions=False)
+
+
+def test_a_fresh_configuration_is_in_order(config: Path) -> None:
+    answer = asked(config)
+    assert answer.exit_code == 0, answer.output
+    assert "no faults" in answer.output
+    assert "127.0.0.1:0 is free" in answer.output
+    assert "a webchat channel waits to be called" in answer.output
+
+
+def test_every_finding_is_there_as_json(config: Path) -> None:
+    findings = json.loads(asked(config, "--json").stdout)
+    assert {"machine", "configuration", "state", "port", "channels.chat"} == {each["place"] for each in findings}
+
+
+def test_a_wrong_configuration_is_a_finding_that_points_to_check(config: Path) -> None:
+    (config / "oclaw.toml").write_text("[listen]\nadresses = []\n")
+    answer = asked(config)
+    assert answer.exit_code == 1
+    assert "NOT  configuration" in answer.output and "oclaw check" in answer.output
+
+
+def test_a_port_that_somebody_else_holds_is_found(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        (finding,) = place.port((address,), config)
+    assert not finding.ok and address in finding.what and finding.way_out
+
+
+def test_an_open_key_ring_and_a_damaged_journal_are_found(tmp_path: Path) -> None:
+    (tmp_path / "keyring").write_text("keys")
+    (tmp_path / "keyring").chmod(0o644)
+    (tmp_path / "journal.sqlite3").write_bytes(b"not a database at all" * 100)
+    wrong = [finding for finding in place.state(tmp_path) if not finding.ok]
+    assert ["mode 0644" in wrong[0].what, "journal" in wrong[1].what] == [True, True]
+
+
+def test_too_few_files_are_found() -> None:
+    assert machine.files(1).ok
+    assert "LimitNOFILE" in machine.files(10**9).way_out
+
+
+class Tried:
+    """A channel that can be tried, and does as it is told."""
+
+    platform = "memory"
+
+    def __init__(self, name: str, does: Callable[[Callable[[Finding], None]], Any] | None) -> None:
+        self.name = name
+        if does is not None:
+            self.doctor = does
+
+
+async def test_one_channel_that_hangs_or_breaks_stops_no_other(
+    config: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: Any
+) -> None:
+    async def hangs(tell: Callable[[Finding], None]) -> None:
+        tell(Finding(ok=True, what="the name is resolved"))
+        await trio.sleep_forever()
+
+    async def breaks(tell: Callable[[Finding], None]) -> None:
+        raise OSError("no route")
+
+    async def works(tell: Callable[[Finding], None]) -> None:
+        tell(Finding(ok=True, what="signed in"))
+
+    does = {"h": hangs, "b": breaks, "w": works, "n": None}
+    parts = SimpleNamespace(channels={name: Tried(name, what) for name, what in does.items()})
+    monkeypatch.setattr("gateway.cli.checkup.channels.build", lambda *_: parts)
+    settings: Settings = load(config, PluginTable(config / "hooks"))
+    heard: dict[str, list[Finding]] = {}
+    await channels.try_channels(
+        settings, PluginTable(config / "hooks"), lambda where, finding: heard.setdefault(where, []).append(finding)
+    )
+    assert [each.ok for each in heard["channels.h"]] == [True, False]
+    assert "20 s" in heard["channels.h"][1].what
+    assert "OSError: no route" in heard["channels.b"][0].what
+    assert heard["channels.w"] == [Finding(ok=True, what="signed in")]
+    assert heard["channels.n"][0].ok
