@@ -68,6 +68,12 @@ class Daemon:
         done = subprocess.run(command, cwd=ROOT, env=self._environment, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
+    def cpu_seconds(self) -> float:
+        """Return the processor time that the gateway has taken so far."""
+        assert self._process is not None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     async def kill(self) -> None:
         """End it without warning."""
         await self._end(signal.SIGKILL)
