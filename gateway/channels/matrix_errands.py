@@ -70,6 +70,11 @@ class Errands:
             self._report(EnvelopeRefused(self._name, "invitation", f"{inviter} into {room}"))
         return self._add(Errand("join" if welcome else "leave", room, user))
 
+    def objection(self, room: str) -> str:
+        """Return why a room is not listened to (a word for counting), or ''."""
+        rooms = self._settings.rooms
+        return "room" if rooms and not any(fnmatchcase(room, allowed) for allowed in rooms) else ""
+
     def encrypted(self, room: str, user: str) -> bool:
         """Note that an encrypted message came; False when the room was told already."""
         if room in self._declined or not self._settings.encrypted_notice:
@@ -108,7 +113,7 @@ class Errands:
 
     def _welcome(self, room: str, inviter: str) -> bool:
         settings = self._settings
-        if settings.rooms and not any(fnmatchcase(room, allowed) for allowed in settings.rooms):
+        if self.objection(room):
             return False
         match settings.join:
             case "anyone":

@@ -85,6 +85,11 @@ def room_path(room: str) -> str:
     return f"{CLIENT}/rooms/{segment(room)}"
 
 
+def ping_path(settings: Settings) -> str:
+    """Return the path that makes the homeserver call us (specification 1.7)."""
+    return f"/_matrix/client/v1/appservice/{segment(settings.id)}/ping"
+
+
 def segment(text: str) -> str:
     """Encode an identifier as one segment of a path."""
     return quote(text, safe="")

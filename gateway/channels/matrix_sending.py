@@ -1,84 +1,159 @@
 """Replies on their way into a room: what event each becomes, and what the homeserver's answer means.
 
 Every event is sent under a transaction id made of the delivery's, so that an attempt that is repeated after
-a lost answer gives the same event again.
+a lost answer gives the same event again. A reply that was streamed before (in this life or, after a crash, in an
+earlier one) stands there already, perhaps in part: then it is edited to the whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from gateway.channels.matrix_content import edit_of, relation_of, text_content
+from gateway.channels.matrix_events import table, text
+from gateway.channels.matrix_files import Files, content_for
+from gateway.channels.matrix_ghosts import Ghosts
 from gateway.channels.matrix_homeserver import Answer, Homeserver, receipt_for, room_path, segment
-from gateway.channels.matrix_rooms import Rooms
+from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_settings import Settings
+from gateway.channels.shared.edits import stream_by_edits
+from gateway.channels.shared.errors import MediaRefused
 from gateway.message.envelope import Delivery
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.ports import Kit
 from protocols.errors import NothingSent, UnknownAfterSend
-
-# What clients that know no edits show; the whole text stands in the new content.
-_FALLBACK = 200
 
 
 class Sending:
     """The sending side of one account."""
 
-    def __init__(self, settings: Settings, homeserver: Homeserver, rooms: Rooms) -> None:
-        self._settings, self._homeserver, self._rooms = settings, homeserver, rooms
+    def __init__(
+        self, settings: Settings, kit: Kit, homeserver: Homeserver, rooms: Rooms, files: Files, ghosts: Ghosts
+    ) -> None:
+        self._settings, self._kit, self._homeserver = settings, kit, homeserver
+        self._rooms, self._files, self._ghosts = rooms, files, ghosts
+        self._began = kit.now()
+        self._streamed: Recent[str, list[str]] = Recent(256)
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Make one attempt."""
         message = delivery.message
         if self._rooms.encrypted(message.conversation.id):
             return Bounced("The room is encrypted; nothing is said there in clear.")
+        return await self._receipt(message, partial(self._deliver, delivery))
+
+    async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        """Show the reply while it is written, by edits."""
+        events: list[str] = []
+        self._streamed.put(delivery.envelope_id, events)
+
+        async def post(words: str) -> Receipt:
+            part = delivery.id if not events else f"{delivery.id}.part{len(events)}"
+            receipt = await self._receipt(delivery.message, partial(self._say, delivery, part, words))
+            if isinstance(receipt, Delivered):
+                events.append(receipt.remote_id)
+                if self._may_stand(delivery):
+                    return await edit(receipt.remote_id, words)
+            return receipt
+
+        async def edit(remote_id: str, text: str) -> Receipt:
+            # Edits carry the whole text, so one that arrives twice does no harm, and each is new to the homeserver.
+            txn = f"{delivery.id}.edit{self._kit.random(6).hex()}"
+            return await self._receipt(delivery.message, partial(self._replace, delivery.message, remote_id, txn, text))
+
+        settings = self._settings
+        limit, every = settings.text_limit, settings.edit_seconds
+        return await stream_by_edits(pieces, post, edit, limit=limit, unit="bytes", every_seconds=every)
+
+    # -- one attempt ------------------------------------------------------------------------------
+
+    async def _receipt(self, message: Message, attempt: Callable[[], Awaitable[Answer]]) -> Receipt:
         try:
-            receipt = receipt_for(await self._send(delivery))
+            receipt = receipt_for(await attempt())
         except NothingSent as error:
             return Deferred(str(error))
         except UnknownAfterSend as error:
             return Unknown(str(error))
+        except MediaRefused as error:
+            return Bounced(str(error))
         if isinstance(receipt, Delivered) and receipt.remote_id:
             self._rooms.sent(receipt.remote_id, message.conversation.thread)
         return receipt
 
-    async def _send(self, delivery: Delivery) -> Answer:
-        message, room = delivery.message, delivery.message.conversation.id
+    async def _deliver(self, delivery: Delivery) -> Answer:
+        message, room, user = delivery.message, delivery.message.conversation.id, self._speaker(delivery.message)
         if message.action == "delete":
             path = f"{room_path(room)}/redact/{segment(message.target_id)}/{segment(delivery.id)}"
-            return await self._homeserver.call("PUT", path, {})
+            return await self._homeserver.call("PUT", path, {}, user=user)
         if message.type == "reaction":
             annotation = {"rel_type": "m.annotation", "event_id": message.target_id, "key": message.content}
-            return await self._homeserver.send(room, "m.reaction", delivery.id, {"m.relates_to": annotation})
+            return await self._send(room, "m.reaction", delivery.id, {"m.relates_to": annotation}, user)
         if message.action == "edit":
-            content = edit_of(self.content_of(message.content), message.target_id)
-        else:
-            content = self.content_of(message.content) | self.relation(message)
-        return await self._homeserver.send(room, "m.room.message", delivery.id, content)
+            return await self._replace(message, message.target_id, delivery.id, message.content)
+        said = await self._said(delivery) if message.content or not message.attachments else None
+        for number, attachment in enumerate(message.attachments):
+            if said is not None and not said.ok:
+                break
+            uploaded = await self._files.upload(attachment)
+            if not uploaded.ok:
+                return uploaded
+            content = content_for(attachment, text(uploaded.told, "content_uri"))
+            relation = relation_of(message, self._settings) if said is None else {}
+            answer = await self._send(room, "m.room.message", f"{delivery.id}.file{number}", content | relation, user)
+            said = answer if said is None or not answer.ok else said
+        assert said is not None, "a reply has a text or a file"
+        return said
 
-    def content_of(self, markdown: str) -> dict[str, Any]:
-        """Return the content of a message event."""
-        return {"msgtype": f"m.{self._settings.reply_as}", "body": markdown}
+    async def _said(self, delivery: Delivery) -> Answer:
+        """Say the text, or make what a stream left of it whole."""
+        message = delivery.message
+        index = int(delivery.id.rpartition(".")[2] or 0)
+        events = self._streamed.get(delivery.envelope_id) or []
+        if index < len(events):
+            return await self._replace(message, events[index], f"{delivery.id}.whole", message.content)
+        answer = await self._say(delivery, delivery.id, message.content)
+        if answer.ok and index == 0 and self._may_stand(delivery):
+            event = text(answer.told, "event_id")
+            stands = await self._homeserver.call("GET", f"{room_path(message.conversation.id)}/event/{segment(event)}")
+            if stands.ok and text(table(stands.told, "content"), "body") != message.content:
+                return await self._replace(message, event, f"{delivery.id}.whole", message.content)
+        return answer
 
-    def relation(self, message: Message) -> dict[str, Any]:
-        """Say to what a reply belongs: its thread, and what it answers where that helps."""
-        where, quoted = message.conversation, message.reply_to
-        if where.thread:
-            # The fallback is for clients without threads, which show it as a reply to what was answered.
-            answered = {"event_id": quoted or where.thread}
-            thread = {"rel_type": "m.thread", "event_id": where.thread, "is_falling_back": True}
-            return {"m.relates_to": {**thread, "m.in_reply_to": answered}}
-        wanted = self._settings.quote
-        if quoted and (wanted == "always" or (wanted == "groups" and where.kind != "direct")):
-            return {"m.relates_to": {"m.in_reply_to": {"event_id": quoted}}}
-        return {}
+    def _may_stand(self, delivery: Delivery) -> bool:
+        """Tell whether an earlier life of this gateway may have begun this reply: its message is older than we are."""
+        stamp = delivery.envelope_id.replace("-", "")[:12]
+        return int(stamp, 16) / 1000 < self._began
+
+    async def _say(self, delivery: Delivery, txn: str, words: str) -> Answer:
+        message, settings = delivery.message, self._settings
+        content = text_content(words, settings.reply_as) | relation_of(message, settings)
+        return await self._send(message.conversation.id, "m.room.message", txn, content, self._speaker(message))
+
+    async def _replace(self, message: Message, event: str, txn: str, words: str) -> Answer:
+        content = edit_of(text_content(words, self._settings.reply_as), event)
+        answer = await self._send(message.conversation.id, "m.room.message", txn, content, self._speaker(message))
+        return Answer(answer.status, {"event_id": event}) if answer.ok else answer
+
+    async def _send(self, room: str, kind: str, txn: str, content: dict[str, Any], user: str) -> Answer:
+        """Send an event; without its HTML where both are too much, with the ghost brought in where it is missing."""
+        answer = await self._homeserver.send(room, kind, txn, content, user=user)
+        if answer.status == 403 and user:
+            entered = await self._ghosts.enter(user, room)
+            answer = await self._homeserver.send(room, kind, txn, content, user=user) if entered.ok else entered
+        if answer.code == "M_TOO_LARGE" and "formatted_body" in str(content):
+            answer = await self._homeserver.send(room, kind, txn, _plain(content), user=user)
+        return answer
+
+    def _speaker(self, message: Message) -> str:
+        """Return which ghost speaks: the sender that a hook gave the reply."""
+        return message.sender.id if self._ghosts.is_ghost(message.sender.id) else ""
 
 
-def edit_of(content: dict[str, Any], target: str) -> dict[str, Any]:
-    """Make the event that replaces the content of `target`."""
-    body = content["body"]
-    return {
-        "msgtype": content["msgtype"],
-        "body": "* " + (body if len(body) <= _FALLBACK else body[:_FALLBACK] + "…"),
-        "m.new_content": content,
-        "m.relates_to": {"rel_type": "m.replace", "event_id": target},
-    }
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in content.items() if key not in ("format", "formatted_body")}
+    if "m.new_content" in kept:
+        kept["m.new_content"] = _plain(kept["m.new_content"])
+    return kept

@@ -107,12 +107,16 @@ async def measure(rate: float, seconds: float, events: int) -> None:
             nursery.cancel_scope.cancel()
     cuts = quantiles(delays, n=1000)
     messages = len(delays) * events
-    print(f"{messages} messages in transactions of {events} at {rate:g}/s, a reply to each; load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{messages} messages in transactions of {events} at {rate:g}/s, a reply to each; load {os.getloadavg()[0]:.1f}"
+    )
     print(f"ack: p50 {cuts[499] * 1e3:.1f} ms, p99 {cuts[989] * 1e3:.1f} ms, worst {max(delays) * 1e3:.1f} ms")
     print(f"processor time of the gateway: {spent / messages * 1e6:.0f} µs a message, its reply included")
 
 
-async def _load(daemon: Daemon, http: HttpClient, rate: float, seconds: float, events: int, *, start: int) -> list[float]:
+async def _load(
+    daemon: Daemon, http: HttpClient, rate: float, seconds: float, events: int, *, start: int
+) -> list[float]:
     delays: list[float] = []
     headers = (*_JSON, ("Authorization", "Bearer t"))
 

@@ -59,6 +59,7 @@ class FakeHomeserver:
         self.sent: list[Sent] = []
         self.will: list[tuple[int, dict[str, Any]] | Exception] = []
         self.events: dict[str, str] = {}
+        self.contents: dict[str, Any] = {}
 
     async def request(
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
@@ -71,9 +72,9 @@ class FakeHomeserver:
                 raise answer
             return _answered(*answer)
         path = unquote(url.partition("/_matrix/client/v3/")[2].partition("?")[0]).strip("/")
-        return _answered(*self._told(method, path))
+        return _answered(*self._told(method, path, body))
 
-    def _told(self, method: str, path: str) -> tuple[int, dict[str, Any]]:
+    def _told(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         _, _, rest = path.partition("rooms/")
         room, _, what = rest.partition("/")
         match what:
@@ -84,8 +85,14 @@ class FakeHomeserver:
                 return (200, {"name": self.titles[room]}) if room in self.titles else (404, {"errcode": "M_NOT_FOUND"})
             case "state/m.room.encryption":
                 return (200, {}) if room in self.encrypted else (404, {"errcode": "M_NOT_FOUND"})
+            case _ if what.startswith("event/"):
+                return 200, {"content": self.contents[what.removeprefix("event/")]}
             case _ if method == "PUT" and what.startswith(("send/", "redact/")):
-                return 200, {"event_id": self.events.setdefault(what, f"$sent{len(self.events) + 1}")}
+                event = self.events.setdefault(what, f"$sent{len(self.events) + 1}")
+                self.contents.setdefault(event, json.loads(body))
+                return 200, {"event_id": event}
+            case _ if path == "account/whoami":
+                return 200, {"user_id": BOT}
         return 200, {}
 
     def asked(self, part: str) -> list[Any]:

@@ -12,11 +12,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.channels.matrix import MatrixChannel
-from gateway.channels.matrix_rooms import Room
-from gateway.message.message import Message
+from gateway.channels.matrix_errands import invitation
+from gateway.channels.matrix_events import Place, message_of
+from gateway.channels.matrix_markup import markdown_of
+from gateway.message.message import Conversation, Message
+from gateway.message.receipt import Delivered
 from gateway.notices import UnknownEvent
 from gateway.ports import Accepted, Arrived
-from gateway.testing.channels import MOMENT, Bench, bench
+from gateway.testing.channels import MOMENT, Bench, bench, delivery
 from protocols.errors import NothingSent
 from protocols.http1.messages import Request, Response
 from tests.channels.house import open_house
@@ -201,13 +204,15 @@ async def test_a_file_is_an_attachment_and_its_caption_the_text() -> None:
 
 async def test_mentions_are_what_the_event_says_or_the_id_in_older_clients_or_a_reply_to_us() -> None:
     stand = Stand()
-    stand.channel._rooms.sent("$ours")
+    asked = Message(channel="it", content="what?", conversation=Conversation(ROOM))
+    ours = await stand.channel.deliver(delivery(asked))
+    assert isinstance(ours, Delivered)
     messages = await stand.hears(
         said("$1", "hi", **{"m.mentions": {"user_ids": [BOT]}}),
         said("$2", f"{BOT}: hi"),
         said("$3", f"they say {BOT}", **{"m.mentions": {}}),
         said("$4", "hi"),
-        said("$5", "hi", **relates(**{"m.in_reply_to": {"event_id": "$ours"}})),
+        said("$5", "hi", **relates(**{"m.in_reply_to": {"event_id": ours.remote_id}})),
     )
     assert [message.mentions_me for message in messages] == [True, True, False, False, True]
 
@@ -268,6 +273,16 @@ async def test_when_a_room_cannot_be_asked_about_the_homeserver_comes_again_but_
     assert isinstance(came, Arrived) and came.messages[0].conversation.kind == "group"
 
 
+PLACE = Place(
+    channel="it",
+    bot=BOT,
+    kind=lambda _: "group",
+    title=lambda _: "",
+    name_of=lambda _, user: user,
+    thread_of=lambda _: "",
+    is_ours=lambda _: False,
+    markdown=markdown_of,
+)
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["m.relates_to", "rel_type", "event_id", "body", "msgtype", "info", "url", "m.new_content", "m.mentions", "user_ids", "key", "redacts"]), inner, max_size=4), max_leaves=12)  # fmt: skip # noqa: E501
 TYPES = st.sampled_from(
     ["m.room.message", "m.reaction", "m.room.redaction", "m.sticker", "m.room.member", "m.room.encrypted"]
@@ -276,6 +291,6 @@ TYPES = st.sampled_from(
 
 @given(st.lists(st.fixed_dictionaries({"type": TYPES, "content": JSON, "sender": st.just(ANNA), "event_id": st.just("$1"), "room_id": st.just(ROOM)}, optional={"state_key": JSON, "origin_server_ts": JSON, "redacts": JSON}), max_size=3))  # fmt: skip # noqa: E501
 def test_nothing_that_a_stranger_puts_into_an_event_raises(events: list[dict[str, Any]]) -> None:
-    stand = Stand()
-    stand.channel._rooms._rooms.put(ROOM, Room())
-    assert isinstance(stand.channel.receive(transaction("1", *events), MOMENT), Arrived)
+    for each in events:
+        assert isinstance(message_of(each, PLACE), Message | str)
+        assert isinstance(invitation(each), str)

@@ -28,12 +28,15 @@ def free_port() -> int:
 
 
 class Daemon:
-    """One gateway with its folder. `configuration` is the text of oclaw.toml, with the port already in it."""
+    """One gateway with its folder. `configuration` is the text of oclaw.toml, with the port already in it; what lies in
+    `plugins` can be imported."""
 
     def __init__(self, folder: Path, port: int, configuration: str, environment: Mapping[str, str]) -> None:
         self.folder, self.port = folder, port
         self.url = f"http://127.0.0.1:{port}"
-        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "r")}
+        self.plugins = folder.parent / "plugins"
+        path = os.pathsep.join((str(ROOT), str(self.plugins)))
+        self._environment = {**os.environ, **environment, "PYTHONPATH": path, "XDG_RUNTIME_DIR": str(folder / "r")}
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "r").mkdir(exist_ok=True)

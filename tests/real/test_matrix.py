@@ -3,76 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
-from gateway.channels.matrix_registration import registration
-from protocols.http_client.client import HttpClient
-from tests.real.daemon import Daemon, free_port, running
+from tests.real.matrix_town import BOT, Town, text_is, town
 from tests.real.matrix_user import User
-from tests.real.synapse import SERVER, Synapse, open_synapse
 
 pytestmark = pytest.mark.real
-
-BOT = f"@oclaw:{SERVER}"
-TOKENS = {"hs_token": "hs-" + "a" * 40, "as_token": "as-" + "b" * 40}
-CONFIGURATION = """\
-[gateway]
-default_pipeline = "chat"
-log_level = "debug"
-[listen]
-addresses = ["127.0.0.1:{port}"]
-[delivery]
-max_backoff_seconds = 5.0
-[models.echo]
-provider = "echo"
-template = "you said: {{text}}"
-[channels.matrix]
-type = "matrix"
-enabled = true
-homeserver_url = "{homeserver}"
-server_name = "{server}"
-hs_token = "env:HS_TOKEN"
-as_token = "env:AS_TOKEN"
-display_name = "Oclaw"
-{more}
-"""
-
-
-class Town:
-    """A homeserver, a gateway and people."""
-
-    def __init__(self, synapse: Synapse, gateway: Daemon, http: HttpClient) -> None:
-        self.synapse, self.gateway, self._http = synapse, gateway, http
-
-    async def person(self, name: str) -> User:
-        user = User(self.synapse.url, self._http)
-        await user.register(name)
-        return user
-
-
-@asynccontextmanager
-async def town(folder: Path, *, more: str = "") -> AsyncIterator[Town]:
-    ports = free_port(), free_port()
-    url = f"http://127.0.0.1:{ports[1]}"
-    introduced = registration(id="oclaw", url=url, bot_localpart="oclaw", server_name=SERVER, **TOKENS)
-    async with open_synapse(folder / "synapse", ports[0], introduced) as synapse, HttpClient() as http:
-        text = CONFIGURATION.format(port=ports[1], homeserver=synapse.url, server=SERVER, more=more)
-        environment = {"HS_TOKEN": TOKENS["hs_token"], "AS_TOKEN": TOKENS["as_token"]}
-        gateway = Daemon(folder / "gateway", ports[1], text, environment | {"STATE_DIRECTORY": str(folder / "state")})
-        gateway.write("pipelines.d/chat.yaml", 'pipeline: [{name: a, model: echo, input_mapping: ["user_message"]}]\n')
-        (gateway.folder / "rules.d").mkdir()
-        async with running(gateway):
-            yield Town(synapse, gateway, http)
-
-
-def text_is(text: str) -> Any:
-    return lambda event: event["content"].get("body") == text
 
 
 async def test_a_conversation(tmp_path: Path) -> None:
