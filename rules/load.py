@@ -39,9 +39,19 @@ _LET = re.compile(
 )
 
 
-def load(files: Mapping[str, str | bytes], vocabulary: Vocabulary, loader: Loader) -> Ruleset | Rejected:
-    """The ruleset the files make together, or every problem found in them."""
-    return Load(vocabulary, loader).run(files)
+def load(
+    files: Mapping[str, str | bytes],
+    vocabulary: Vocabulary,
+    loader: Loader,
+    *,
+    breathe: Callable[[], None] = lambda: None,
+) -> Ruleset | Rejected:
+    """The ruleset the files make together, or every problem found in them.
+
+    `breathe` is called after each rule that was checked, and again when it is indexed: a host whose
+    other threads must go on may rest in it.
+    """
+    return Load(vocabulary, loader, breathe=breathe).run(files)
 
 
 class Drafted(msgspec.Struct, frozen=True):
@@ -70,7 +80,15 @@ class _TooMany(Exception):
 class Load:
     """One load of a set of files."""
 
-    def __init__(self, vocabulary: Vocabulary, loader: Loader, lets: dict[str, Definition] | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        loader: Loader,
+        lets: dict[str, Definition] | None = None,
+        *,
+        breathe: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._breathe = breathe
         self.vocabulary, self.loader = vocabulary, loader
         self.problems: list[Problem] = []
         self.lets: dict[str, Definition] = lets or {}
@@ -94,7 +112,7 @@ class Load:
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
         places: dict[str, list[Placed]] = {name: [] for name in sources}
-        engines = {draft.name: _engine(draft, places) for draft in self.drafts.values()}
+        engines = {draft.name: _engine(draft, places, self._breathe) for draft in self.drafts.values()}
         for placed in places.values():
             placed.sort(key=lambda place: place.start)
         names: set[tuple[str, str]] = set()
@@ -229,6 +247,7 @@ class Load:
 
     def rule(self, rule: s.Rule, draft: Draft) -> None:
         """Check a rule and add it to `draft`."""
+        self._breathe()
         condition = self.checker.condition(rule.condition, draft.scope, self.report)
         calls = self.calls.calls(rule.actions, draft.scope, self.report)
         if rule.disabled:
@@ -276,7 +295,7 @@ class Load:
         draft.otherwise = calls
 
 
-def _engine(draft: Draft, places: dict[str, list[Placed]]) -> Engine:
+def _engine(draft: Draft, places: dict[str, list[Placed]], breathe: Callable[[], None]) -> Engine:
     """Rank the rules and index them; each condition is dropped once it is indexed."""
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
     rules: dict[int, Ready] = {}
@@ -292,6 +311,7 @@ def _engine(draft: Draft, places: dict[str, list[Placed]]) -> Engine:
         index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
         watch.add(drafted.condition, rank)
         places[ref.file].append(Placed(ref.start, draft.name, rank))
+        breathe()
     index.residuals.forget()
     return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
 

@@ -9,7 +9,7 @@ vocabulary) loads everything anew. The old ruleset is never touched: swap the re
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -42,15 +42,21 @@ class _Beyond(Exception):
     """The edit reaches beyond single rules."""
 
 
-def reload(old: Ruleset, files: Mapping[str, str | bytes], vocabulary: Vocabulary | None = None) -> Reloaded | Rejected:
-    """The ruleset of `files` and how it differs from `old`, or every problem found."""
+def reload(
+    old: Ruleset,
+    files: Mapping[str, str | bytes],
+    vocabulary: Vocabulary | None = None,
+    *,
+    breathe: Callable[[], None] = lambda: None,
+) -> Reloaded | Rejected:
+    """The ruleset of `files` and how it differs from `old`, or every problem found; `breathe` as for `load`."""
     known = vocabulary is None or vocabulary == old.vocabulary
     try:
         if known and _lists_stand(old):
             return _Patch(old).run(files)
     except _Beyond:
         pass
-    made = load(files, vocabulary or old.vocabulary, old.loader)
+    made = load(files, vocabulary or old.vocabulary, old.loader, breathe=breathe)
     return made if isinstance(made, Rejected) else _compared(old, made)
 
 

@@ -28,7 +28,8 @@ MOST_NAMED = 20
 LARGE_SECONDS = 0.5
 # How long another thread may compute before the loop gets its turn; Python's own 5 ms, paid at every
 # socket call of the loop, would let a compile of seconds take most of the gateway's throughput.
-TURN_SECONDS = 0.0005
+TURN_SECONDS = 0.0001
+BREATH_SECONDS = 0.001
 SLICE = 256 * 1024
 
 
@@ -70,7 +71,7 @@ def recompiled(old: Ruleset, files: Mapping[str, bytes], words: Vocabulary | Non
     from rules import reload
 
     with unhurried():
-        done = reload(old, files, words)
+        done = reload(old, files, words, breathe=Breath())
         if isinstance(done, Rejected):
             return _wrong(done)
         wrong = _tested(done.ruleset)
@@ -87,6 +88,19 @@ def recompiled(old: Ruleset, files: Mapping[str, bytes], words: Vocabulary | Non
             ),
         )
         return Compiled(done.ruleset, changes, done.added, done.removed, done.changed)
+
+
+class Breath:
+    """Rests as long as it computed, a millisecond each: a loop under load needs most of the one interpreter."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def __call__(self) -> None:
+        """Rest when a millisecond is over since the last rest."""
+        if time.perf_counter() - self._since > BREATH_SECONDS:
+            time.sleep(BREATH_SECONDS)
+            self._since = time.perf_counter()
 
 
 @contextmanager
