@@ -1,5 +1,7 @@
 """Measure a whole gateway: `python tests/bench/flow_bench.py [--rates 100,1000] [--seconds 10] [--loadgen PATH]`.
 
+--readme puts the figures, and those of the single parts, into the section "Measured" of the top README.
+
 Runs conf/examples/bench on a free port, pinned to one core, and sends to it from another: cold start, idle
 memory, latency and CPU at fixed rates, the highest rate it sustains. Our own generator measures unless
 --loadgen names another program that takes the same work: `--port --path --sink-port --rates --secs --pid --search
@@ -25,7 +27,9 @@ from gateway.cli.measure.figures import FlowFigures, Report, Window
 from gateway.cli.measure.flow import cold_start, measure_flow, our_cores
 from gateway.cli.measure.load import Load
 from gateway.cli.measure.machine import machine
-from gateway.cli.measure.scratch import PATH, Scratch, prepared, started
+from gateway.cli.measure.own import own_rules
+from gateway.cli.measure.parts import measure_parts
+from gateway.cli.measure.scratch import EXAMPLE, HOME, PATH, Scratch, prepared, started
 from gateway.cli.measure.table import lines
 
 
@@ -99,6 +103,14 @@ def window(said: dict[str, Any]) -> Window:
     )
 
 
+def write_readme(report: Report) -> None:
+    """Replace what stands between the markers of the section "Measured"."""
+    path = HOME / "README.md"
+    before, begin, rest = path.read_text("utf-8").partition("<!-- measured -->\n")
+    _, end, after = rest.partition("<!-- /measured -->")
+    path.write_text("\n".join([before + begin + "```", *lines(report), "```", end + after]), "utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rates", default="100,1000", help="messages a second")
@@ -109,6 +121,7 @@ def main() -> None:
     parser.add_argument("--disk", type=Path, help="the folder whose disk the journal is written to")
     parser.add_argument("--loadgen", type=Path, help="another load generator")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--readme", action="store_true", help="put the figures into the top README")
     options = parser.parse_args()
     rates = [float(each) for each in options.rates.split(",")]
     disk = options.disk or Path(tempfile.gettempdir())
@@ -116,7 +129,10 @@ def main() -> None:
         flow = measure_flow(disk, rates, options.seconds, search=options.most > 0, tell=tell)
     else:
         flow = by_other(options.loadgen.resolve(), disk, rates, options.seconds, options.most)
-    report = Report(machine=machine(), flow=flow)
+    parts = measure_parts(*own_rules(EXAMPLE), disk, 2.0) if options.readme else None
+    report = Report(machine=machine(), parts=parts, flow=flow)
+    if options.readme:
+        write_readme(report)
     print(msgspec.json.encode(report).decode() if options.json else os.linesep.join(lines(report)))
 
 

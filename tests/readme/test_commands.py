@@ -1,7 +1,8 @@
 """What the READMEs tell a person to type works as it stands there.
 
 The `sh` blocks of a README run in their order, as one script, in a scratch copy of the house, with `oclaw` and
-`python` being the ones under test. The top README's begin with `make run`, which here is what make does after installing.
+`python` being the ones under test. The top README's begin with `make run`, which here is what make does after
+installing.
 """
 
 from __future__ import annotations
