@@ -6,7 +6,6 @@ Slack tells of our own messages, or of other programs', is dropped by id.
 
 from __future__ import annotations
 
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,18 +13,18 @@ from typing import Any
 import trio
 from msgspec.structs import replace
 
-from gateway.channels.shared.backoff import Backoff, pause
 from gateway.channels.shared.calls import refusal
 from gateway.channels.shared.edits import stream_by_edits
 from gateway.channels.shared.loops import LoopGuard
 from gateway.channels.shared.media import MediaDoor
 from gateway.channels.shared.reconnect import keep_connected
-from gateway.channels.slack_api import CREDENTIALS, NotAnswered, WebApi
+from gateway.channels.slack_api import WebApi
 from gateway.channels.slack_checkup import checkup
 from gateway.channels.slack_entrance import Entrance
 from gateway.channels.slack_events import Account
 from gateway.channels.slack_fields import table, text
 from gateway.channels.slack_files import Files, Turn, Turns
+from gateway.channels.slack_identity import Identity
 from gateway.channels.slack_sending import Sending
 from gateway.channels.slack_settings import Settings
 from gateway.channels.slack_socket import SocketMode
@@ -35,7 +34,7 @@ from gateway.channels.slack_webhook import Calls
 from gateway.errors import SealError, SettingError
 from gateway.message.envelope import Delivery
 from gateway.message.message import Message
-from gateway.message.receipt import Receipt
+from gateway.message.receipt import Deferred, Receipt
 from gateway.notices import EnvelopeRefused
 from gateway.ports import Arrived, Finding, Inlet, Kit, Traits
 from protocols.http1.messages import Request, Response
@@ -44,8 +43,6 @@ from protocols.problem import problem
 PLATFORM = "slack"
 # What a reply must know of a slash command: the way to a conversation that the bot is not in.
 _KEPT = ("response_url",)
-# Slack answers auth.test within a second; a connection that hangs must not keep us from trying again.
-_ASK_SECONDS = 20.0
 
 
 class SlackChannel:
@@ -77,9 +74,9 @@ class SlackChannel:
         )
         self._files = Files(self._door, token, seconds=settings.file_seconds, channel=name, report=kit.report)
         self._turns = Turns()
-        self._refused, self._wrong = trio.Event(), ""
+        self._identity = Identity(self._api, self._entrance, place=f"channels.{name}.bot_token")
         uploads = Uploads(self._api, self._door, kit)
-        self._sending = Sending(self._api, uploads, settings, guard, self._token_refused)
+        self._sending = Sending(self._api, uploads, settings, guard, self._identity.refused)
         self._calls = self._webhook() if settings.mode == "events" else None
         self._inlet: Inlet | None = None
 
@@ -91,13 +88,13 @@ class SlackChannel:
         wrong: BaseExceptionGroup[Any] | None = None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._fail_when_refused)
+                nursery.start_soon(self._identity.fail_when_refused)
                 if self._settings.mode == "socket":
-                    nursery.start_soon(partial(self._introduce, inlet, tells=False))
+                    nursery.start_soon(self._identity.learn, None)
                     await keep_connected(self._socket().session, inlet, task_status=task_status)
                 else:
                     task_status.started()
-                    await self._introduce(inlet, tells=True)
+                    await self._identity.learn(inlet)
                     await trio.sleep_forever()
         except* SettingError as group:
             wrong = group
@@ -126,6 +123,8 @@ class SlackChannel:
     def _take(self, envelope: dict[str, Any]) -> Callable[[], Awaitable[bool]]:
         """Take an envelope of a socket; its place in the order is taken now, its commit comes with the await."""
         payload, kind = table(envelope, "payload"), text(envelope, "type")
+        if "retry_attempt" in envelope:
+            payload |= {"retry_num": envelope["retry_attempt"], "retry_reason": text(envelope, "retry_reason")}
         match kind:
             case "events_api":
                 messages = self._entrance.event(payload)
@@ -161,6 +160,11 @@ class SlackChannel:
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Post the beginning and replace it until the model has ended."""
         sending, place = self._sending, delivery.message.conversation
+        if delivery.message.metadata.get("response_url"):
+            # What is posted by that address has no ts and cannot be edited; the outbox sends it when it is whole.
+            async for _ in pieces:
+                pass
+            return Deferred("The answer to a command is sent when it is whole.", 0.0)
         try:
             return await stream_by_edits(
                 pieces,
@@ -188,7 +192,7 @@ class SlackChannel:
     def _cut(self, text: str) -> tuple[str, ...]:
         return cut(text, self._settings.text_limit, self._settings.format)
 
-    # -- who we are -------------------------------------------------------------------------------
+    # -- parts ------------------------------------------------------------------------------------
 
     def _webhook(self) -> Calls:
         settings = self._settings
@@ -208,48 +212,6 @@ class SlackChannel:
         api = WebApi(self._kit, settings.base_url, settings.app_token.reveal())
         place = f"channels.{self.name}.app_token"
         return SocketMode(api, self._take, place=place, ping_seconds=settings.ping_seconds)
-
-    async def _introduce(self, inlet: Inlet, *, tells: bool) -> None:
-        """Ask Slack who we are until it answers; `tells`: this is also how `status` knows of the connection."""
-        failures, backoff = 0, Backoff()
-        while True:
-            why = await self._ask_who_we_are()
-            if not why:
-                break
-            failures += 1
-            seconds = pause(backoff, failures, random.random())
-            if tells:
-                inlet.connected("disconnected", f"{why}; trying again in {seconds:.0f} s")
-            await trio.sleep(seconds)
-        if tells:
-            inlet.connected("ready", self._entrance.account.shown_as)
-            inlet.wake()
-
-    async def _ask_who_we_are(self) -> str:
-        """Return '' when it is known now, else why not."""
-        try:
-            with trio.fail_after(_ASK_SECONDS):
-                said = await self._api.call("auth.test", {}, form=True)
-        except NotAnswered as unheard:
-            return str(unheard)
-        except trio.TooSlowError:
-            return "Slack did not answer in time"
-        if said.ok:
-            user, bot = text(said.document, "user_id"), text(said.document, "bot_id")
-            self._entrance.known(user=user, bot=bot, shown_as=text(said.document, "user"))
-            return ""
-        if said.error in CREDENTIALS:
-            self._token_refused(said.error)
-        return f"Slack answered {said.error}"
-
-    def _token_refused(self, word: str) -> None:
-        self._wrong = word
-        self._refused.set()
-
-    async def _fail_when_refused(self) -> None:
-        await self._refused.wait()
-        wanted = "the bot token (xoxb-…) of an app that is installed in the workspace"
-        raise SettingError(f"channels.{self.name}.bot_token", found=f"refused by Slack ({self._wrong})", wanted=wanted)
 
 
 def build(name: str, settings: Settings, kit: Kit) -> SlackChannel:

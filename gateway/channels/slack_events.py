@@ -23,6 +23,10 @@ _MOST_FILES = 20
 _TAKEN = frozenset(("type", "channel", "user", "text", "ts", "thread_ts", "files", "subtype", "message",
                     "previous_message"))  # fmt: skip
 
+# What stands around an event; the last two say that Slack told of it before and was not heard.
+_ENVELOPE = ("team_id", "enterprise_id", "api_app_id", "event_id", "event_context", "is_ext_shared_channel",
+             "retry_num", "retry_reason")  # fmt: skip
+
 
 class Account(Struct, frozen=True):
     """Who we are in the workspace, as far as it is known: the bot's user id, bot id, app id, name."""
@@ -224,7 +228,7 @@ def _rest(payload: Mapping[str, Any], event: Mapping[str, Any], post: Mapping[st
     subtype = text(event, "subtype")
     if subtype:
         rest["subtype"] = subtype
-    for key in ("team_id", "enterprise_id", "api_app_id", "event_id", "event_context", "is_ext_shared_channel"):
+    for key in _ENVELOPE:
         if payload.get(key) is not None:
             rest[key] = payload[key]
     return rest

@@ -48,7 +48,8 @@ class Lookup:
             try:
                 said = await self._api.call(method, arguments, form=True)
             except NotAnswered as unheard:
-                return Deferred(f"Whether this was sent before cannot be looked up: {unheard}")
+                after = unheard.receipt.after_seconds if isinstance(unheard.receipt, Deferred) else None
+                return Deferred(f"Whether this was sent before cannot be looked up: {unheard}", after)
             if not said.ok:
                 return _not_found_out(said)
             for post in listed(said.document, "messages"):

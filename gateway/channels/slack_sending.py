@@ -35,7 +35,7 @@ class Sending:
         self, api: WebApi, uploads: Uploads, settings: Settings, guard: LoopGuard, refused: Callable[[str], None]
     ) -> None:
         self._api, self._uploads, self._settings = api, uploads, settings
-        self._guard, self._refused = guard, refused
+        self._refused = refused
         self._lookup = Lookup(api, guard)
         self._pace = Pace(each=Rate(settings.message_seconds, settings.burst))
         # Deliveries that this process has posted, or may have: their ts, or '' when nobody knows.
@@ -171,9 +171,7 @@ class Sending:
             return unheard.receipt
         if said.error in CREDENTIALS and not said.ok:
             self._refused(said.error)
-        ts = text(said.document, "ts")
-        self._guard.sent(ts)
-        receipt = receipt_for(said, remote_id=ts)
+        receipt = receipt_for(said, remote_id=text(said.document, "ts"))
         self._obey(receipt, conversation)
         if doubted and isinstance(receipt, Unknown):
             self._remember(doubted, "")

@@ -54,6 +54,9 @@ class Calls:
                 return problem(422, "The body must be a JSON object.")
             if payload.get("type") != "event_callback":
                 return self._entrance.other(text(payload, "type") or "nothing")
+            retry = request.headers.get("X-Slack-Retry-Num")
+            if retry:
+                payload |= {"retry_num": retry, "retry_reason": request.headers.get("X-Slack-Retry-Reason")}
             return self._entrance.event(payload)
         if kind.partition(b";")[0].strip().lower() == _FORM:
             return self._parse_form(request.body)

@@ -159,6 +159,14 @@ def test_message_and_app_mention_of_one_post_have_one_dedupe_key_and_read_alike(
     assert not message(post("nobody is meant")).mentions_me
 
 
+def test_a_repetition_says_so_and_has_the_same_dedupe_key():
+    first = message(post("x"))
+    came, _ = receive(told(post("x"), X_Slack_Retry_Num="1", X_Slack_Retry_Reason="http_timeout"))
+    (again,) = came.messages
+    assert again.dedupe_key == first.dedupe_key
+    assert (again.metadata["retry_num"], again.metadata["retry_reason"]) == ("1", "http_timeout")
+
+
 def test_a_mention_in_the_middle_stays_under_our_name():
     assert message(post(f"ask <@{BOT}> or <!here> in <#C1|ops>: <https://x.y|this>")).content == (
         "ask @oclaw or @here in #ops: [this](https://x.y)"

@@ -284,6 +284,18 @@ async def test_a_stream_is_posted_once_and_edited_until_it_is_whole(autojump_clo
     assert len(calls) <= 5
 
 
+async def test_an_answer_by_a_commands_own_address_is_not_streamed(autojump_clock):
+    table = bench(posted())
+    message = reply("", metadata={"response_url": "https://hooks.slack.com/commands/T1/2/x"})
+    assert isinstance(await channel(table.kit).stream(delivery(message), pieces("a", "b")), Deferred)
+    assert table.http.sent == []
+
+
+async def test_a_look_that_comes_too_often_is_put_off_as_long_as_slack_asks():
+    receipt, _, _ = await sent(reply(), said({"ok": False}, status=429, Retry_After="30"), repeated=True)
+    assert isinstance(receipt, Deferred) and receipt.after_seconds == 30
+
+
 async def test_a_stream_that_began_in_an_earlier_life_goes_on_in_its_message(autojump_clock):
     began = {"ts": "5.6", "metadata": {"event_type": "oclaw_delivery", "event_payload": {"id": delivery(reply()).id}}}
     table = bench(said({"ok": True, "messages": [began]}), posted("5.6"))

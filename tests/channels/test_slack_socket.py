@@ -294,6 +294,14 @@ async def test_our_own_post_told_of_by_slack_is_dropped():
         assert inlet.messages == []
 
 
+async def test_what_somebody_says_elsewhere_with_the_ts_of_our_own_post_is_heard():
+    async with SlackStub().open() as stub, running(stub) as (it, inlet):
+        receipt = await it.deliver(delivery(reply("mine")))
+        stub.tell(callback(post("theirs", ts=receipt.remote_id, channel="C2")))
+        await stub.until(lambda: stub.frames)
+        assert [message.content for message in inlet.messages] == ["theirs"]
+
+
 async def test_a_file_of_ours_arrives():
     class Held(Shelf):
         async def size(self, ref):

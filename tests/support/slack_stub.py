@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import parse_qs
@@ -54,6 +54,7 @@ class SlackStub:
         self._numbers = 0
         self._scope: trio.CancelScope | None = None
         self.news = trio.Event()
+        self.when_acknowledged: dict[str, Callable[[], None]] = {}
 
     @property
     def base_url(self) -> str:
@@ -152,7 +153,9 @@ class SlackStub:
 
     def _heard(self, frame: dict[str, Any]) -> None:
         self.frames.append(frame)
-        self._unacknowledged.pop(frame.get("envelope_id", ""), None)
+        envelope_id = frame.get("envelope_id", "")
+        self._unacknowledged.pop(envelope_id, None)
+        self.when_acknowledged.pop(envelope_id, lambda: None)()
         self.news.set()
 
     def _push(self, envelope: dict[str, Any]) -> None:
