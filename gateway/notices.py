@@ -304,6 +304,15 @@ class RequestFailed(Notice, frozen=True):
     error: str
 
 
+class CallEnded(Notice, frozen=True):
+    """A gRPC call is over; `status` is its code's name, LEFT when its caller went away before it had one."""
+
+    level: ClassVar[str] = "debug"
+    method: str
+    status: str
+    seconds: float
+
+
 class JournalFailed(Notice, frozen=True):
     """The journal could not write; the door is closed until it can."""
 

@@ -28,8 +28,8 @@ class Listening:
     def __init__(
         self,
         connection: WebSocketConnection,
-        line: Line,
-        room: Room,
+        line: Line[str],
+        room: Room[str],
         take: Callable[[Frame, Say, Then], None],
         frame: Callable[..., str],
     ) -> None:

@@ -1,4 +1,6 @@
-"""One conversation over WebSocket: who listens, what was said last, and what a client that returns has missed.
+"""One room: who listens, what was said last, and what a client that returns has missed.
+
+A WebSocket conversation is a room, and so is a whole gRPC channel; what is said is a text or an event.
 
 Replies are numbered by `seq`, which only grows: milliseconds since 1970, pushed on by one where two
 fall together. So numbers go on growing after a restart without being stored anywhere. A room
@@ -10,10 +12,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import trio
 
-from gateway.channels.line import Line
+F = TypeVar("F")
+F_in = TypeVar("F_in", contravariant=True)
+Sent = Callable[[], None]
 
 # Enough for the minutes that a phone spends in a tunnel.
 _KEPT_REPLIES = 64
@@ -22,18 +27,35 @@ _KEPT_CHARACTERS = 256 * 1024
 _KEPT_ROOMS = 1024
 
 
-class Room:
-    """The listeners of one conversation and its last replies. `now` gives epoch seconds."""
+class Listener(Protocol[F_in]):
+    """One client's outbound side. `acks`: it confirms replies itself; `wants`: it listens to such a frame."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.lines: set[Line] = set()
+    acks: bool
+
+    def wants(self, frame: F_in) -> bool: ...
+
+    def say(self, frame: F_in, sent: Sent | None = None) -> None: ...
+
+
+class Room(Generic[F]):
+    """The listeners of a room and its last replies. `now` gives epoch seconds, `size` a frame's characters."""
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        size: Callable[[F], int],
+        *,
+        replies: int = _KEPT_REPLIES,
+        characters: int = _KEPT_CHARACTERS,
+    ) -> None:
+        self.lines: set[Listener[F]] = set()
         self.floor = self.seq = int(now() * 1000)
-        self._now = now
-        self._log: deque[tuple[int, str]] = deque()
+        self._now, self._size = now, size
+        self._most_replies, self._most_characters = replies, characters
+        self._log: deque[tuple[int, F]] = deque()
         self._characters = 0
-        self._waiting: dict[int, str] = {}  # seq → frame, said and not yet confirmed
+        self._waiting: dict[int, _Said[F]] = {}  # by seq, said and not yet confirmed
         self._ids: dict[str, int] = {}  # delivery id → its seq, until it is confirmed
-        self._changed = trio.Event()
 
     def number(self, delivery_id: str) -> int:
         """Give a delivery its seq, the same one at every attempt until it is confirmed."""
@@ -46,37 +68,45 @@ class Room:
         """Tell whether everything said after `last` is known here; trivially so for who has seen nothing."""
         return last is None or self.floor <= last <= self.seq
 
-    def join(self, line: Line, last: int | None) -> None:
+    def join(self, line: Listener[F], last: int | None) -> None:
         """Let a client listen, and say first what it has missed since `last` and what waits for somebody to have it."""
         self.lines.add(line)
         for seq, frame in self._log:
-            if last is not None and seq > last:
+            if last is not None and seq > last and line.wants(frame):
                 line.say(frame)
-        for seq, frame in self._waiting.items():
-            line.say(frame, None if line.acks else partial(self.taken, seq))
+        for seq, said in self._waiting.items():
+            if line.wants(said.kept):
+                line.say(said.kept, self._confirming(line, seq))
 
-    def leave(self, line: Line) -> None:
+    def leave(self, line: Listener[F]) -> None:
         """A client is gone."""
         self.lines.discard(line)
-        self._wake()
+        for said in self._waiting.values():
+            said.changed()
 
-    def tell(self, frame: str) -> None:
+    def heard(self, frame: F) -> bool:
+        """Tell whether anybody listens to such a frame."""
+        return any(line.wants(frame) for line in self.lines)
+
+    def tell(self, frame: F) -> None:
         """Say something that nobody has to confirm."""
         for line in self.lines:
-            line.say(frame)
+            if line.wants(frame):
+                line.say(frame)
 
-    async def confirm(self, delivery_id: str, seq: int, said: str, kept: str) -> bool:
+    async def confirm(self, delivery_id: str, seq: int, said: F, kept: F) -> bool:
         """Say a reply and return True when one client has it, False when nobody listens any more.
 
         `kept` is what a client that resumes hears instead. Cancelled, it is as if it had not been said.
         """
-        self._waiting[seq] = kept
+        waiting = self._waiting[seq] = _Said(kept)
         try:
             for line in tuple(self.lines):
-                line.say(said, None if line.acks else partial(self.taken, seq))
-            while seq in self._waiting and self.lines:
-                await self._changed.wait()
-            if seq in self._waiting:
+                if line.wants(said):
+                    line.say(said, self._confirming(line, seq))
+            while not waiting.taken and self.heard(said):
+                await waiting.news.wait()
+            if not waiting.taken:
                 return False
             self._ids.pop(delivery_id, None)
             return True
@@ -85,21 +115,41 @@ class Room:
 
     def taken(self, seq: int) -> None:
         """A client has everything up to `seq`: by its own word, or because its socket took it."""
-        for each in sorted(self._waiting):
-            if each <= seq:
-                self._keep(each, self._waiting.pop(each))
-                self._wake()
+        for each in sorted(each for each in self._waiting if each <= seq):
+            self._took(each)
 
-    def _keep(self, seq: int, frame: str) -> None:
+    def _took(self, seq: int) -> None:
+        said = self._waiting.pop(seq, None)
+        if said is not None:
+            self._keep(seq, said.kept)
+            said.taken = True
+            said.changed()
+
+    def _keep(self, seq: int, frame: F) -> None:
         self._log.append((seq, frame))
-        self._characters += len(frame)
-        while len(self._log) > _KEPT_REPLIES or (self._characters > _KEPT_CHARACTERS and len(self._log) > 1):
+        self._characters += self._size(frame)
+        while len(self._log) > self._most_replies or (self._characters > self._most_characters and len(self._log) > 1):
             self.floor, dropped = self._log.popleft()
-            self._characters -= len(dropped)
+            self._characters -= self._size(dropped)
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+    def _confirming(self, line: Listener[F], seq: int) -> Sent | None:
+        return None if line.acks else partial(self._took, seq)
+
+
+class _Said(Generic[F]):
+    """One reply that waits for somebody to have it; `kept` is what a client hears that comes later."""
+
+    __slots__ = ("kept", "news", "taken")
+
+    def __init__(self, kept: F) -> None:
+        self.kept = kept
+        self.taken = False
+        self.news = trio.Event()
+
+    def changed(self) -> None:
+        """Let whoever waits look again."""
+        self.news.set()
+        self.news = trio.Event()
 
 
 class Rooms:
@@ -107,18 +157,18 @@ class Rooms:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._rooms: OrderedDict[str, Room] = OrderedDict()
+        self._rooms: OrderedDict[str, Room[str]] = OrderedDict()
 
-    def enter(self, conversation: str) -> Room:
+    def enter(self, conversation: str) -> Room[str]:
         """Return the room of a conversation, a new one if need be."""
-        room = self._rooms.setdefault(conversation, Room(self._now))
+        room = self._rooms.setdefault(conversation, Room(self._now, len))
         self._rooms.move_to_end(conversation)
         empty = [name for name, each in self._rooms.items() if not each.lines and each is not room]
         for name in empty[: max(0, len(self._rooms) - _KEPT_ROOMS)]:
             del self._rooms[name]
         return room
 
-    def find(self, conversation: str) -> Room | None:
+    def find(self, conversation: str) -> Room[str] | None:
         """Return the room of a conversation in which somebody listens."""
         room = self._rooms.get(conversation)
         return room if room is not None and room.lines else None

@@ -45,6 +45,7 @@ from protocols.problem import problem
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.keepalive import keep_alive
 from protocols.websocket.limits import WebSocketLimits
+from protocols.websocket.machine import TRY_AGAIN_LATER
 from protocols.websocket.server import accept_websocket
 
 PLATFORM = "websocket"
@@ -122,7 +123,9 @@ class WebSocketChannel:
         whole = {**reply_data(delivery.message), "text": "".join(text)}
         return await self._confirm(room, delivery, whole, "reply.end")
 
-    async def _confirm(self, room: Room, delivery: Delivery, reply: Message | dict[str, Any], word: Word) -> Receipt:
+    async def _confirm(
+        self, room: Room[str], delivery: Delivery, reply: Message | dict[str, Any], word: Word
+    ) -> Receipt:
         seq = room.number(delivery.id)
         data = reply if isinstance(reply, dict) else reply_data(reply)
         said = self._frame(word, id=delivery.id, seq=seq, data=data)
@@ -180,9 +183,9 @@ class WebSocketChannel:
 
     async def _talk(self, connection: WebSocketConnection, hello: Hello, guest: Guest) -> None:
         room = self.rooms.enter(guest.conversation.id)
-        line = Line(connection, frames=self._settings.queued_frames, acks=hello.acks)
+        line = Line[str](connection.send, frames=self._settings.queued_frames, acks=hello.acks)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(line.run)
+            nursery.start_soon(_write, line, connection)
             nursery.start_soon(partial(keep_alive, connection, every_seconds=self._settings.ping_seconds))
             data = {"conversation": hello.conversation, "recovered": room.covers(hello.last)}
             line.say(self._frame("welcome", seq=room.seq, data=data))
@@ -234,6 +237,14 @@ class WebSocketChannel:
 def build(name: str, settings: Settings, kit: Kit) -> WebSocketChannel:
     """Make the channel."""
     return WebSocketChannel(name, settings, kit)
+
+
+async def _write(line: Line[str], connection: WebSocketConnection) -> None:
+    try:
+        if not await line.run():
+            await connection.close(TRY_AGAIN_LATER, "reading too slowly")
+    except WebSocketClosed:
+        return  # the reading task hears of it, too, and ends the conversation
 
 
 def _away() -> Deferred:

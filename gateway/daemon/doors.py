@@ -34,7 +34,7 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     if listen.tls_certificate:
         folder = settings.directory
         try:
-            tls = server_context(folder / listen.tls_certificate, folder / listen.tls_key)
+            tls = server_context(folder / listen.tls_certificate, folder / listen.tls_key, offer_h2=True)
         except (OSError, ValueError) as error:
             wanted = "a certificate and its key in PEM"
             raise SettingErrors(

@@ -22,6 +22,7 @@ from gateway.daemon.desk import Desk
 from gateway.daemon.doors import Listeners, http_limits
 from gateway.daemon.gauges import access, metrics, vitals
 from gateway.daemon.reload import Reloader, edited
+from gateway.daemon.rpc import Rpc, is_configured
 from gateway.daemon.rulebuild import Compiled
 from gateway.daemon.rulefiles import FolderLoader
 from gateway.daemon.rulereload import Live, RuleReload
@@ -39,9 +40,10 @@ from protocols.hub.hub import Hub
 
 
 class Serving:
-    """Everything alive besides the flow itself. `flow` is set once it is open."""
+    """Everything alive besides the flow itself. `flow` is set once it is open, `rpc` with the listeners."""
 
     flow: Flow
+    rpc: Rpc
 
     def __init__(
         self, parts: Parts, plugins: PluginTable, kit: Kit, ground: Ground, tree: Supervisor, telling: Telling
@@ -85,13 +87,17 @@ class Serving:
             self.telling.report,
         )
         limits = http_limits(self.parts.settings.listen, longer=endpoint.body_bytes)
-        hub = Hub(_dispatch(endpoint, public), self._hub_event, limits=limits)
+        self.rpc = Rpc(self, nursery)
+        if is_configured(self):
+            await self.rpc.load()
+        hub = Hub(_dispatch(endpoint, public), self._hub_event, limits=limits, h2_entrance=self.rpc.entrance)
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)
         for task in (self.reloader.watch, self.reloader.watch_rules, self.watch.run):
             nursery.start_soon(task)
         self.state, self.since = "ready", self.ground.now()
+        self.rpc.tell_health()
         return self.addresses
 
     def attach(self, channel: Channel) -> None:
@@ -127,11 +133,14 @@ class Serving:
         self.state, self.since = "draining", self.ground.now()
         self.flow.door.close("draining")
         self._hubs[0].drain()
+        await self.rpc.drain()
         with trio.move_on_after(seconds):
             await self.flow.lanes.drained()
             await self.flow.outbox.empty()
+            await self.rpc.finished()
         with trio.move_on_after(min(2.0, seconds)):
             await self.flow.outbox.drain()
+        await self.rpc.end()
 
     def _live_rules(self) -> Live:
         parts, places = self.parts, self._places()

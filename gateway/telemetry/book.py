@@ -47,6 +47,7 @@ class Book:
         self.connections_refused = Counter("oclaw_connections_refused", "Connections turned away or cut.", "reason")
         self.accept_pauses = Counter("oclaw_accept_pauses", "Pauses for want of descriptors or memory.")
         self.requests_failed = Counter("oclaw_requests_failed", "Requests answered with 500.", "where")
+        self.calls = Counter("oclaw_grpc_calls", "gRPC calls that ended.", "method", "status")
         self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
         self.transitions_refused = Counter("oclaw_transitions_refused", "Moves the lifecycle does not allow.")
         self.callbacks_failed = Counter("oclaw_journal_callbacks_failed", "Code after a commit that raised.")
@@ -124,6 +125,7 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.ConnectionRefused: lambda x: b.connections_refused.add(x.reason),
         n.AcceptingPaused: lambda x: b.accept_pauses.add(),
         n.RequestFailed: lambda x: b.requests_failed.add(x.where),
+        n.CallEnded: lambda x: b.calls.add(x.method, x.status),
         n.JournalFailed: lambda x: b.journal_failures.add(),
         n.TransitionRefused: lambda x: b.transitions_refused.add(),
         n.JournalCallbackFailed: lambda x: b.callbacks_failed.add(),

@@ -16,6 +16,7 @@ from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
 from h2.errors import ErrorCodes
 
+from protocols.grpc.calls import Calls
 from protocols.grpc.deadline import Deadline, decode_timeout
 from protocols.grpc.errors import MetadataError
 from protocols.grpc.events import CallEnded, CallRefused, HandlerCrashed, Report, ignore
@@ -62,62 +63,78 @@ async def serve_h2(
     http2: Limits | None = None,
     report: Report | None = None,
     draining: trio.Event | None = None,
+    calls: Calls | None = None,
 ) -> PeerBrokeRules | None:
     """Serve one connection whose first bytes are `already_read`, until the peer leaves or the drain is done.
 
     `report` hears of every call's end, of refusals and of handlers' bugs. Setting `draining` refuses new calls
-    and lets running ones end; cancel to be rid of those too. Returns how the peer broke HTTP/2, if it did.
+    and lets running ones end; `calls.end()` makes an end of those, too. Returns how the peer broke HTTP/2, if it did.
     Closes the transport.
     """
-    most_bytes = (limits or GrpcLimits()).max_message_bytes
-    tell = report or ignore
+    served = _Served(methods, (limits or GrpcLimits()).max_message_bytes, report or ignore, calls or Calls())
 
     async def answer(stream: Stream) -> None:
         try:
-            await _answer(stream, methods, most_bytes, tell)
+            await _answer(stream, served)
         except Http2Error:
             # The caller is gone: there is nobody to tell.
             pass
         except Exception as error:
             # Not the handler's own exception but what it left behind: details that are no messages, say.
-            tell(HandlerCrashed(_path(dict(stream.headers or [])), error))
+            served.report(HandlerCrashed(_path(dict(stream.headers or [])), error))
             stream.reset(ErrorCodes.INTERNAL_ERROR)
 
     return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
 
 
-async def _answer(stream: Stream, methods: Methods, most_bytes: int, report: Report) -> None:
+class _Served(msgspec.Struct, frozen=True):
+    """What all calls of a connection have in common."""
+
+    methods: Methods
+    most_bytes: int
+    report: Report
+    calls: Calls
+
+
+async def _answer(stream: Stream, served: _Served) -> None:
     headers = dict(stream.headers or [])
     if refusal := _refusal(headers):
         stream.send_headers(refusal, end=True)
-        report(CallRefused(_path(headers), f"HTTP {refusal[0][1].decode()}"))
+        served.report(CallRefused(_path(headers), f"HTTP {refusal[0][1].decode()}"))
         return
     try:
-        handler, deadline = _admit(headers, methods)
-        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=most_bytes)
+        handler, deadline = _admit(headers, served.methods)
+        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=served.most_bytes)
     except (GRPCError, MetadataError) as error:
         stream.send_headers(_trailers_only(error), end=True)
-        report(CallRefused(_path(headers), str(error.message if isinstance(error, GRPCError) else error)))
+        served.report(CallRefused(_path(headers), str(error.message if isinstance(error, GRPCError) else error)))
         return
-    await _run(stream, call, handler, _path(headers), report)
+    await _run(stream, call, handler, _path(headers), served)
 
 
-async def _run(stream: Stream, call: ServerCall, handler: Handler, method: str, report: Report) -> None:
+async def _run(stream: Stream, call: ServerCall, handler: Handler, method: str, served: _Served) -> None:
     began = trio.current_time()
     at = call.deadline.at if call.deadline is not None else float("inf")
     try:
-        await _within(stream, call, handler, method, report, at)
+        await _within(stream, call, handler, method, served, at)
     finally:
-        report(CallEnded(method, call.status, trio.current_time() - began))
+        served.report(CallEnded(method, call.status, trio.current_time() - began))
 
 
-async def _within(stream: Stream, call: ServerCall, handler: Handler, method: str, report: Report, at: float) -> None:
+async def _within(stream: Stream, call: ServerCall, handler: Handler, method: str, served: _Served, at: float) -> None:
     with trio.CancelScope(deadline=at) as scope:
         stream.scope = scope
-        await _outcome(call, handler, method, report)
-        await call.sent()
+        served.calls.enter(scope, method)
+        try:
+            await _outcome(call, handler, method, served.report)
+            await call.sent()
+        finally:
+            served.calls.leave(scope)
     if scope.cancelled_caught and stream.fault is None:
-        await _too_late(stream, call)
+        if served.calls.ended_because and trio.current_time() < at:
+            await _cut(stream, call, Status.UNAVAILABLE, served.calls.ended_because)
+        else:
+            await _cut(stream, call, Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
 
 
 async def _outcome(call: ServerCall, handler: Handler, method: str, report: Report) -> None:
@@ -127,20 +144,32 @@ async def _outcome(call: ServerCall, handler: Handler, method: str, report: Repo
         if not call.finished:
             await call.send_trailing_metadata()
     except Exception as error:
-        if call.left and _is_only(error, Http2Error):
-            return
-        told = _expected(error)
-        if told is None:
-            report(HandlerCrashed(method, error))
-        if not call.finished:
-            told = told or GRPCError(Status.INTERNAL, "The server failed to handle the call.")
-            call.finish(told.status, told.message, told.details)
+        _failed(call, method, report, error)
+    except BaseExceptionGroup as group:
+        # A handler's nursery that was cancelled while a task of it raised: the errors end here, the Cancelled goes on.
+        cancelled, errors = group.split(trio.Cancelled)
+        if cancelled is None or not (errors is None or isinstance(errors, ExceptionGroup)):
+            raise
+        if errors is not None:
+            _failed(call, method, report, errors)
+        raise cancelled from None
 
 
-async def _too_late(stream: Stream, call: ServerCall) -> None:
-    """The deadline passed. Sent outside the cancelled scope, or it would never leave."""
+def _failed(call: ServerCall, method: str, report: Report, error: Exception) -> None:
+    if call.left and _is_only(error, Http2Error):
+        return
+    told = _expected(error)
+    if told is None:
+        report(HandlerCrashed(method, error))
     if not call.finished:
-        call.finish(Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
+        told = told or GRPCError(Status.INTERNAL, "The server failed to handle the call.")
+        call.finish(told.status, told.message, told.details)
+
+
+async def _cut(stream: Stream, call: ServerCall, status: Status, why: str) -> None:
+    """End a call that was cancelled here. Sent outside the cancelled scope, or it would never leave."""
+    if not call.finished:
+        call.finish(status, why)
     with trio.move_on_after(TRAILER_SECONDS) as scope:
         await stream.sent()
     if scope.cancelled_caught:

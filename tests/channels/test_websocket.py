@@ -120,6 +120,9 @@ class Silent:
 
     acks = True
 
+    def wants(self, frame):
+        return True
+
     def say(self, frame, sent=None):
         pass
 
@@ -128,6 +131,9 @@ class Taking:
     """A client whose socket takes everything at once."""
 
     acks = False
+
+    def wants(self, frame):
+        return True
 
     def say(self, frame, sent=None):
         sent()

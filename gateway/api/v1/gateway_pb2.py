@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgateway/api/v1/gateway.proto\x12\x08oclaw.v1\x1a\x1cgateway/api/v1/message.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x0bSendRequest\x12\"\n\x07message\x18\x01 \x01(\x0b\x32\x11.oclaw.v1.Message\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x01\n\x0cSendResponse\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12$\n\x07replies\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.RepliesH\x00\x12\'\n\x08rejected\x18\x04 \x01(\x0b\x32\x13.oclaw.v1.RejectionH\x00\x42\t\n\x07outcome\"+\n\x07Replies\x12 \n\x07replies\x18\x01 \x03(\x0b\x32\x0f.oclaw.v1.Reply\"`\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\"\n\x07message\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.Message\x12\x12\n\nincomplete\x18\x04 \x01(\x08\"0\n\tRejection\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x82\x01\n\x0f\x43onverseRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.oclaw.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.oclaw.v1.OutgoingH\x00\x12\x1e\n\x04seen\x18\x03 \x01(\x0b\x32\x0e.oclaw.v1.SeenH\x00\x42\x06\n\x04kind\"\x16\n\x05Hello\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\";\n\x08Outgoing\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\"\n\x07message\x18\x02 \x01(\x0b\x32\x11.oclaw.v1.Message\"\x18\n\x04Seen\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\xac\x01\n\x10\x43onverseResponse\x12 \n\x05ready\x18\x01 \x01(\x0b\x32\x0f.oclaw.v1.ReadyH\x00\x12&\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x12.oclaw.v1.AcceptedH\x00\x12$\n\x07refused\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.RefusedH\x00\x12 \n\x05\x65vent\x18\x04 \x01(\x0b\x32\x0f.oclaw.v1.EventH\x00\x42\x06\n\x04kind\",\n\x05Ready\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\trecovered\x18\x02 \x01(\x08\"?\n\x08\x41\x63\x63\x65pted\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x11\n\tduplicate\x18\x03 \x01(\x08\"d\n\x07Refused\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\x10SubscribeRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x14\n\x0cskip_missing\x18\x02 \x01(\x08\x12\x18\n\x10\x63onversation_ids\x18\x03 \x03(\t\"\xbb\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x05reply\x18\x03 \x01(\x0b\x32\x0f.oclaw.v1.ReplyH\x00\x12%\n\x05piece\x18\x04 \x01(\x0b\x32\x14.oclaw.v1.ReplyPieceH\x00\x12\'\n\x08rejected\x18\x05 \x01(\x0b\x32\x13.oclaw.v1.RejectionH\x00\x42\x06\n\x04kind\"J\n\nReplyPiece\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0c\n\x04text\x18\x04 \x01(\t2\xc3\x01\n\x07Gateway\x12\x35\n\x04Send\x12\x15.oclaw.v1.SendRequest\x1a\x16.oclaw.v1.SendResponse\x12\x45\n\x08\x43onverse\x12\x19.oclaw.v1.ConverseRequest\x1a\x1a.oclaw.v1.ConverseResponse(\x01\x30\x01\x12:\n\tSubscribe\x12\x1a.oclaw.v1.SubscribeRequest\x1a\x0f.oclaw.v1.Event0\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cgateway/api/v1/gateway.proto\x12\x08oclaw.v1\x1a\x1cgateway/api/v1/message.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"Z\n\x0bSendRequest\x12\"\n\x07message\x18\x01 \x01(\x0b\x32\x11.oclaw.v1.Message\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x90\x01\n\x0cSendResponse\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x11\n\tduplicate\x18\x02 \x01(\x08\x12$\n\x07replies\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.RepliesH\x00\x12\'\n\x08rejected\x18\x04 \x01(\x0b\x32\x13.oclaw.v1.RejectionH\x00\x42\t\n\x07outcome\"+\n\x07Replies\x12 \n\x07replies\x18\x01 \x03(\x0b\x32\x0f.oclaw.v1.Reply\"`\n\x05Reply\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\"\n\x07message\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.Message\x12\x12\n\nincomplete\x18\x04 \x01(\x08\"0\n\tRejection\x12\x13\n\x0b\x65nvelope_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x82\x01\n\x0f\x43onverseRequest\x12 \n\x05hello\x18\x01 \x01(\x0b\x32\x0f.oclaw.v1.HelloH\x00\x12%\n\x07message\x18\x02 \x01(\x0b\x32\x12.oclaw.v1.OutgoingH\x00\x12\x1e\n\x04seen\x18\x03 \x01(\x0b\x32\x0e.oclaw.v1.SeenH\x00\x42\x06\n\x04kind\"B\n\x05Hello\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x18\n\x10\x63onversation_ids\x18\x02 \x03(\t\x12\x10\n\x08\x63onfirms\x18\x03 \x01(\x08\";\n\x08Outgoing\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\"\n\x07message\x18\x02 \x01(\x0b\x32\x11.oclaw.v1.Message\"\x18\n\x04Seen\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"\xac\x01\n\x10\x43onverseResponse\x12 \n\x05ready\x18\x01 \x01(\x0b\x32\x0f.oclaw.v1.ReadyH\x00\x12&\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x0b\x32\x12.oclaw.v1.AcceptedH\x00\x12$\n\x07refused\x18\x03 \x01(\x0b\x32\x11.oclaw.v1.RefusedH\x00\x12 \n\x05\x65vent\x18\x04 \x01(\x0b\x32\x0f.oclaw.v1.EventH\x00\x42\x06\n\x04kind\",\n\x05Ready\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\trecovered\x18\x02 \x01(\x08\"?\n\x08\x41\x63\x63\x65pted\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\x11\n\tduplicate\x18\x03 \x01(\x08\"d\n\x07Refused\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12.\n\x0bretry_after\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"Q\n\x10SubscribeRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\x04\x12\x14\n\x0cskip_missing\x18\x02 \x01(\x08\x12\x18\n\x10\x63onversation_ids\x18\x03 \x03(\t\"\x92\x01\n\x05\x45vent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x05reply\x18\x03 \x01(\x0b\x32\x0f.oclaw.v1.ReplyH\x00\x12%\n\x05piece\x18\x04 \x01(\x0b\x32\x14.oclaw.v1.ReplyPieceH\x00\x42\x06\n\x04kind\"J\n\nReplyPiece\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x02 \x01(\t\x12\r\n\x05index\x18\x03 \x01(\r\x12\x0c\n\x04text\x18\x04 \x01(\t2\xc3\x01\n\x07Gateway\x12\x35\n\x04Send\x12\x15.oclaw.v1.SendRequest\x1a\x16.oclaw.v1.SendResponse\x12\x45\n\x08\x43onverse\x12\x19.oclaw.v1.ConverseRequest\x1a\x1a.oclaw.v1.ConverseResponse(\x01\x30\x01\x12:\n\tSubscribe\x12\x1a.oclaw.v1.SubscribeRequest\x1a\x0f.oclaw.v1.Event0\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,25 +48,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVERSEREQUEST']._serialized_start=570
   _globals['_CONVERSEREQUEST']._serialized_end=700
   _globals['_HELLO']._serialized_start=702
-  _globals['_HELLO']._serialized_end=724
-  _globals['_OUTGOING']._serialized_start=726
-  _globals['_OUTGOING']._serialized_end=785
-  _globals['_SEEN']._serialized_start=787
-  _globals['_SEEN']._serialized_end=811
-  _globals['_CONVERSERESPONSE']._serialized_start=814
-  _globals['_CONVERSERESPONSE']._serialized_end=986
-  _globals['_READY']._serialized_start=988
-  _globals['_READY']._serialized_end=1032
-  _globals['_ACCEPTED']._serialized_start=1034
-  _globals['_ACCEPTED']._serialized_end=1097
-  _globals['_REFUSED']._serialized_start=1099
-  _globals['_REFUSED']._serialized_end=1199
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=1201
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=1282
-  _globals['_EVENT']._serialized_start=1285
-  _globals['_EVENT']._serialized_end=1472
-  _globals['_REPLYPIECE']._serialized_start=1474
-  _globals['_REPLYPIECE']._serialized_end=1548
-  _globals['_GATEWAY']._serialized_start=1551
-  _globals['_GATEWAY']._serialized_end=1746
+  _globals['_HELLO']._serialized_end=768
+  _globals['_OUTGOING']._serialized_start=770
+  _globals['_OUTGOING']._serialized_end=829
+  _globals['_SEEN']._serialized_start=831
+  _globals['_SEEN']._serialized_end=855
+  _globals['_CONVERSERESPONSE']._serialized_start=858
+  _globals['_CONVERSERESPONSE']._serialized_end=1030
+  _globals['_READY']._serialized_start=1032
+  _globals['_READY']._serialized_end=1076
+  _globals['_ACCEPTED']._serialized_start=1078
+  _globals['_ACCEPTED']._serialized_end=1141
+  _globals['_REFUSED']._serialized_start=1143
+  _globals['_REFUSED']._serialized_end=1243
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=1245
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=1326
+  _globals['_EVENT']._serialized_start=1329
+  _globals['_EVENT']._serialized_end=1475
+  _globals['_REPLYPIECE']._serialized_start=1477
+  _globals['_REPLYPIECE']._serialized_end=1551
+  _globals['_GATEWAY']._serialized_start=1554
+  _globals['_GATEWAY']._serialized_end=1749
 # @@protoc_insertion_point(module_scope)

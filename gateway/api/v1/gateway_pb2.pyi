@@ -68,10 +68,14 @@ class ConverseRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., message: _Optional[_Union[Outgoing, _Mapping]] = ..., seen: _Optional[_Union[Seen, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("after",)
+    __slots__ = ("after", "conversation_ids", "confirms")
     AFTER_FIELD_NUMBER: _ClassVar[int]
+    CONVERSATION_IDS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMS_FIELD_NUMBER: _ClassVar[int]
     after: int
-    def __init__(self, after: _Optional[int] = ...) -> None: ...
+    conversation_ids: _containers.RepeatedScalarFieldContainer[str]
+    confirms: bool
+    def __init__(self, after: _Optional[int] = ..., conversation_ids: _Optional[_Iterable[str]] = ..., confirms: _Optional[bool] = ...) -> None: ...
 
 class Outgoing(_message.Message):
     __slots__ = ("ref", "message")
@@ -140,18 +144,16 @@ class SubscribeRequest(_message.Message):
     def __init__(self, after: _Optional[int] = ..., skip_missing: _Optional[bool] = ..., conversation_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("sequence", "at", "reply", "piece", "rejected")
+    __slots__ = ("sequence", "at", "reply", "piece")
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     AT_FIELD_NUMBER: _ClassVar[int]
     REPLY_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
-    REJECTED_FIELD_NUMBER: _ClassVar[int]
     sequence: int
     at: _timestamp_pb2.Timestamp
     reply: Reply
     piece: ReplyPiece
-    rejected: Rejection
-    def __init__(self, sequence: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., piece: _Optional[_Union[ReplyPiece, _Mapping]] = ..., rejected: _Optional[_Union[Rejection, _Mapping]] = ...) -> None: ...
+    def __init__(self, sequence: _Optional[int] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., reply: _Optional[_Union[Reply, _Mapping]] = ..., piece: _Optional[_Union[ReplyPiece, _Mapping]] = ...) -> None: ...
 
 class ReplyPiece(_message.Message):
     __slots__ = ("id", "envelope_id", "index", "text")

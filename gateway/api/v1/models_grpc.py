@@ -9,7 +9,6 @@ import grpclib.client
 if typing.TYPE_CHECKING:
     import grpclib.server
 
-import google.protobuf.struct_pb2
 import gateway.api.v1.models_pb2
 
 

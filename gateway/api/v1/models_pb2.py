@@ -22,10 +22,9 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgateway/api/v1/models.proto\x12\x08oclaw.v1\x1a\x1cgoogle/protobuf/struct.proto\"\xf8\x01\n\rInvokeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x1d\n\x05turns\x18\x03 \x03(\x0b\x32\x0e.oclaw.v1.Turn\x12\x17\n\nmax_tokens\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\t\x12+\n\nparameters\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_p\"5\n\x04Turn\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.oclaw.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"\x7f\n\x0eInvokeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12 \n\x06\x66inish\x18\x03 \x01(\x0e\x32\x10.oclaw.v1.Finish\x12\x1e\n\x05usage\x18\x04 \x01(\x0b\x32\x0f.oclaw.v1.Usage\x12\x0e\n\x06\x63\x61\x63hed\x18\x05 \x01(\x08\"l\n\x0bInvokePiece\x12\x0c\n\x04text\x18\x01 \x01(\t\x12 \n\x06\x66inish\x18\x02 \x01(\x0e\x32\x10.oclaw.v1.Finish\x12\x1e\n\x05usage\x18\x03 \x01(\x0b\x32\x0f.oclaw.v1.Usage\x12\r\n\x05model\x18\x04 \x01(\t\"4\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x04\x12\x15\n\routput_tokens\x18\x02 \x01(\x04*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*Y\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_STOP\x10\x01\x12\x11\n\rFINISH_LENGTH\x10\x02\x12\x13\n\x0f\x46INISH_FILTERED\x10\x03\x32\x87\x01\n\x06Models\x12;\n\x06Invoke\x12\x17.oclaw.v1.InvokeRequest\x1a\x18.oclaw.v1.InvokeResponse\x12@\n\x0cInvokeStream\x12\x17.oclaw.v1.InvokeRequest\x1a\x15.oclaw.v1.InvokePiece0\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgateway/api/v1/models.proto\x12\x08oclaw.v1\"\xcb\x01\n\rInvokeRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06prompt\x18\x02 \x01(\t\x12\x1d\n\x05turns\x18\x03 \x03(\x0b\x32\x0e.oclaw.v1.Turn\x12\x17\n\nmax_tokens\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x18\n\x0btemperature\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\x05top_p\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x07 \x03(\tB\r\n\x0b_max_tokensB\x0e\n\x0c_temperatureB\x08\n\x06_top_p\"5\n\x04Turn\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.oclaw.v1.Role\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"o\n\x0eInvokeResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12 \n\x06\x66inish\x18\x03 \x01(\x0e\x32\x10.oclaw.v1.Finish\x12\x1e\n\x05usage\x18\x04 \x01(\x0b\x32\x0f.oclaw.v1.Usage\"l\n\x0bInvokePiece\x12\x0c\n\x04text\x18\x01 \x01(\t\x12 \n\x06\x66inish\x18\x02 \x01(\x0e\x32\x10.oclaw.v1.Finish\x12\x1e\n\x05usage\x18\x03 \x01(\x0b\x32\x0f.oclaw.v1.Usage\x12\r\n\x05model\x18\x04 \x01(\t\"4\n\x05Usage\x12\x14\n\x0cinput_tokens\x18\x01 \x01(\x04\x12\x15\n\routput_tokens\x18\x02 \x01(\x04*P\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bROLE_SYSTEM\x10\x01\x12\r\n\tROLE_USER\x10\x02\x12\x12\n\x0eROLE_ASSISTANT\x10\x03*Y\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_STOP\x10\x01\x12\x11\n\rFINISH_LENGTH\x10\x02\x12\x13\n\x0f\x46INISH_FILTERED\x10\x03\x32\x87\x01\n\x06Models\x12;\n\x06Invoke\x12\x17.oclaw.v1.InvokeRequest\x1a\x18.oclaw.v1.InvokeResponse\x12@\n\x0cInvokeStream\x12\x17.oclaw.v1.InvokeRequest\x1a\x15.oclaw.v1.InvokePiece0\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,20 +32,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gateway.api.v1.models_pb2',
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014dev.oclaw.v1P\001'
-  _globals['_ROLE']._serialized_start=670
-  _globals['_ROLE']._serialized_end=750
-  _globals['_FINISH']._serialized_start=752
-  _globals['_FINISH']._serialized_end=841
-  _globals['_INVOKEREQUEST']._serialized_start=72
-  _globals['_INVOKEREQUEST']._serialized_end=320
-  _globals['_TURN']._serialized_start=322
-  _globals['_TURN']._serialized_end=375
-  _globals['_INVOKERESPONSE']._serialized_start=377
-  _globals['_INVOKERESPONSE']._serialized_end=504
-  _globals['_INVOKEPIECE']._serialized_start=506
-  _globals['_INVOKEPIECE']._serialized_end=614
-  _globals['_USAGE']._serialized_start=616
-  _globals['_USAGE']._serialized_end=668
-  _globals['_MODELS']._serialized_start=844
-  _globals['_MODELS']._serialized_end=979
+  _globals['_ROLE']._serialized_start=579
+  _globals['_ROLE']._serialized_end=659
+  _globals['_FINISH']._serialized_start=661
+  _globals['_FINISH']._serialized_end=750
+  _globals['_INVOKEREQUEST']._serialized_start=42
+  _globals['_INVOKEREQUEST']._serialized_end=245
+  _globals['_TURN']._serialized_start=247
+  _globals['_TURN']._serialized_end=300
+  _globals['_INVOKERESPONSE']._serialized_start=302
+  _globals['_INVOKERESPONSE']._serialized_end=413
+  _globals['_INVOKEPIECE']._serialized_start=415
+  _globals['_INVOKEPIECE']._serialized_end=523
+  _globals['_USAGE']._serialized_start=525
+  _globals['_USAGE']._serialized_end=577
+  _globals['_MODELS']._serialized_start=753
+  _globals['_MODELS']._serialized_end=888
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,3 @@
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
@@ -31,7 +30,7 @@ FINISH_LENGTH: Finish
 FINISH_FILTERED: Finish
 
 class InvokeRequest(_message.Message):
-    __slots__ = ("model", "prompt", "turns", "max_tokens", "temperature", "top_p", "stop", "parameters")
+    __slots__ = ("model", "prompt", "turns", "max_tokens", "temperature", "top_p", "stop")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
     TURNS_FIELD_NUMBER: _ClassVar[int]
@@ -39,7 +38,6 @@ class InvokeRequest(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     TOP_P_FIELD_NUMBER: _ClassVar[int]
     STOP_FIELD_NUMBER: _ClassVar[int]
-    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     model: str
     prompt: str
     turns: _containers.RepeatedCompositeFieldContainer[Turn]
@@ -47,8 +45,7 @@ class InvokeRequest(_message.Message):
     temperature: float
     top_p: float
     stop: _containers.RepeatedScalarFieldContainer[str]
-    parameters: _struct_pb2.Struct
-    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., stop: _Optional[_Iterable[str]] = ..., parameters: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., prompt: _Optional[str] = ..., turns: _Optional[_Iterable[_Union[Turn, _Mapping]]] = ..., max_tokens: _Optional[int] = ..., temperature: _Optional[float] = ..., top_p: _Optional[float] = ..., stop: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Turn(_message.Message):
     __slots__ = ("role", "content")
@@ -59,18 +56,16 @@ class Turn(_message.Message):
     def __init__(self, role: _Optional[_Union[Role, str]] = ..., content: _Optional[str] = ...) -> None: ...
 
 class InvokeResponse(_message.Message):
-    __slots__ = ("text", "model", "finish", "usage", "cached")
+    __slots__ = ("text", "model", "finish", "usage")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
-    CACHED_FIELD_NUMBER: _ClassVar[int]
     text: str
     model: str
     finish: Finish
     usage: Usage
-    cached: bool
-    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., finish: _Optional[_Union[Finish, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., cached: _Optional[bool] = ...) -> None: ...
+    def __init__(self, text: _Optional[str] = ..., model: _Optional[str] = ..., finish: _Optional[_Union[Finish, str]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
 
 class InvokePiece(_message.Message):
     __slots__ = ("text", "finish", "usage", "model")

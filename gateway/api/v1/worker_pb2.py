@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgateway/api/v1/worker.proto\x12\x08oclaw.v1\x1a\x1cgateway/api/v1/message.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x01\n\x0bWorkerFrame\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.oclaw.v1.WorkerHelloH\x00\x12\"\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x10.oclaw.v1.CreditH\x00\x12&\n\x06result\x18\x03 \x01(\x0b\x32\x14.oclaw.v1.TaskResultH\x00\x12$\n\x05piece\x18\x04 \x01(\x0b\x32\x13.oclaw.v1.TaskPieceH\x00\x12$\n\x05\x61live\x18\x05 \x01(\x0b\x32\x13.oclaw.v1.TaskAliveH\x00\x42\x06\n\x04kind\"@\n\x0bWorkerHello\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x17\n\x06\x43redit\x12\r\n\x05tasks\x18\x01 \x01(\r\"\xa8\x01\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x14.oclaw.v1.StepOutputH\x00\x12,\n\x07replies\x18\x03 \x01(\x0b\x32\x19.oclaw.v1.PipelineRepliesH\x00\x12(\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x15.oclaw.v1.TaskFailureH\x00\x42\t\n\x07outcome\"3\n\nStepOutput\x12%\n\x05value\x18\x01 \x01(\x0b\x32\x16.google.protobuf.Value\"6\n\x0fPipelineReplies\x12#\n\x08messages\x18\x01 \x03(\x0b\x32\x11.oclaw.v1.Message\"`\n\x0bTaskFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"*\n\tTaskPiece\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x1c\n\tTaskAlive\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\xe2\x01\n\x0cGatewayFrame\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.oclaw.v1.WorkerWelcomeH\x00\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x0e.oclaw.v1.TaskH\x00\x12,\n\twithdrawn\x18\x03 \x01(\x0b\x32\x17.oclaw.v1.TaskWithdrawnH\x00\x12(\n\x06stored\x18\x04 \x01(\x0b\x32\x16.oclaw.v1.ResultStoredH\x00\x12&\n\x08\x66\x61rewell\x18\x05 \x01(\x0b\x32\x12.oclaw.v1.FarewellH\x00\x42\x06\n\x04kind\"A\n\rWorkerWelcome\x12\x30\n\rsilence_limit\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x89\x02\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x05 \x01(\t\x12\"\n\x07message\x18\x06 \x01(\x0b\x32\x11.oclaw.v1.Message\x12&\n\x05input\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x07history\x18\x08 \x03(\x0b\x32\x15.oclaw.v1.HistoryTurn\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05trace\x18\n \x01(\t\"T\n\x0bHistoryTurn\x12\x0c\n\x04ours\x18\x01 \x01(\x08\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"0\n\rTaskWithdrawn\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x1f\n\x0cResultStored\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"5\n\x08\x46\x61rewell\x12)\n\x06within\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration2C\n\x06Worker\x12\x39\n\x04Work\x12\x15.oclaw.v1.WorkerFrame\x1a\x16.oclaw.v1.GatewayFrame(\x01\x30\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bgateway/api/v1/worker.proto\x12\x08oclaw.v1\x1a\x1cgateway/api/v1/message.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x01\n\x0bWorkerFrame\x12&\n\x05hello\x18\x01 \x01(\x0b\x32\x15.oclaw.v1.WorkerHelloH\x00\x12\"\n\x06\x63redit\x18\x02 \x01(\x0b\x32\x10.oclaw.v1.CreditH\x00\x12&\n\x06result\x18\x03 \x01(\x0b\x32\x14.oclaw.v1.TaskResultH\x00\x12$\n\x05\x61live\x18\x04 \x01(\x0b\x32\x13.oclaw.v1.TaskAliveH\x00\x42\x06\n\x04kind\"@\n\x0bWorkerHello\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x17\n\x06\x43redit\x12\r\n\x05tasks\x18\x01 \x01(\r\"z\n\nTaskResult\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12&\n\x06output\x18\x02 \x01(\x0b\x32\x14.oclaw.v1.StepOutputH\x00\x12(\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x15.oclaw.v1.TaskFailureH\x00\x42\t\n\x07outcome\"\x1a\n\nStepOutput\x12\x0c\n\x04text\x18\x01 \x01(\t\"0\n\x0bTaskFailure\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x11\n\tretryable\x18\x02 \x01(\x08\"\x1c\n\tTaskAlive\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"\xe2\x01\n\x0cGatewayFrame\x12*\n\x07welcome\x18\x01 \x01(\x0b\x32\x17.oclaw.v1.WorkerWelcomeH\x00\x12\x1e\n\x04task\x18\x02 \x01(\x0b\x32\x0e.oclaw.v1.TaskH\x00\x12,\n\twithdrawn\x18\x03 \x01(\x0b\x32\x17.oclaw.v1.TaskWithdrawnH\x00\x12(\n\x06stored\x18\x04 \x01(\x0b\x32\x16.oclaw.v1.ResultStoredH\x00\x12&\n\x08\x66\x61rewell\x18\x05 \x01(\x0b\x32\x12.oclaw.v1.FarewellH\x00\x42\x06\n\x04kind\"A\n\rWorkerWelcome\x12\x30\n\rsilence_limit\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x89\x02\n\x04Task\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\r\x12\x10\n\x08pipeline\x18\x03 \x01(\t\x12\x0c\n\x04step\x18\x04 \x01(\t\x12\x13\n\x0b\x65nvelope_id\x18\x05 \x01(\t\x12\"\n\x07message\x18\x06 \x01(\x0b\x32\x11.oclaw.v1.Message\x12&\n\x05input\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12&\n\x07history\x18\x08 \x03(\x0b\x32\x15.oclaw.v1.HistoryTurn\x12,\n\x08\x64\x65\x61\x64line\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05trace\x18\n \x01(\t\",\n\x0bHistoryTurn\x12\x0c\n\x04ours\x18\x01 \x01(\x08\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\t\"0\n\rTaskWithdrawn\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x1f\n\x0cResultStored\x12\x0f\n\x07task_id\x18\x01 \x01(\t\"5\n\x08\x46\x61rewell\x12)\n\x06within\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration2C\n\x06Worker\x12\x39\n\x04Work\x12\x15.oclaw.v1.WorkerFrame\x1a\x16.oclaw.v1.GatewayFrame(\x01\x30\x01\x42\x10\n\x0c\x64\x65v.oclaw.v1P\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,37 +37,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\014dev.oclaw.v1P\001'
   _globals['_WORKERFRAME']._serialized_start=167
-  _globals['_WORKERFRAME']._serialized_end=380
-  _globals['_WORKERHELLO']._serialized_start=382
-  _globals['_WORKERHELLO']._serialized_end=446
-  _globals['_CREDIT']._serialized_start=448
-  _globals['_CREDIT']._serialized_end=471
-  _globals['_TASKRESULT']._serialized_start=474
-  _globals['_TASKRESULT']._serialized_end=642
-  _globals['_STEPOUTPUT']._serialized_start=644
-  _globals['_STEPOUTPUT']._serialized_end=695
-  _globals['_PIPELINEREPLIES']._serialized_start=697
-  _globals['_PIPELINEREPLIES']._serialized_end=751
-  _globals['_TASKFAILURE']._serialized_start=753
-  _globals['_TASKFAILURE']._serialized_end=849
-  _globals['_TASKPIECE']._serialized_start=851
-  _globals['_TASKPIECE']._serialized_end=893
-  _globals['_TASKALIVE']._serialized_start=895
-  _globals['_TASKALIVE']._serialized_end=923
-  _globals['_GATEWAYFRAME']._serialized_start=926
-  _globals['_GATEWAYFRAME']._serialized_end=1152
-  _globals['_WORKERWELCOME']._serialized_start=1154
-  _globals['_WORKERWELCOME']._serialized_end=1219
-  _globals['_TASK']._serialized_start=1222
-  _globals['_TASK']._serialized_end=1487
-  _globals['_HISTORYTURN']._serialized_start=1489
-  _globals['_HISTORYTURN']._serialized_end=1573
-  _globals['_TASKWITHDRAWN']._serialized_start=1575
-  _globals['_TASKWITHDRAWN']._serialized_end=1623
-  _globals['_RESULTSTORED']._serialized_start=1625
-  _globals['_RESULTSTORED']._serialized_end=1656
-  _globals['_FAREWELL']._serialized_start=1658
-  _globals['_FAREWELL']._serialized_end=1711
-  _globals['_WORKER']._serialized_start=1713
-  _globals['_WORKER']._serialized_end=1780
+  _globals['_WORKERFRAME']._serialized_end=342
+  _globals['_WORKERHELLO']._serialized_start=344
+  _globals['_WORKERHELLO']._serialized_end=408
+  _globals['_CREDIT']._serialized_start=410
+  _globals['_CREDIT']._serialized_end=433
+  _globals['_TASKRESULT']._serialized_start=435
+  _globals['_TASKRESULT']._serialized_end=557
+  _globals['_STEPOUTPUT']._serialized_start=559
+  _globals['_STEPOUTPUT']._serialized_end=585
+  _globals['_TASKFAILURE']._serialized_start=587
+  _globals['_TASKFAILURE']._serialized_end=635
+  _globals['_TASKALIVE']._serialized_start=637
+  _globals['_TASKALIVE']._serialized_end=665
+  _globals['_GATEWAYFRAME']._serialized_start=668
+  _globals['_GATEWAYFRAME']._serialized_end=894
+  _globals['_WORKERWELCOME']._serialized_start=896
+  _globals['_WORKERWELCOME']._serialized_end=961
+  _globals['_TASK']._serialized_start=964
+  _globals['_TASK']._serialized_end=1229
+  _globals['_HISTORYTURN']._serialized_start=1231
+  _globals['_HISTORYTURN']._serialized_end=1275
+  _globals['_TASKWITHDRAWN']._serialized_start=1277
+  _globals['_TASKWITHDRAWN']._serialized_end=1325
+  _globals['_RESULTSTORED']._serialized_start=1327
+  _globals['_RESULTSTORED']._serialized_end=1358
+  _globals['_FAREWELL']._serialized_start=1360
+  _globals['_FAREWELL']._serialized_end=1413
+  _globals['_WORKER']._serialized_start=1415
+  _globals['_WORKER']._serialized_end=1482
 # @@protoc_insertion_point(module_scope)

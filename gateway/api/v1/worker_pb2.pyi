@@ -13,18 +13,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class WorkerFrame(_message.Message):
-    __slots__ = ("hello", "credit", "result", "piece", "alive")
+    __slots__ = ("hello", "credit", "result", "alive")
     HELLO_FIELD_NUMBER: _ClassVar[int]
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
-    PIECE_FIELD_NUMBER: _ClassVar[int]
     ALIVE_FIELD_NUMBER: _ClassVar[int]
     hello: WorkerHello
     credit: Credit
     result: TaskResult
-    piece: TaskPiece
     alive: TaskAlive
-    def __init__(self, hello: _Optional[_Union[WorkerHello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., result: _Optional[_Union[TaskResult, _Mapping]] = ..., piece: _Optional[_Union[TaskPiece, _Mapping]] = ..., alive: _Optional[_Union[TaskAlive, _Mapping]] = ...) -> None: ...
+    def __init__(self, hello: _Optional[_Union[WorkerHello, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., result: _Optional[_Union[TaskResult, _Mapping]] = ..., alive: _Optional[_Union[TaskAlive, _Mapping]] = ...) -> None: ...
 
 class WorkerHello(_message.Message):
     __slots__ = ("worker", "instance", "version")
@@ -43,46 +41,28 @@ class Credit(_message.Message):
     def __init__(self, tasks: _Optional[int] = ...) -> None: ...
 
 class TaskResult(_message.Message):
-    __slots__ = ("task_id", "output", "replies", "failure")
+    __slots__ = ("task_id", "output", "failure")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
-    REPLIES_FIELD_NUMBER: _ClassVar[int]
     FAILURE_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     output: StepOutput
-    replies: PipelineReplies
     failure: TaskFailure
-    def __init__(self, task_id: _Optional[str] = ..., output: _Optional[_Union[StepOutput, _Mapping]] = ..., replies: _Optional[_Union[PipelineReplies, _Mapping]] = ..., failure: _Optional[_Union[TaskFailure, _Mapping]] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., output: _Optional[_Union[StepOutput, _Mapping]] = ..., failure: _Optional[_Union[TaskFailure, _Mapping]] = ...) -> None: ...
 
 class StepOutput(_message.Message):
-    __slots__ = ("value",)
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    value: _struct_pb2.Value
-    def __init__(self, value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ...) -> None: ...
-
-class PipelineReplies(_message.Message):
-    __slots__ = ("messages",)
-    MESSAGES_FIELD_NUMBER: _ClassVar[int]
-    messages: _containers.RepeatedCompositeFieldContainer[_message_pb2.Message]
-    def __init__(self, messages: _Optional[_Iterable[_Union[_message_pb2.Message, _Mapping]]] = ...) -> None: ...
+    __slots__ = ("text",)
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    def __init__(self, text: _Optional[str] = ...) -> None: ...
 
 class TaskFailure(_message.Message):
-    __slots__ = ("reason", "retryable", "retry_after")
+    __slots__ = ("reason", "retryable")
     REASON_FIELD_NUMBER: _ClassVar[int]
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
-    RETRY_AFTER_FIELD_NUMBER: _ClassVar[int]
     reason: str
     retryable: bool
-    retry_after: _duration_pb2.Duration
-    def __init__(self, reason: _Optional[str] = ..., retryable: _Optional[bool] = ..., retry_after: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
-
-class TaskPiece(_message.Message):
-    __slots__ = ("task_id", "text")
-    TASK_ID_FIELD_NUMBER: _ClassVar[int]
-    TEXT_FIELD_NUMBER: _ClassVar[int]
-    task_id: str
-    text: str
-    def __init__(self, task_id: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    def __init__(self, reason: _Optional[str] = ..., retryable: _Optional[bool] = ...) -> None: ...
 
 class TaskAlive(_message.Message):
     __slots__ = ("task_id",)
@@ -135,14 +115,12 @@ class Task(_message.Message):
     def __init__(self, id: _Optional[str] = ..., attempt: _Optional[int] = ..., pipeline: _Optional[str] = ..., step: _Optional[str] = ..., envelope_id: _Optional[str] = ..., message: _Optional[_Union[_message_pb2.Message, _Mapping]] = ..., input: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., history: _Optional[_Iterable[_Union[HistoryTurn, _Mapping]]] = ..., deadline: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., trace: _Optional[str] = ...) -> None: ...
 
 class HistoryTurn(_message.Message):
-    __slots__ = ("ours", "content", "at")
+    __slots__ = ("ours", "content")
     OURS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
-    AT_FIELD_NUMBER: _ClassVar[int]
     ours: bool
     content: str
-    at: _timestamp_pb2.Timestamp
-    def __init__(self, ours: _Optional[bool] = ..., content: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, ours: _Optional[bool] = ..., content: _Optional[str] = ...) -> None: ...
 
 class TaskWithdrawn(_message.Message):
     __slots__ = ("task_id", "reason")

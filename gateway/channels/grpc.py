@@ -1,0 +1,143 @@
+"""The gRPC channel: programs that hand over messages and listen to the channel's replies.
+
+What it has in common with every channel; the words of `oclaw.v1.Gateway` are spoken by
+gateway/api/rpc. The whole channel is one room: a reply counts as delivered when one listener took
+it, one that nobody listens for waits, and one that its sender waits for needs no listener.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import trio
+from msgspec.structs import replace
+
+from gateway.channels.grpc_events import ChannelEvent, PieceSaid, ReplySaid, size_of
+from gateway.channels.grpc_settings import Settings
+from gateway.channels.rooms import Listener, Room
+from gateway.channels.trust import Tokens
+from gateway.message.envelope import Delivery
+from gateway.message.message import Conversation, Message
+from gateway.message.receipt import Deferred, Delivered, Receipt, Unknown
+from gateway.ports import Acceptance, Inlet, Kit, Refused, Traits
+
+PLATFORM = "grpc"
+# Our own words in a message's metadata; a client's under this key are dropped.
+OURS = "oclaw"
+_WAITED: dict[str, Any] = {OURS: {"waited": True}}
+# A listener's return wakes what waits for it; this pause only bounds how long a lost wake-up could cost.
+_AWAY_SECONDS = 3600.0
+# A connection takes a reply in milliseconds and a client confirms it at once, unless it hangs.
+_CONFIRM_SECONDS = 10.0
+_KEPT_CHARACTERS = 8 * 1024 * 1024
+
+
+class GrpcChannel:
+    """One configured gRPC channel."""
+
+    traits = Traits(idempotent=True, can_stream=True, sends_at_once=256)
+
+    def __init__(self, name: str, settings: Settings, kit: Kit) -> None:
+        self.name, self.platform, self.settings = name, PLATFORM, settings
+        self._kit = kit
+        self._tokens = Tokens({program: token.reveal() for program, token in settings.tokens.items()})
+        self.room = Room[ChannelEvent](kit.now, size_of, replies=settings.kept_replies, characters=_KEPT_CHARACTERS)
+        self._inlet: Inlet | None = None
+
+    async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Let clients in until cancelled; their calls are tasks of the listener."""
+        self._inlet = inlet
+        task_status.started()
+        inlet.connected("ready")
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._inlet = None
+
+    # -- clients ----------------------------------------------------------------------------------
+
+    def holder(self, token: bytes) -> str:
+        """Return the program that holds a token, '' when none does."""
+        return self._tokens.holder(token)
+
+    def offer(self, message: Message, then: Callable[[Sequence[Acceptance]], None], *, waited: bool = False) -> None:
+        """Hand over a message; `waited` says that its sender gets the replies itself. Raises `SealError`."""
+        if self._inlet is None:
+            then((Refused("not ready"),))
+            return
+        if waited or OURS in message.metadata:
+            theirs = {key: value for key, value in message.metadata.items() if key != OURS}
+            message = replace(message, metadata={**theirs, **(_WAITED if waited else {})})
+        self._inlet.offer((message,), then)
+
+    def join(self, line: Listener[ChannelEvent], after: int | None) -> None:
+        """Let a client listen: to what it has missed after that sequence, to what waits, and to what comes."""
+        self.room.join(line, after)
+        if self._inlet is not None:
+            self._inlet.wake()
+
+    # -- replies ----------------------------------------------------------------------------------
+
+    def circuit_of(self, delivery: Delivery) -> str:
+        """Nobody who listens to one conversation says nothing about the others."""
+        return delivery.message.conversation.id
+
+    def address_of(self, message: Message) -> dict[str, Any]:
+        """A reply knows whether somebody waited for it."""
+        return _WAITED if message.metadata.get(OURS) == _WAITED[OURS] else {}
+
+    async def deliver(self, delivery: Delivery) -> Receipt:
+        """Say a reply to whoever listens, and return when one has it."""
+        return await self._confirm(delivery, delivery.message)
+
+    async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        """Say a reply while it is written, then the whole of it. A cut one is said once more as incomplete."""
+        event = self._reply(delivery, delivery.message)
+        if not self.room.heard(event):
+            return _away()
+        text: list[str] = []
+        try:
+            async for piece in pieces:
+                self.room.tell(self._piece(delivery, len(text), piece))
+                text.append(piece)
+        except BaseException:
+            self.room.tell(replace(event, message=replace(event.message, content="".join(text)), incomplete=True))
+            raise
+        return await self._confirm(delivery, replace(delivery.message, content="".join(text)))
+
+    async def _confirm(self, delivery: Delivery, message: Message) -> Receipt:
+        event = self._reply(delivery, message)
+        waited = OURS in message.metadata
+        if not self.room.heard(event):
+            return Delivered() if waited else _away()
+        sequence = self.room.number(delivery.id)
+        event = replace(event, sequence=sequence)
+        with trio.move_on_after(_CONFIRM_SECONDS):
+            if await self.room.confirm(delivery.id, sequence, event, event):
+                return Delivered(str(sequence))
+            return Delivered() if waited else _away()
+        return Unknown("A client listens and has not taken the reply.")
+
+    def _reply(self, delivery: Delivery, message: Message) -> ReplySaid:
+        return ReplySaid(id=delivery.id, envelope_id=delivery.envelope_id, message=message, at=self._kit.now())
+
+    def _piece(self, delivery: Delivery, index: int, text: str) -> PieceSaid:
+        conversation: Conversation = delivery.message.conversation
+        return PieceSaid(
+            id=delivery.id,
+            envelope_id=delivery.envelope_id,
+            conversation=conversation.id,
+            at=self._kit.now(),
+            index=index,
+            text=text,
+        )
+
+
+def build(name: str, settings: Settings, kit: Kit) -> GrpcChannel:
+    """Make the channel."""
+    return GrpcChannel(name, settings, kit)
+
+
+def _away() -> Deferred:
+    return Deferred("Nobody listens to this conversation.", _AWAY_SECONDS)
