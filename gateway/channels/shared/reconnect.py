@@ -74,7 +74,7 @@ class Link:
 Session = Callable[[Link], Awaitable[None]]
 
 
-async def keep_connected(  # started by the engine, when the first session is up
+async def keep_connected(  # noqa: ASYNC128  # the engine calls it, when the first session is up
     session: Session,
     inlet: Inlet,
     *,

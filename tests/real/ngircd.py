@@ -1,0 +1,93 @@
+"""A real ngIRCd on loopback, with a configuration of its own; it can be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from tests.real.daemon import free_port
+
+CONFIGURATION = """\
+[Global]
+Name = irc.test.example
+Info = A server for tests
+Listen = 127.0.0.1
+Ports = {port}
+MotdPhrase = "hello"
+ServerUID = {user}
+ServerGID = {user}
+PidFile = {folder}/ngircd.pid
+[Limits]
+MaxConnectionsIP = 50
+PingTimeout = 20
+PongTimeout = 10
+MaxNickLength = 16
+[Options]
+DNS = no
+Ident = no
+PAM = no
+OperCanUseMode = yes
+"""
+
+
+def program() -> str:
+    """Return where ngIRCd is; installs it from the distribution where that is allowed."""
+    found = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None and os.geteuid() == 0:
+        subprocess.run(["apt-get", "install", "-y", "-qq", "ngircd"], check=True, capture_output=True)
+        found = shutil.which("ngircd", path="/usr/sbin")
+    assert found, "ngIRCd is missing. On Debian and Ubuntu: sudo apt-get install ngircd"
+    return found
+
+
+class Ngircd:
+    """One server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.port = folder, free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        folder.mkdir(parents=True, exist_ok=True)
+        user = "irc" if os.geteuid() == 0 else str(os.geteuid())
+        (folder / "ngircd.conf").write_text(CONFIGURATION.format(port=self.port, user=user, folder=folder))
+
+    async def start(self) -> None:
+        """Return when it takes connections."""
+        command = [program(), "-n", "-f", str(self.folder / "ngircd.conf")]
+        with (self.folder / "ngircd.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        with trio.fail_after(20):
+            while True:
+                try:
+                    stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+                except OSError:
+                    assert self._process.poll() is None, (self.folder / "ngircd.log").read_text()
+                    await trio.sleep(0.05)
+                else:
+                    await stream.aclose()
+                    return
+
+    async def kill(self) -> None:
+        """End it without warning; every connection breaks."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGKILL)
+            await trio.to_thread.run_sync(process.wait)
+
+
+@asynccontextmanager
+async def open_ngircd(folder: Path) -> AsyncIterator[Ngircd]:
+    """Run a server while the block runs."""
+    server = Ngircd(folder)
+    await server.start()
+    try:
+        yield server
+    finally:
+        with trio.CancelScope(shield=True):
+            await server.kill()
