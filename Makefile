@@ -29,7 +29,7 @@ prove: $(VENV)/.installed-test
 test-real: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m real
 
-# The operator's measurement, then what each part costs; about five minutes.
+# The operator's measurement, then what each part costs; some minutes.
 bench: $(VENV)/.installed-test
 	$(BIN)/oclaw bench --config $(if $(wildcard $(DEMO)/oclaw.toml),$(DEMO),conf/examples/quickstart)
 	@for part in seal hooks rules journal http grpc slack; do echo; echo "tests/bench/$${part}_bench.py"; \

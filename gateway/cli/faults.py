@@ -44,6 +44,8 @@ def examine(directory: Path) -> Found:
         notes += _missing_secrets(settings)
     except SettingErrors as error:
         faults += error.problems
+        if not outline(directory).known:  # whatever refers to a name would seem wrong
+            return Found([str(fault) for fault in faults], notes, ["oclaw.toml"])
         settings = by_name(directory)
     try:
         build(settings, table, _kit(settings))

@@ -18,8 +18,12 @@ from gateway.config.settings import known_zone
 
 
 class Outline(Struct, frozen=True, kw_only=True):
-    """What is named, without a word on whether it is right. `models` holds tasks too: both are names a step may use."""
+    """What is named, without a word on whether it is right. `models` holds tasks too: both are names a step may use.
 
+    Where the file is missing or no TOML nothing is known, and what refers to a name can not be judged.
+    """
+
+    known: bool = True
     channels: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     default_pipeline: str = ""
@@ -32,12 +36,14 @@ def outline(directory: Path) -> Outline:
     """Read the names; a file that is missing or no TOML names nothing, a time zone that is none is UTC."""
     try:
         raw = tomllib.loads((directory / FILE).read_text("utf-8"))
+        known = True
     except (OSError, ValueError):  # both a decoding and a syntax error are ValueErrors
-        raw = {}
+        raw, known = {}, False
     models = _table(raw, "models")
     tasks = [task for entry in models.values() if isinstance(entry, Mapping) for task in _texts(entry.get("tasks"))]
     zone = _text(_table(raw, "gateway").get("time_zone"), "UTC")
     return Outline(
+        known=known,
         channels=tuple(_table(raw, "channels")),
         models=(*models, *tasks),
         default_pipeline=_text(_table(raw, "gateway").get("default_pipeline"), ""),

@@ -57,12 +57,14 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
         _chain(stage, entries, settings, plugins, kit, problems)
         for stage, entries in (("inbound", settings.hooks.inbound), ("outbound", settings.hooks.outbound))
     ]
+    # A pipeline with a fault has its own fault told; that rules and settings name it is none besides.
+    named = {path.stem for path in _pipeline_files(settings.pipelines_dir)}
     default = settings.gateway.default_pipeline
-    if default and default not in pipelines:
-        wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(pipelines)})"
+    if default and default not in named:
+        wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(named)})"
         problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
     functions = _functions(pipelines, plugins, problems)
-    words = partial(words_of, settings, pipelines, names)
+    words = partial(words_of, settings, named, names)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
     if problems or done is None:
         raise SettingErrors(problems)
@@ -214,10 +216,7 @@ def _takes_context(call: Callable[..., Any]) -> bool:
 
 def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> dict[str, Pipeline]:
     pipelines: dict[str, Pipeline] = {}
-    paths = sorted((*folder.glob("*.yaml"), *folder.glob("*.yml"))) if folder.is_dir() else []
-    for path in paths:
-        if path.name.startswith("."):
-            continue
+    for path in _pipeline_files(folder):
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
@@ -229,6 +228,11 @@ def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> 
         else:
             problems += parsed
     return pipelines
+
+
+def _pipeline_files(folder: Path) -> list[Path]:
+    found = (*folder.glob("*.yaml"), *folder.glob("*.yml"))
+    return sorted(path for path in found if not path.name.startswith("."))
 
 
 def _functions(

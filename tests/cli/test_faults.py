@@ -1,0 +1,44 @@
+"""`oclaw check` tells each fault once: what follows from it is not told besides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.faults import examine
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path.parent / "state"))
+    for name in ("rules.d", "pipelines.d", "hooks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "oclaw.toml").write_text('[gateway]\ndefault_pipeline = "chat"\n\n[models.m]\nprovider = "echo"\n')
+    (tmp_path / "pipelines.d" / "chat.yaml").write_text("pipeline:\n  - name: a\n    model: m\n")
+    (tmp_path / "rules.d" / "a.rules").write_text('WHEN message.content == "x" THEN route_to("chat")\n')
+    return tmp_path
+
+
+def test_a_right_folder_has_none(config: Path) -> None:
+    assert examine(config).faults == []
+
+
+def test_a_file_that_is_no_toml_is_the_only_fault(config: Path) -> None:
+    (config / "oclaw.toml").write_text("x = = 3\n")
+    (fault,) = examine(config).faults
+    assert "oclaw.toml:1:5 is not TOML" in fault
+
+
+def test_a_faulty_pipeline_is_not_missing_to_those_who_name_it(config: Path) -> None:
+    (config / "pipelines.d" / "chat.yaml").write_text("pipeline:\n  - name: a\n    modell: m\n")
+    (fault,) = examine(config).faults
+    assert "pipelines.d/chat.yaml" in fault and "modell" in fault
+
+
+def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) -> None:
+    (config / "oclaw.toml").write_text((config / "oclaw.toml").read_text() + '\n[gatway]\nx = "y"\n')
+    (config / "rules.d" / "a.rules").write_text('WHEN message.content == "x" THEN route_to("caht")\n')
+    faults = examine(config).faults
+    assert len(faults) == 2
+    assert "gatway" in faults[0] and 'did you mean "chat"?' in faults[1]
