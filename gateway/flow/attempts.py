@@ -94,9 +94,10 @@ class Attempts:
         begun: bool = deliver_now(attempt.head.delivery, deadline, then)
         return begun
 
-    def settle(self, attempt: Attempt, receipt: Receipt | None) -> Again | None:
-        """Record what came of an attempt; None when the delivery is settled, one way or the other."""
+    def settle(self, attempt: Attempt, receipt: Receipt | None, gone: Callable[[], None]) -> Again | None:
+        """Record what came of an attempt; unless it is to be tried again, `gone` is called when the next may go."""
         if receipt is None:
+            gone()
             return None
         channel, delivery, circuit, began = attempt.channel, attempt.head.delivery, attempt.circuit, attempt.began
         # A refusal of one message (Bounced) is an answer; only silence and "not now" count against the circuit.
@@ -108,24 +109,27 @@ class Attempts:
         match receipt:
             case Delivered():
                 self._settler.delivered(delivery, receipt, began)
+                gone()
             case Bounced(why, disable):
                 if disable:
                     address = disabled_as(circuit, delivery)
                     self._disabled.add(channel.name, address)
                     self._report(DestinationDisabled(channel.name, address, why))
-                self._settler.buried(delivery, receipt, began)
+                self._settler.buried(delivery, receipt, began, gone)
             case Unknown() if not channel.traits.idempotent:
                 self._settler.parked(delivery, receipt, began)
+                gone()
             case Unknown(why):
-                return self._again(replace(delivery, repeated=True), Deferred(why), began)
+                return self._again(replace(delivery, repeated=True), Deferred(why), began, gone)
             case Deferred():
-                return self._again(delivery, receipt, began)
+                return self._again(delivery, receipt, began, gone)
         return None
 
-    def _again(self, delivery: Delivery, receipt: Deferred, began: float) -> Again | None:
+    def _again(self, delivery: Delivery, receipt: Deferred, began: float, gone: Callable[[], None]) -> Again | None:
         policy = self._policy
         if delivery.attempt >= policy.attempts and not receipt.offline:
-            self._settler.buried(delivery, Bounced(f"gave up after {delivery.attempt} attempts: {receipt.why}"), began)
+            why = f"gave up after {delivery.attempt} attempts: {receipt.why}"
+            self._settler.buried(delivery, Bounced(why), began, gone)
             return None
         seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
         self._settler.deferred(delivery, receipt, began, self._now() + seconds)

@@ -69,7 +69,7 @@ class Clerk:
             at=now,
             note=self._sealer.seal(RecordKind.NOTE, envelope.id, story),
             deliveries=sent + made,
-            due_at=ending.due_at,
+            due_at=now + ending.delay_seconds if ending.delay_seconds else 0.0,
         )
 
         def committed(outcome: Outcome) -> None:
@@ -90,9 +90,14 @@ class Clerk:
                 message=piece,
                 created_at=now,
                 expires_at=now + self._policy.expiry_seconds,
+                repeated=ending.repeated or self._shown_before(envelope),
             )
             for index, piece in enumerate(pieces, start=envelope.replies_before + len(ending.streamed))
         ]
+
+    def _shown_before(self, envelope: Envelope) -> bool:
+        """Say whether an earlier walk, that a crash cut short, may have streamed the reply already."""
+        return envelope.attempt > 1 and self._traits_of(envelope.message.channel).can_stream
 
     def _pieces(self, reply: Message) -> list[Message]:
         cut = self._cut_of(reply.channel)
@@ -124,7 +129,7 @@ class Clerk:
         for delivery in made:
             self._outbox.add(delivery)
         if ending.state is InboundState.DELAYED:
-            self._delay(envelope, ending.due_at)
+            self._delay(envelope, ending.delay_seconds)
         self._report(EnvelopeSettled(envelope.id, envelope.message.channel, len(made), self._share(envelope, ending)))
         self._ended(envelope, ending)
 

@@ -274,11 +274,10 @@ class Outbox:
         destination = attempt.destination
         destination.attempting = False
         self._attempting -= 1
-        again = self._attempts.settle(attempt, receipt)
-        if again is None:
-            self._next(destination)
-        else:
-            destination.queue[0] = Waiting(again.delivery, attempt.head.ends_at)
+        head = attempt.head
+        again = self._attempts.settle(attempt, receipt, lambda: self._next(destination, head))
+        if again is not None:
+            destination.queue[0] = Waiting(again.delivery, head.ends_at)
             self._pause(destination, trio.current_time() + again.seconds)
         self._tell_quiet()
 
@@ -297,14 +296,14 @@ class Outbox:
         elif self.disabled.holds(circuit[0], disabled_as(circuit, delivery)):
             why = "the destination asked never to be sent to again"
         if why:
-            self._settler.buried(delivery, Bounced(why), self._now())
-            self._next(destination)
+            self._settler.buried(delivery, Bounced(why), self._now(), lambda: self._next(destination, head))
             return True
         return self._circuits.holds(circuit, destination)
 
-    def _next(self, destination: Destination) -> None:
-        destination.queue.popleft()
-        self.pending -= 1
+    def _next(self, destination: Destination, settled: Waiting) -> None:
+        if destination.queue and destination.queue[0] is settled:  # else a person dropped it meanwhile
+            destination.queue.popleft()
+            self.pending -= 1
         destination.blocked_until = 0.0
         if destination.queue or destination.shelved:
             self._make_ready(destination)

@@ -73,9 +73,9 @@ class Recovery:
         self._outbox.restored()
         self._report(JournalRecovered(inbound, deliveries, trio.current_time() - began))
 
-    def delay(self, envelope: Envelope, due_at: float) -> None:
+    def delay(self, envelope: Envelope, seconds: float) -> None:
         """Bring a message back when its delay is over."""
-        self._delay(envelope.id, due_at - self._now())
+        self._delay(envelope.id, seconds)
 
     async def watch_delays(self) -> None:
         """Bring delayed messages back when they are due; runs for ever."""
@@ -113,9 +113,12 @@ class Recovery:
 
     async def discard(self, record_id: str, to: InboundState | DeliveryState, why: str) -> bool:
         """Drop a message or a delivery for good."""
-        if isinstance(to, DeliveryState):
-            self._outbox.forget(record_id)
-        return await self._revive(Revive(id=record_id, to=to, at=self._now()), why, lambda: None)
+
+        def moved() -> None:
+            if isinstance(to, DeliveryState):
+                self._outbox.forget(record_id)
+
+        return await self._revive(Revive(id=record_id, to=to, at=self._now()), why, moved)
 
     async def _revive(self, work: Revive, why: str, moved: Callable[[], None]) -> bool:
         """Commit what a person decided; `moved` runs with the commit, whether or not anybody still waits here."""

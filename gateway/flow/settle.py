@@ -39,9 +39,12 @@ class Settler:
             DeliveryDeferred(delivery.id, delivery.message.channel, delivery.attempt, due_at - now, receipt.why)
         )
 
-    def buried(self, delivery: Delivery, receipt: Bounced, began: float) -> None:
-        """It gave up; a dead letter."""
-        self._settle(delivery, DeliveryState.DEAD, receipt, began)
+    def buried(self, delivery: Delivery, receipt: Bounced, began: float, gone: Callable[[], None]) -> None:
+        """It gave up; a dead letter. `gone` runs after the commit.
+
+        What is behind it goes only then: after a crash it would be tried again, and arrive behind the others.
+        """
+        self._settle(delivery, DeliveryState.DEAD, receipt, began, gone=gone)
         self._report(DeliveryBuried(delivery.id, delivery.message.channel, receipt.why))
 
     def parked(self, delivery: Delivery, receipt: Unknown, began: float) -> None:
@@ -65,7 +68,13 @@ class Settler:
         return isinstance(outcomes[0], Moved)
 
     def _settle(
-        self, delivery: Delivery, state: DeliveryState, receipt: Receipt, began: float, due_at: float = 0.0
+        self,
+        delivery: Delivery,
+        state: DeliveryState,
+        receipt: Receipt,
+        began: float,
+        due_at: float = 0.0,
+        gone: Callable[[], None] | None = None,
     ) -> float:
         now = self._now()
         note = Attempt(at=began, number=delivery.attempt, receipt=receipt, seconds=now - began)
@@ -74,6 +83,7 @@ class Settler:
         if not plain:  # the row itself tells all there is to a first attempt that got through
             sealed = self._sealer.seal(RecordKind.NOTE, delivery.id, note)
         self._journal.submit(
-            Settle(id=delivery.id, state=state, at=now, attempt=delivery.attempt, note=sealed, due_at=due_at)
+            Settle(id=delivery.id, state=state, at=now, attempt=delivery.attempt, note=sealed, due_at=due_at),
+            None if gone is None else lambda _outcome: gone(),
         )
         return now

@@ -83,7 +83,7 @@ class Flow:
             cut_of=self.cut_of,
             policy=ground.policy,
             ended=self.results.ended,
-            delay=lambda envelope, due_at: self.recovery.delay(envelope, due_at),
+            delay=lambda envelope, seconds: self.recovery.delay(envelope, seconds),
             report=report,
             now=now,
         )

@@ -9,11 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from itertools import count
+from math import inf
 
 import trio
-
-# Longer than any pause; a timer of its own wakes the task before.
-_IDLE_SECONDS = 3600.0
 
 
 class Timers:
@@ -34,7 +32,7 @@ class Timers:
         """Call what is due; runs for ever."""
         while True:
             self._sooner = trio.Event()
-            moment = self._due[0][0] if self._due else trio.current_time() + _IDLE_SECONDS
+            moment = self._due[0][0] if self._due else inf
             with trio.move_on_at(moment):
                 await self._sooner.wait()
             now = trio.current_time()

@@ -35,7 +35,8 @@ from gateway.notices import (
 class Ending(Struct, frozen=True):
     """How a walk ends: the message's next state, what to send, and the story of how it came to that.
 
-    `streamed` are deliveries that reached their destination while the reply was being written.
+    `streamed` are deliveries that reached their destination while the reply was being written; `repeated` says
+    that replies may have been seen already, by a stream whose end nobody confirmed.
     """
 
     state: InboundState
@@ -43,9 +44,10 @@ class Ending(Struct, frozen=True):
     why: str = ""
     by: str = ""
     tell: str = ""
-    due_at: float = 0.0
+    delay_seconds: float = 0.0
     story: Story | None = None
     streamed: tuple[Delivery, ...] = ()
+    repeated: bool = False
 
 
 class Produced(Struct, frozen=True):
@@ -55,6 +57,7 @@ class Produced(Struct, frozen=True):
     steps: tuple[StepNote, ...] = ()
     failed: str = ""
     streamed: tuple[Delivery, ...] = ()
+    repeated: bool = False
 
 
 class RunPipeline(Protocol):
@@ -169,7 +172,7 @@ class _Run:
                 return self._set_aside(InboundState.HELD, plan.by, plan.why)
             case "delay":
                 aside = self._set_aside(InboundState.DELAYED, plan.by, plan.why)
-                return replace(aside, due_at=self._now + plan.delay_seconds)
+                return replace(aside, delay_seconds=plan.delay_seconds)
             case never:
                 assert_never(never)
 
@@ -202,7 +205,7 @@ class _Run:
         if produced.failed:
             self._report(EnvelopeBuried(envelope.id, self._came_in.channel, produced.failed))
             return Ending(InboundState.DEAD, tuple(checked), why=produced.failed, by=plan.pipeline)
-        return Ending(InboundState.DONE, tuple(checked), streamed=produced.streamed)
+        return Ending(InboundState.DONE, tuple(checked), streamed=produced.streamed, repeated=produced.repeated)
 
     def _reply(self, text: str) -> Message:
         came_in = self._came_in

@@ -90,6 +90,7 @@ class _Run:
         self._history: tuple[Turn, ...] | None = None
         self._streamed: tuple[Delivery, ...] = ()
         self.over: Callable[[], None] = _nothing
+        self._unconfirmed = False
         self.has_slot = False
 
     async def through(self) -> Produced:
@@ -105,7 +106,8 @@ class _Run:
                 return self._actor._failed(self._envelope, step, error.why, tuple(self._notes))
             self._notes.append(StepNote(step.name, model, perf_counter() - began, tries))
         text = self._outputs[steps[-1].name]
-        return Produced(() if self._streamed else (text,), tuple(self._notes), streamed=self._streamed)
+        texts = () if self._streamed else (text,)
+        return Produced(texts, tuple(self._notes), streamed=self._streamed, repeated=self._unconfirmed)
 
     async def _step(self, step: StepSpec, inputs: dict[str, str], model: str, *, last: bool) -> int:
         render = self._actor._renders.get(step.name)
@@ -121,6 +123,7 @@ class _Run:
             if shown is not None:
                 self._outputs[step.name], delivery = shown
                 self._streamed = (delivery,) if delivery is not None else ()
+                self._unconfirmed = delivery is None
                 return 1
         asker = self._asker(step, model)
         answer, tries = await ask(step, call, asker, self._turn, self._slot)

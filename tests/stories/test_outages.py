@@ -245,3 +245,23 @@ async def test_many_conversations_behind_one_dead_address_cost_one_attempt_a_pau
         down[0] = False
         await story.settles()
         assert len({each.id for each in channel.deliveries}) == 300
+
+
+async def test_what_goes_after_a_reply_that_was_given_up_goes_when_the_journal_knows_of_it(autojump_clock: Any) -> None:
+    memory = Memory()
+    with trio.CancelScope() as scope:
+        async with gateway(memory=memory) as story:
+
+            async def taken_then_killed() -> Any:
+                memory.crash()
+                scope.cancel()
+                await trio.sleep_forever()
+
+            story.channels["chat"].will(Bounced("no such user"), taken_then_killed)
+            await story.receives("one")
+            await story.receives("two")
+            await trio.sleep_forever()
+    assert story.sent() == ["one", "two"]
+    async with gateway(memory=memory) as again:
+        await again.settles()
+        assert again.sent() == ["two"]

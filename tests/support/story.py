@@ -95,10 +95,15 @@ class Story:
         channels: dict[str, FakeChannel],
         notices: list[Notice],
         wall: list[float],
+        parts: Parts,
     ) -> None:
-        self._wall = wall
+        self._wall, self._parts = wall, parts
         self.flow, self.staging, self.channels, self.notices = flow, staging, channels, notices
         self._numbers = 0
+
+    def reload(self) -> None:
+        """Make all stages anew and swap them, as a reload does."""
+        self.flow.walker.stages = self.staging.stages(self._parts)
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward, or back; Trio's clock goes on as it was."""
@@ -169,18 +174,23 @@ async def gateway(
     inbound: Sequence[Link] = (),
     outbound: Sequence[Link] = (),
     default_pipeline: str = "echo",
-    traits: Traits | None = None,
+    traits: Traits | dict[str, Traits] | None = None,
     limits: Limits | None = None,
     policy: RetryPolicy | None = None,
     poison_attempts: int = 3,
     seed: int = 1,
     journal: Any = None,
     wall: list[float] | None = None,
+    prepare: Callable[[FakeChannel], None] | None = None,
 ) -> AsyncIterator[Story]:
     """Open a gateway over a memory (a fresh one when none is given) and recover what it holds."""
     notices: list[Notice] = []
     wall = wall if wall is not None else [EPOCH]
-    channels = {name: FakeChannel(name, traits or Traits(idempotent=True)) for name in ("chat", "oncall")}
+    each = traits if isinstance(traits, dict) else dict.fromkeys(("chat", "oncall"), traits or Traits(idempotent=True))
+    channels = {name: FakeChannel(name, each[name]) for name in ("chat", "oncall")}
+    for channel in channels.values():
+        if prepare is not None:
+            prepare(channel)
     parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline)
     # Another life over the same memory must not name its messages as the last one did.
     cautious = memory is not None and memory.crashed
@@ -211,7 +221,7 @@ async def gateway(
             for channel in channels.values():
                 flow.outbox.attach(channel)
             await flow.recovery.at_start(channels)
-            yield Story(flow, staging, channels, notices, wall)
+            yield Story(flow, staging, channels, notices, wall, parts)
 
 
 def hook(call: Callable[..., Any], **how: Any) -> Link:
