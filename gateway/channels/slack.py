@@ -25,6 +25,7 @@ from gateway.channels.slack_events import Account
 from gateway.channels.slack_fields import table, text
 from gateway.channels.slack_files import Files, Turn, Turns
 from gateway.channels.slack_identity import Identity
+from gateway.channels.slack_manifest import scaffold
 from gateway.channels.slack_sending import Sending
 from gateway.channels.slack_settings import Settings
 from gateway.channels.slack_socket import SocketMode
@@ -41,6 +42,7 @@ from protocols.http1.messages import Request, Response
 from protocols.problem import problem
 
 PLATFORM = "slack"
+__all__ = ("PLATFORM", "Settings", "SlackChannel", "build", "scaffold")
 # What a reply must know of a slash command: the way to a conversation that the bot is not in.
 _KEPT = ("response_url",)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -9,11 +10,18 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from gateway.channels.shared.reconnect import keep_connected
 from gateway.channels.slack import SlackChannel
+from gateway.channels.slack_api import WebApi
+from gateway.channels.slack_socket import SocketMode
 from gateway.config.secret import Secret
 from gateway.errors import SettingError
+from gateway.media.store import SealedFiles
+from gateway.message.dictionary import Dictionaries
+from gateway.message.keyring import new_keyring
 from gateway.message.message import Attachment
-from gateway.message.receipt import Delivered
+from gateway.message.receipt import Bounced, Delivered
+from gateway.message.seal import Sealer
 from gateway.ports import Arrived
 from gateway.testing.channels import FakeInlet, bench, delivery
 from protocols.http1.messages import Response
@@ -185,18 +193,16 @@ async def test_frames_that_are_none_are_left():
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
-class Shelf:
-    """Keeps files in memory."""
+@pytest.fixture
+def shelf(tmp_path):
+    """The gateway's own store."""
+    files = SealedFiles(tmp_path)
+    files.unlock(Sealer(new_keyring(0.0, os.urandom), Dictionaries(), os.urandom))
+    return files
 
-    def __init__(self):
-        self.kept = {}
 
-    async def save(self, pieces, *, max_bytes):
-        from gateway.ports import StoredMedia
-
-        body = b"".join([piece async for piece in pieces])
-        self.kept[f"r{len(self.kept)}"] = body
-        return StoredMedia(f"r{len(self.kept) - 1}", len(body))
+async def read(shelf, ref):
+    return b"".join([piece async for piece in shelf.open(ref)])
 
 
 def with_file(stub, text="look", ts="1700000000.000100", mime="image/png"):
@@ -205,20 +211,18 @@ def with_file(stub, text="look", ts="1700000000.000100", mime="image/png"):
     return post(text, ts=ts, subtype="file_share", files=[file])
 
 
-async def test_a_file_is_fetched_with_the_token_before_the_post_is_acknowledged():
-    shelf = Shelf()
+async def test_a_file_is_fetched_with_the_token_before_the_post_is_acknowledged(shelf):
     async with SlackStub().open() as stub, running(stub, media=shelf, file_seconds=2.0) as (_, inlet):
         stub.files["F1"] = b"PNG"
         stub.tell(callback(with_file(stub)))
         stub.tell(callback(post("right behind it", ts="1700000000.000200")))
         await stub.until(lambda: len(stub.frames) == 2)
         assert [message.content for message in inlet.messages] == ["look", "right behind it"]
-        assert shelf.kept[inlet.messages[0].attachments[0].ref] == b"PNG"
+        assert await read(shelf, inlet.messages[0].attachments[0].ref) == b"PNG"
 
 
-async def test_the_same_over_http_and_what_comes_behind_waits_for_its_turn():
+async def test_the_same_over_http_and_what_comes_behind_waits_for_its_turn(shelf):
     async with SlackStub().open() as stub:
-        shelf = Shelf()
         stub.files["F1"] = b"PNG"
         it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0)
         first = it.receive(told(with_file(stub)), 1_700_000_000.0)
@@ -238,25 +242,24 @@ async def test_the_same_over_http_and_what_comes_behind_waits_for_its_turn():
         assert isinstance(it.receive(told(post("later")), 1_700_000_000.0), Arrived | Response)
 
 
-async def test_a_login_page_is_not_the_file_and_the_address_stays():
-    shelf = Shelf()
+async def test_a_login_page_is_not_the_file_and_the_address_stays(shelf, tmp_path):
     async with SlackStub().open() as stub:
         it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, bot_token=Secret("env:B", "xoxb-other"))
         came = await it.receive(told(with_file(stub)), 1_700_000_000.0)
         (file,) = came.messages[0].attachments
         assert (file.ref, file.url) == ("", f"http://127.0.0.1:{stub.port}/files-pri/F1")
-        assert shelf.kept == {}
+        assert not [each for each in tmp_path.rglob("*") if each.is_file()]
 
 
-async def test_an_address_that_is_not_on_the_list_never_sees_the_token():
+async def test_an_address_that_is_not_on_the_list_never_sees_the_token(shelf):
     async with SlackStub().open() as stub:
-        it = connected_to(stub, mode="events", media=Shelf(), file_seconds=2.0, file_hosts=("https://files.slack.com",))
+        it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, file_hosts=("https://files.slack.com",))
         came = await it.receive(told(with_file(stub)), 1_700_000_000.0)
         assert came.messages[0].attachments[0].ref == ""
         assert stub.calls == []
 
 
-async def test_a_file_that_is_too_slow_stays_an_address_and_the_post_goes_on():
+async def test_a_file_that_is_too_slow_stays_an_address_and_the_post_goes_on(shelf):
     async def hang(stream):
         await trio.sleep_forever()
 
@@ -265,7 +268,7 @@ async def test_a_file_that_is_too_slow_stays_an_address_and_the_post_goes_on():
         port = listener.socket.getsockname()[1]
         slow = {"id": "F1", "name": "a", "mimetype": "image/png", "url_private": f"http://127.0.0.1:{port}/a"}
         hosts = (f"http://127.0.0.1:{port}",)
-        it = connected_to(stub, mode="events", media=Shelf(), file_seconds=0.05, file_hosts=hosts)
+        it = connected_to(stub, mode="events", media=shelf, file_seconds=0.05, file_hosts=hosts)
         came = await it.receive(told(post("look", subtype="file_share", files=[slow])), 1_700_000_000.0)
         assert came.messages[0].attachments[0].url.endswith("/a")
         nursery.cancel_scope.cancel()
@@ -302,22 +305,31 @@ async def test_what_somebody_says_elsewhere_with_the_ts_of_our_own_post_is_heard
         assert [message.content for message in inlet.messages] == ["theirs"]
 
 
-async def test_a_file_of_ours_arrives():
-    class Held(Shelf):
-        async def size(self, ref):
-            return 3
+async def test_a_file_of_ours_arrives(shelf):
+    async def picture():
+        yield b"PN"
+        yield b"G"
 
-        def open(self, ref):
-            async def pieces():
-                yield b"PN"
-                yield b"G"
-
-            return pieces()
-
-    async with SlackStub().open() as stub, running(stub, media=Held()) as (it, _):
-        picture = Attachment("image", "image/png", "cat.png", 3, ref="r1")
-        assert isinstance(await it.deliver(delivery(reply("look", attachments=(picture,)))), Delivered)
+    stored = await shelf.save(picture(), max_bytes=10)
+    async with SlackStub().open() as stub, running(stub, media=shelf) as (it, _):
+        attachment = Attachment("image", "image/png", "cat.png", 3, ref=stored.ref)
+        assert isinstance(await it.deliver(delivery(reply("look", attachments=(attachment,)))), Delivered)
         assert list(stub.files.values()) == [b"PNG"] and stub.posts[0]["files"][0]["title"] == "cat.png"
+        gone = Attachment("image", "image/png", "cat.png", 3, ref="0" * 32)
+        assert isinstance(await it.deliver(delivery(reply("look", attachments=(gone,)))), Bounced)
+
+
+async def test_a_connection_that_is_silent_though_it_stands_is_made_again():
+    stub, inlet = SlackStub(), FakeInlet()
+    stub.deaf = True
+    async with stub.open(), HttpClient() as http, trio.open_nursery() as nursery:
+        api = WebApi(replace(bench().kit, http=http), stub.base_url, APP_TOKEN)
+        socket = SocketMode(api, lambda _: trio.lowlevel.checkpoint, place="x", ping_seconds=0.05)
+        nursery.start_soon(keep_connected, socket.session, inlet)
+        with trio.fail_after(10):
+            await stub.until(lambda: stub.connections == 2)
+        assert inlet.states[:2] == ["connected", "disconnected"]
+        nursery.cancel_scope.cancel()
 
 
 async def findings(it):

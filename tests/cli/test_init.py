@@ -63,6 +63,16 @@ def test_a_channel_type_may_write_a_file_beside_its_section_that_only_the_owner_
     assert yaml.safe_load(path.read_text("utf-8")) == first
 
 
+def test_slack_brings_the_manifest_of_an_app_and_names_its_secrets(here: Path) -> None:
+    made = run("init", "--channel", "slack")
+    assert made.exit_code == 0, made.output
+    app = yaml.safe_load((here / "slack-manifest.yaml").read_text("utf-8"))
+    assert {"chat:write", "im:history"} <= set(app["oauth_config"]["scopes"]["bot"])
+    assert app["settings"]["socket_mode_enabled"] is True
+    assert "env:SLACK_BOT_TOKEN" in made.output and "env:SLACK_SIGNING_SECRET" in made.output
+    assert run("check").exit_code == 0
+
+
 def test_an_existing_file_is_kept(here: Path) -> None:
     (here / "oclaw.toml").write_text("# mine\n", "utf-8")
     made = json.loads(run("init", "--json").stdout)

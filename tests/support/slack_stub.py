@@ -46,7 +46,8 @@ class SlackStub:
         self.files: dict[str, bytes] = {}
         self.sockets: list[WebSocketConnection] = []
         self.connections = 0
-        self.lie_down = False
+        # A server that holds its connections and reads nothing, as behind a cable that is cut.
+        self.deaf = False
         self._again_seconds = again_seconds
         self._next: dict[str, deque[Response | str]] = defaultdict(deque)
         self._unacknowledged: dict[str, dict[str, Any]] = {}
@@ -133,8 +134,6 @@ class SlackStub:
             pass
 
     async def _serve(self, socket: WebSocketConnection) -> None:
-        if self.lie_down:
-            await trio.sleep_forever()
         self.connections += 1
         self.sockets.append(socket)
         try:
@@ -144,6 +143,8 @@ class SlackStub:
             )
             for envelope in list(self._unacknowledged.values()):
                 self._push(envelope)
+            if self.deaf:
+                await trio.sleep_forever()
             async for text in socket:
                 self._heard(json.loads(text))
         finally:
