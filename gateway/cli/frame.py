@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("gateway.cli.keys", "List, make and rotate the keys that seal the journal."),
     "doctor": ("gateway.cli.doctor", "Try machine, state directory, port and channels."),
     "bench": ("gateway.cli.bench", "Measure what the gateway does on this machine."),
+    "verify": ("gateway.cli.verify", "Kill a scratch gateway under load and account for every message."),
     "completion": ("gateway.cli.completion", "Print a shell completion script."),
 }
 
