@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -50,6 +50,7 @@ from gateway.ports import Finding, Inlet, Kit, Refused, Traits
 __all__ = ("PLATFORM", "IrcChannel", "Settings", "build")
 
 PLATFORM = "irc"
+Dial = Callable[[Settings, str], AbstractAsyncContextManager[trio.abc.Stream]]
 _READ_BYTES = 16 * 1024
 # Registration with ident and host lookups takes servers up to half a minute; joins cost some of them 3 s each.
 _READY_SECONDS = 90.0
@@ -64,15 +65,17 @@ class IrcChannel:
     platform = PLATFORM
     traits = Traits(text_limit=400, text_unit="bytes", sends_at_once=4)
 
-    def __init__(self, name: str, settings: Settings, kit: Kit) -> None:
-        self.name = name
+    def __init__(self, name: str, settings: Settings, kit: Kit, dial: Dial = dial) -> None:
+        """`dial` connects; tests give another one."""
+        self.name, self._dial = name, dial
         self._settings, self._kit = settings, kit
         self._login = login_of(settings)
         self._guard = LoopGuard(answer_bots=settings.answer_bots)
         self._pace = Pace(all=Rate(settings.seconds_per_line, settings.burst_lines))
         self._wire: Wire | None = None
         self._nick = settings.nick
-        self._stamp, self._number = "", 0
+        # IRC repeats nothing, so every message that is read is a new one: its key must never be another one's.
+        self._stamp, self._number = kit.random(8).hex(), 0
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC128
         """Hold the connection for ever."""
@@ -82,8 +85,7 @@ class IrcChannel:
 
     async def _session(self, inlet: Inlet, link: Link) -> None:
         session = Session(self._login)
-        self._stamp, self._number = self._kit.random(8).hex(), 0
-        async with dial(self._settings, self._kit.config_dir) as stream:
+        async with self._dial(self._settings, self._kit.config_dir) as stream:
             wire, pulse = Wire(stream), Pulse(self._settings.ping_seconds, self._settings.patience_seconds)
             try:
                 async with trio.open_nursery() as nursery:
@@ -226,7 +228,7 @@ class IrcChannel:
     async def doctor(self, tell: Callable[[Finding], None]) -> None:
         """Connect, register and join as `run` would, under the configured nick; then leave."""
         settings, session, lines = self._settings, Session(self._login), Lines()
-        async with dial(settings, self._kit.config_dir) as stream:
+        async with self._dial(settings, self._kit.config_dir) as stream:
             how = "TLS" if settings.tls else "no TLS"
             tell(Finding(ok=True, what=f"connected to {settings.host}:{settings.port} with {how}"))
             effects = session.begin()
