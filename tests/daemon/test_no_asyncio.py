@@ -99,6 +99,14 @@ def called(gateway: Daemon) -> None:
             assert error.code() != grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+def edited(gateway: Daemon) -> None:
+    rules = gateway.folder / "config" / "rules.d"
+    rules.mkdir()
+    (rules / "main.rules").write_text('WHEN message.content == "never" THEN drop("x")\n')
+    while json.loads(gateway.oclaw("status", "--json").stdout)["rules"]["rules"] != 1:
+        assert gateway.process.poll() is None, gateway.log[-5:]
+
+
 def test_the_trap_catches_a_loop(trap: dict[str, str], tmp_path: Path) -> None:
     for code in ("asyncio.run(asyncio.sleep(0))", "asyncio.SelectorEventLoop()", "asyncio.new_event_loop()"):
         caught = subprocess.run([sys.executable, "-c", f"import asyncio; {code}"], env=environment(tmp_path, trap))
@@ -109,6 +117,7 @@ def test_no_asyncio_loop_is_made_whatever_passes_through(gateway: Daemon) -> Non
     posted(gateway)
     chatted(gateway)
     called(gateway)
+    edited(gateway)
     for path in ("/", "/healthz", "/readyz", "/metrics"):
         with urllib.request.urlopen(gateway.url + path) as answer:
             assert answer.status == 200

@@ -24,6 +24,7 @@ from gateway.config.settings import FlowSettings, GatewaySettings, Settings
 from gateway.daemon.build import Parts
 from gateway.daemon.stages import Staging, no_workers
 from gateway.flow.accept import Limits
+from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Flow, Ground, open_flow
@@ -182,6 +183,7 @@ async def gateway(
     journal: Any = None,
     wall: list[float] | None = None,
     prepare: Callable[[FakeChannel], None] | None = None,
+    actions: dict[str, InstalledAction] | None = None,
 ) -> AsyncIterator[Story]:
     """Open a gateway over a memory (a fresh one when none is given) and recover what it holds."""
     notices: list[Notice] = []
@@ -191,7 +193,7 @@ async def gateway(
     for channel in channels.values():
         if prepare is not None:
             prepare(channel)
-    parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline)
+    parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline, actions or {})
     # Another life over the same memory must not name its messages as the last one did.
     cautious = memory is not None and memory.crashed
     chance = random.Random(f"{seed}/{memory.commits if memory else 0}")
@@ -243,6 +245,7 @@ def _parts(
     inbound: Sequence[Link],
     outbound: Sequence[Link],
     default_pipeline: str,
+    actions: dict[str, InstalledAction],
 ) -> Parts:
     providers: dict[str, Provider] = {"echo": Echo(EchoSettings()), **(models or {})}
     specs = {
@@ -250,7 +253,8 @@ def _parts(
         for name, text in {"echo": ECHO, **(pipelines or {})}.items()
         if isinstance(spec := parse(name, name, text, providers), Pipeline) or _wrong(spec)
     }
-    words = vocabulary(pipelines=specs, models=providers, channels=("chat", "oncall"))
+    more = {name: action.spec for name, action in actions.items()}
+    words = vocabulary(pipelines=specs, models=providers, channels=("chat", "oncall"), more=more)
     ruleset = load({"story.rules": rules}, words, _NoLoader())
     assert isinstance(ruleset, Ruleset), ruleset.render()
     settings = Settings(
@@ -269,6 +273,7 @@ def _parts(
         ruleset=ruleset,
         rule_files={},
         functions=functions or {},
+        actions=actions,
     )
 
 
