@@ -14,7 +14,7 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from gateway.daemon.rulebuild import Compiled, Wrong, recompiled
+from gateway.daemon.rulebuild import Compiled, Wrong, recompiled, unhurried
 from gateway.daemon.rulefiles import read_rules
 from gateway.daemon.watching import REST_SECONDS
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
@@ -74,7 +74,7 @@ class RuleReload:
             case (files, Compiled() as done):
                 self._swap(done, files)
                 self.took(done)
-                await trio.to_thread.run_sync(live.ruleset.retire, done.ruleset, limiter=self._threads)
+                await trio.to_thread.run_sync(_retire, live.ruleset, done.ruleset, limiter=self._threads)
                 return True
 
     def took(self, done: Compiled) -> None:
@@ -123,3 +123,8 @@ def _read_once(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
     if isinstance(done, Compiled) and files == live.files and not done.changes:
         return None
     return done if isinstance(done, Wrong) else (files, done)
+
+
+def _retire(old: Ruleset, new: Ruleset) -> None:
+    with unhurried():
+        old.retire(new)

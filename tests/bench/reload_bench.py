@@ -34,6 +34,7 @@ from tests.support.story import Story, gateway
 
 QUIET_SECONDS = 3.0
 CHANGED = 10
+BURST = 5
 FIELDS = {"channel": "message.channel", "type": "message.type", "sender": "message.sender.id"}
 
 
@@ -97,6 +98,8 @@ async def traffic(story: Story, rate: int, waits: list[float]) -> None:
             arrived[text] = time.perf_counter()
             story.offer(story.message(text, conversation=f"c{number % 5000}", sender=f"user{number % 5000}"))
             number += 1
+            if number % BURST == 0:
+                await trio.lowlevel.checkpoint()  # messages come by many sockets, not in one step
         story.notices.clear()
 
 

@@ -15,6 +15,7 @@ from gateway.cli.rules.workplace import Workplace
 def command(config: Path) -> None:
     """Serve an editor: diagnostics, completion, hover, definition and format, with this configuration's names."""
     place = Workplace(config)
+    place.know_installed()
     try:
         from rules.lsp import server
 

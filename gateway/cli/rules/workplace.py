@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,16 +47,21 @@ class Workplace:
 
     def load(self) -> Ruleset | Rejected:
         """Compile the files, with the actions of installed packages where they are needed."""
-        from gateway.plugins import PluginTable
         from rules import Rejected, load
 
         made = load(self.files, self.vocabulary, self.loader)
-        if isinstance(made, Rejected):
-            installed = PluginTable(self.config / "hooks").names("actions")
-            if installed:
-                self.vocabulary = self._vocabulary(installed)
-                made = load(self.files, self.vocabulary, self.loader)
+        if isinstance(made, Rejected) and self.know_installed():
+            made = load(self.files, self.vocabulary, self.loader)
         return made
+
+    def know_installed(self) -> bool:
+        """Add the actions of installed packages to the vocabulary; False when there are none."""
+        from gateway.plugins import PluginTable
+
+        installed = PluginTable(self.config / "hooks").names("actions")
+        if installed:
+            self.vocabulary = self._vocabulary(installed)
+        return bool(installed)
 
     def ruleset(self) -> Ruleset:
         """Return the compiled files; when they are wrong, print every problem and raise `NotDone`, code 78."""
@@ -83,7 +88,7 @@ class Workplace:
             raise NotDone(f"{error.filename or self.folder} cannot be read: {error.strerror}") from error
         return dict(sorted(files.items()))
 
-    def _vocabulary(self, installed: Any) -> Vocabulary:
+    def _vocabulary(self, installed: Iterable[str]) -> Vocabulary:
         from gateway.daemon.rulebuild import words_of
         from gateway.plugins import PluginTable
 
