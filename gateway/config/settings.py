@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from gateway.config.address import split_address
+from gateway.config.secret import Secret
 from gateway.errors import SettingError, SettingErrors
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -128,6 +129,13 @@ class FolderSettings(Struct, frozen=True, kw_only=True):
     dir: Word
 
 
+class AccessSettings(Struct, frozen=True, kw_only=True):
+    """[access]: tokens of programs that speak for no channel; `workers` by the name that pipelines use."""
+
+    models: dict[str, Secret] = {}
+    workers: dict[str, Secret] = {}
+
+
 class ChannelEntry(Struct, frozen=True, kw_only=True):
     """[channels.NAME]: one account on one platform. `settings` is the type's own struct."""
 
@@ -175,6 +183,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     journal: JournalSettings = JournalSettings()
     flow: FlowSettings = FlowSettings()
     delivery: DeliverySettings = DeliverySettings()
+    access: AccessSettings = AccessSettings()
     channels: dict[str, ChannelEntry] = {}
     hooks: HookChains = HookChains()
     models: dict[str, ModelEntry] = {}

@@ -65,6 +65,10 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
         problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
     functions = _functions(pipelines, plugins, problems)
     words = partial(words_of, settings, named, names)
+
+
+    _check_workers(settings, pipelines, problems)
+    words = partial(words_of, settings, pipelines, names)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
     if problems or done is None:
         raise SettingErrors(problems)
@@ -233,6 +237,16 @@ def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> 
 def _pipeline_files(folder: Path) -> list[Path]:
     found = (*folder.glob("*.yaml"), *folder.glob("*.yml"))
     return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _check_workers(settings: Settings, pipelines: dict[str, Pipeline], problems: list[SettingError]) -> None:
+    known = settings.access.workers
+    for name, pipeline in pipelines.items():
+        for step in pipeline.pipeline:
+            if step.worker and step.worker not in known:
+                place = f"pipelines.d/{name}.yaml: step {step.name}"
+                wanted = f"a name under [access] workers, where its token stands ({_listed(known)})"
+                problems.append(SettingError(place, found=f'asking worker "{step.worker}"', wanted=wanted))
 
 
 def _functions(

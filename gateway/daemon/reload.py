@@ -137,7 +137,7 @@ def differences(old: Parts, new: Parts) -> tuple[str, ...]:
         changes += [f"{what} {name} changed" for name in after if name in before and before[name] != after[name]]
     if new.rules_done is not None:
         changes += new.rules_done.changes
-    for section in ("gateway", "listen", "journal", "flow", "delivery", "hooks"):
+    for section in ("gateway", "listen", "journal", "flow", "delivery", "access", "hooks"):
         if getattr(old.settings, section) != getattr(new.settings, section):
             late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
             changes.append(f"[{section}] changed{late}")

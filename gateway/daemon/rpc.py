@@ -95,11 +95,23 @@ class Rpc:
         from gateway.api.rpc.server import RpcServer, Supplies
 
         serving = self._serving
-        supplies = Supplies(channels=self._channels, results=serving.flow.results, report=serving.telling.report)
+        supplies = Supplies(
+            channels=self._channels,
+            results=serving.flow.results,
+            report=serving.telling.report,
+            models=lambda: serving.parts.models,
+            access=lambda: serving.parts.settings.access,
+            workers=serving.workers,
+            worker_names=self._worker_names,
+        )
         return RpcServer(supplies)
 
     def _channels(self) -> Iterator[GrpcChannel]:
         return (each for each in self._serving.channels.values() if isinstance(each, GrpcChannel))
+
+    def _worker_names(self) -> set[str]:
+        pipelines = self._serving.parts.pipelines.values()
+        return {step.worker for pipeline in pipelines for step in pipeline.pipeline if step.worker}
 
     async def _watch_health(self) -> None:
         while True:
@@ -109,4 +121,6 @@ class Rpc:
 
 def is_configured(serving: Serving) -> bool:
     """Tell whether callers are to be expected, so that the first one need not wait."""
-    return any(isinstance(each, GrpcChannel) for each in serving.channels.values())
+    access = serving.parts.settings.access
+    called = access.models or access.workers
+    return bool(called) or any(isinstance(each, GrpcChannel) for each in serving.channels.values())

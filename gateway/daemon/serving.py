@@ -26,11 +26,12 @@ from gateway.daemon.rpc import Rpc, is_configured
 from gateway.daemon.rulebuild import Compiled
 from gateway.daemon.rulefiles import FolderLoader
 from gateway.daemon.rulereload import Live, RuleReload
-from gateway.daemon.stages import Staging, no_workers
+from gateway.daemon.stages import Staging
 from gateway.daemon.telling import Telling
 from gateway.daemon.watching import Places, Watch, rules_sight
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
+from gateway.pipelines.workers import WorkerPool
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit
 from gateway.supervise import Supervisor
@@ -52,11 +53,12 @@ class Serving:
         self.tree, self.telling = tree, telling
         self.channels: dict[str, Channel] = dict(parts.channels)
         self.doors: dict[str, Door] = {}
+        self.workers = WorkerPool(ground.now)
         self.staging = Staging(
             ground,
             self.channels,
             clear=lambda key: self.flow.outbox.clear(key),
-            workers=no_workers,
+            workers=self.workers.asker,
             working=lambda message: self.flow.typist.working(message),
         )
         self.addresses: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ from typing import Any
 import trio
 
 from gateway.daemon.build import Parts
-from gateway.errors import ModelError
 from gateway.flow.aside import Turn
 from gateway.flow.hooks import Chain
 from gateway.flow.memory import RuleMemory
@@ -120,15 +119,6 @@ class Staging:
     def _platform_of(self, channel: str) -> str:
         known = self._channels.get(channel)
         return "" if known is None else known.platform
-
-
-def no_workers(name: str, _step: StepSpec) -> Ask:
-    """Stand in where no worker can connect: the step fails and says so."""
-
-    def ask(_call: ModelCall) -> ModelAnswer:
-        raise ModelError(f'no worker "{name}" is connected', passing=True)
-
-    return ask
 
 
 def template(source: str) -> Render:

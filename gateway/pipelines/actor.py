@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -116,7 +116,7 @@ class _Run:
             turns=turns(step, self._envelope, inputs, self._history or (), render),
             max_tokens=step.max_tokens,
             temperature=step.temperature,
-            options={"inputs": inputs} if step.function or step.worker else {},
+            options=self._options(step, inputs),
         )
         if last and self._spec.stream and not step.worker and not step.function:
             shown = await self._crew.stream(self._envelope, call, self._turn, self._slot)
@@ -129,6 +129,12 @@ class _Run:
         answer, tries = await ask(step, call, asker, self._turn, self._slot)
         self._outputs[step.name] = answer.text
         return tries
+
+    def _options(self, step: StepSpec, inputs: dict[str, str]) -> dict[str, Any]:
+        if step.worker:
+            history = self._history or ()
+            return {"inputs": inputs, "envelope": self._envelope, "pipeline": self._spec.name, "history": history}
+        return {"inputs": inputs} if step.function else {}
 
     def _asker(self, step: StepSpec, model: str) -> Ask:
         if step.worker:

@@ -35,7 +35,7 @@ def built_in(kind: Any) -> list[str]:
     return [name for name, module in BUILT_IN[kind].items() if importlib.util.find_spec(module) is not None]
 
 
-@pytest.mark.parametrize("section", ["gateway", "listen", "journal", "flow", "delivery", "rules", "pipelines"])
+@pytest.mark.parametrize("section", ["gateway", "listen", "journal", "flow", "delivery", "access", "rules", "pipelines"])
 def test_the_reference_shows_every_setting_of_a_section(section: str) -> None:
     (shape,) = (field.type for field in msgspec.structs.fields(Settings) if field.name == section)
     assert shown(section) == names(shape)
@@ -44,7 +44,7 @@ def test_the_reference_shows_every_setting_of_a_section(section: str) -> None:
 def test_the_reference_shows_the_defaults() -> None:
     read = tomllib.loads(REFERENCE)
     for field in msgspec.structs.fields(Settings):
-        if field.name in ("gateway", "listen", "journal", "flow", "delivery", "rules", "pipelines"):
+        if field.name in ("gateway", "listen", "journal", "flow", "delivery", "access", "rules", "pipelines"):
             default = {
                 key: list(value) if isinstance(value, tuple) else value
                 for key, value in msgspec.structs.asdict(field.default).items()

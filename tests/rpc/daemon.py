@@ -176,6 +176,11 @@ class Till:
         response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=timeout)
         return response
 
+    def send_soon(self, text: str, *, wait: int, **fields: Any) -> Any:
+        """Send without waiting; the future's result is the response."""
+        request = pb.SendRequest(message=said(text, **fields), wait={"seconds": wait})
+        return self._send.future(request, metadata=self.credentials, timeout=25)
+
     def send_request(self, request: pb.SendRequest, **options: Any) -> pb.SendResponse:
         response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=15, **options)
         return response

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from gateway.config.settings import FlowSettings, GatewaySettings, Settings
 from gateway.daemon.build import Parts
-from gateway.daemon.stages import Staging, no_workers
+from gateway.daemon.stages import Staging
 from gateway.flow.accept import Limits
 from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
@@ -41,6 +41,7 @@ from gateway.models.echo import Settings as EchoSettings
 from gateway.models.registry import Models
 from gateway.notices import Notice
 from gateway.pipelines.spec import Pipeline, parse
+from gateway.pipelines.workers import WorkerPool
 from gateway.ports import Acceptance, Accepted, Provider, Traits
 from rules import Ruleset, load
 
@@ -214,7 +215,7 @@ async def gateway(
             ground,
             channels,
             clear=lambda key: flows[0].outbox.clear(key),
-            workers=no_workers,
+            workers=WorkerPool(ground.now).asker,
             working=lambda message: flows[0].typist.working(message),
         )
         async with open_flow(ground, channels, staging.stages(parts)) as flow:

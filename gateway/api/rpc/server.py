@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import trio
 from msgspec import Struct
 
 from gateway.api.rpc.messages import GatewayService
+from gateway.api.rpc.models import ModelsService
+from gateway.api.rpc.working import WorkerService
 from gateway.channels.grpc import GrpcChannel
+from gateway.config.settings import AccessSettings
+from gateway.models.registry import Models
 from gateway.notices import CallEnded, Report, RequestFailed, RequestRefused
+from gateway.pipelines.workers import WorkerPool
 from gateway.ports import Results
 from gateway.supervise.crash import tell
 from protocols.grpc import events
@@ -18,11 +23,12 @@ from protocols.grpc.health import Health
 from protocols.grpc.reflection import with_reflection
 from protocols.grpc.server import methods_of, serve_h2
 
-SERVICES = ("oclaw.v1.Gateway",)
+SERVICES = ("oclaw.v1.Gateway", "oclaw.v1.Models", "oclaw.v1.Worker")
 # What runs until its caller leaves: a drain does not wait for it.
 ENDLESS = (
     "/oclaw.v1.Gateway/Converse",
     "/oclaw.v1.Gateway/Subscribe",
+    "/oclaw.v1.Worker/Work",
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
@@ -36,6 +42,10 @@ class Supplies(Struct, frozen=True, kw_only=True):
     channels: Callable[[], Iterable[GrpcChannel]]
     results: Results
     report: Report
+    models: Callable[[], Models]
+    access: Callable[[], AccessSettings]
+    workers: WorkerPool
+    worker_names: Callable[[], Collection[str]]
 
 
 class RpcServer:
@@ -44,10 +54,19 @@ class RpcServer:
     def __init__(self, supplies: Supplies) -> None:
         self._report = supplies.report
         self._health = Health(*SERVICES)
-        ours = [GatewayService(supplies.channels, supplies.results)]
-        self._methods = methods_of(with_reflection([*ours, self._health]))
         self._serving: bool | None = None
         self.draining = trio.Event()
+        access = supplies.access
+        messages = GatewayService(supplies.channels, supplies.results)
+        models = ModelsService(supplies.models, lambda: access().models)
+        workers = WorkerService(
+            supplies.workers,
+            supplies.results,
+            tokens=lambda: access().workers,
+            names=supplies.worker_names,
+            draining=self.draining,
+        )
+        self._methods = methods_of(with_reflection([messages, models, workers, self._health]))
         self.calls = Calls(ENDLESS)
 
     async def serve(self, stream: trio.abc.Stream) -> None:

@@ -137,7 +137,5 @@ class ResultStored(_message.Message):
     def __init__(self, task_id: _Optional[str] = ...) -> None: ...
 
 class Farewell(_message.Message):
-    __slots__ = ("within",)
-    WITHIN_FIELD_NUMBER: _ClassVar[int]
-    within: _duration_pb2.Duration
-    def __init__(self, within: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,154 @@
+"""`oclaw.v1.Worker`: one call is one worker's connection; what it may have is decided by the pool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, assert_never
+
+import trio
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from gateway.api.rpc.forms import message_to, moment, struct_to
+from gateway.api.rpc.refusals import bearer_in, duration, unauthenticated
+from gateway.api.v1 import worker_pb2 as pb
+from gateway.api.v1.worker_grpc import WorkerBase
+from gateway.channels.line import Line
+from gateway.channels.trust import Tokens
+from gateway.config.secret import Secret
+from gateway.pipelines.workers import Desk, Failure, Given, Output, Withdrawn, Work, WorkerPool
+from gateway.ports import Results
+
+HELLO_SECONDS = 5.0
+# A worker is given no more than it gave credit for; one that asks for more is mistaken.
+MOST_CREDIT = 10_000
+# Results whose messages have not ended their walk; beyond them a worker is not read from.
+_MOST_UNSTORED = 1024
+
+
+class WorkerService(WorkerBase):
+    """`tokens` by worker's name and the `names` that pipelines use, as they are at the moment."""
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        results: Results,
+        *,
+        tokens: Callable[[], Mapping[str, Secret]],
+        names: Callable[[], Collection[str]],
+        draining: trio.Event,
+    ) -> None:
+        self._pool, self._results, self._tokens, self._names = pool, results, tokens, names
+        self._draining = draining
+
+    async def Work(self, stream: Any) -> None:
+        token = bearer_in(stream.metadata)
+        tokens = self._tokens()
+        if not Tokens({name: secret.reveal() for name, secret in tokens.items()}).holder(token):
+            raise unauthenticated()
+        hello = await _hello(stream)
+        secret = tokens.get(hello.worker)
+        if secret is None or not Tokens({hello.worker: secret.reveal()}).holder(token):
+            raise GRPCError(Status.PERMISSION_DENIED, f'The token is not that of worker "{hello.worker}".')
+        if hello.worker not in self._names():
+            raise GRPCError(Status.NOT_FOUND, f'No pipeline has a step for worker "{hello.worker}".')
+        await _Shift(stream, hello.worker, self._pool, self._results).through(self._draining)
+
+
+class _Shift:
+    """One worker, from its welcome to its end."""
+
+    def __init__(self, stream: Any, worker: str, pool: WorkerPool, results: Results) -> None:
+        self._stream, self._pool, self._results = stream, pool, results
+        self._line = Line[pb.GatewayFrame](stream.send_message, frames=2 * MOST_CREDIT + _MOST_UNSTORED, acks=False)
+        self._desk = Desk(worker, self._say)
+        self._unstored = trio.Semaphore(_MOST_UNSTORED)
+
+    async def through(self, draining: trio.Event) -> None:
+        welcome = pb.WorkerWelcome(silence_limit=duration(self._pool.silence_seconds))
+        self._line.say(pb.GatewayFrame(welcome=welcome))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._say_farewell, draining)
+            with self._pool.connected(self._desk):
+                async for frame in self._stream:
+                    await self._obey(frame, nursery)
+            nursery.cancel_scope.cancel()
+
+    async def _write(self) -> None:
+        if not await self._line.run():
+            raise GRPCError(Status.UNAVAILABLE, "Reading too slowly; connect again.")
+
+    async def _say_farewell(self, draining: trio.Event) -> None:
+        await draining.wait()
+        self._line.say(pb.GatewayFrame(farewell=pb.Farewell()))
+
+    def _say(self, word: Given | Withdrawn) -> None:
+        match word:
+            case Given(work, attempt):
+                self._line.say(pb.GatewayFrame(task=task_to(work, attempt)))
+            case Withdrawn(task_id, why):
+                self._line.say(pb.GatewayFrame(withdrawn=pb.TaskWithdrawn(task_id=task_id, reason=why)))
+            case never:
+                assert_never(never)
+
+    async def _obey(self, frame: pb.WorkerFrame, nursery: trio.Nursery) -> None:
+        match frame.WhichOneof("kind"):
+            case "credit":
+                if self._desk.credit + frame.credit.tasks > MOST_CREDIT:
+                    raise GRPCError(Status.INVALID_ARGUMENT, f"credit: at most {MOST_CREDIT} tasks can be asked for.")
+                self._pool.give_credit(self._desk, frame.credit.tasks)
+            case "alive":
+                self._pool.heard(self._desk, frame.alive.task_id)
+            case "result":
+                await self._unstored.acquire()
+                self._pool.finish(self._desk, frame.result.task_id, _outcome(frame.result))
+                nursery.start_soon(self._tell_stored, frame.result.task_id)
+            case _:
+                raise GRPCError(Status.INVALID_ARGUMENT, "A frame must be credit, result or alive; hello comes once.")
+
+    async def _tell_stored(self, task_id: str) -> None:
+        """Let the worker forget a result, once the walk that it belonged to has been committed."""
+        envelope_id = task_id.partition("/")[0]
+        if await self._results.find(envelope_id) is not None:
+            await self._results.wait(envelope_id)
+        self._line.say(pb.GatewayFrame(stored=pb.ResultStored(task_id=task_id)))
+        self._unstored.release()
+
+
+def task_to(work: Work, attempt: int) -> pb.Task:
+    """Write a task."""
+    envelope = work.envelope
+    history = [pb.HistoryTurn(ours=turn.role == "assistant", content=turn.text) for turn in work.history]
+    return pb.Task(
+        id=work.id,
+        attempt=attempt,
+        pipeline=work.pipeline,
+        step=work.step,
+        envelope_id=envelope.id,
+        message=message_to(envelope.message),
+        input=struct_to(work.inputs),
+        history=history,
+        deadline=moment(work.deadline),
+        trace=envelope.trace,
+    )
+
+
+def _outcome(result: pb.TaskResult) -> Output | Failure:
+    match result.WhichOneof("outcome"):
+        case "output":
+            return Output(result.output.text)
+        case "failure":
+            return Failure(result.failure.reason, result.failure.retryable)
+        case _:
+            raise GRPCError(Status.INVALID_ARGUMENT, "result: it must hold output or failure.")
+
+
+async def _hello(stream: Any) -> pb.WorkerHello:
+    frame = None
+    with trio.move_on_after(HELLO_SECONDS):
+        frame = await stream.recv_message()
+    if frame is None or not frame.HasField("hello"):
+        raise GRPCError(Status.INVALID_ARGUMENT, "The first frame must be hello, and come at once.")
+    hello: pb.WorkerHello = frame.hello
+    return hello

@@ -1,0 +1,217 @@
+"""Work for workers: programs in any language that connect, say how much they can take, and return results.
+
+A task belongs to the message whose walk waits for it, and ends with that wait: the journal holds
+the message, so nothing here need be stored. A worker that leaves or falls silent loses its tasks to
+another; the task's id is the same every time. What crosses the wire is gateway/api/rpc's business.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from math import inf
+
+import trio
+from msgspec import Struct
+
+from gateway.errors import ModelError
+from gateway.message.envelope import Envelope
+from gateway.pipelines.spec import StepSpec
+from gateway.pipelines.steps import Ask
+from gateway.ports import ModelAnswer, ModelCall, Turn
+
+# A worker at work says so; a model call that says nothing for this long has mostly hung.
+SILENCE_SECONDS = 30.0
+
+
+class Work(Struct, frozen=True, kw_only=True):
+    """What a worker is asked: one step for one message. `deadline` is in epoch seconds."""
+
+    id: str
+    pipeline: str
+    step: str
+    envelope: Envelope
+    inputs: Mapping[str, str]
+    history: tuple[Turn, ...]
+    deadline: float
+
+
+class Given(Struct, frozen=True):
+    """Do this, for the `attempt`-th time it is given to somebody."""
+
+    work: Work
+    attempt: int
+
+
+class Withdrawn(Struct, frozen=True):
+    """Nobody waits for this any more, from this worker."""
+
+    task_id: str
+    why: str
+
+
+class Output(Struct, frozen=True):
+    """The step's text."""
+
+    text: str
+
+
+class Failure(Struct, frozen=True):
+    """The worker gave up; `retryable` when another try may succeed."""
+
+    why: str
+    retryable: bool
+
+
+class Desk:
+    """One connected worker: what it has in hand and how much more it wants. `say` must not wait."""
+
+    def __init__(self, worker: str, say: Callable[[Given | Withdrawn], None]) -> None:
+        self.worker, self.say = worker, say
+        self.credit = 0
+        self.tasks: dict[str, _Task] = {}
+
+
+class _Task:
+    __slots__ = ("attempt", "holder", "news", "outcome", "silent_at", "work", "worker")
+
+    def __init__(self, worker: str, work: Work) -> None:
+        self.worker, self.work = worker, work
+        self.attempt = 0
+        self.holder: Desk | None = None
+        self.silent_at = inf
+        self.outcome: Output | Failure | None = None
+        self.news = trio.Event()
+
+    def changed(self) -> None:
+        self.news.set()
+        self.news = trio.Event()
+
+
+class WorkerPool:
+    """All workers and all tasks of one gateway; outlives reloads. `now` gives epoch seconds."""
+
+    def __init__(self, now: Callable[[], float], silence_seconds: float = SILENCE_SECONDS) -> None:
+        self._now = now
+        self.silence_seconds = silence_seconds
+        self._desks: dict[str, list[Desk]] = defaultdict(list)
+        # Bounded by the pipelines' `at_once`: each waiting task is a message that has a slot.
+        self._waiting: dict[str, deque[_Task]] = defaultdict(deque)
+        self._tasks: dict[str, _Task] = {}
+
+    # -- the pipelines' side ----------------------------------------------------------------------
+
+    def asker(self, name: str, step: StepSpec) -> Ask:
+        """Return who a step with `worker: NAME` asks. The step's deadline cancels what it returns."""
+
+        def ask(call: ModelCall) -> object:
+            return self._answer(name, step, call)
+
+        return ask  # type: ignore[return-value]
+
+    async def _answer(self, name: str, step: StepSpec, call: ModelCall) -> ModelAnswer:
+        task = _Task(name, self._work(step, call))
+        self._tasks[task.work.id] = task
+        self._waiting[name].append(task)
+        self._hand_out(name)
+        try:
+            outcome = await self._outcome(task)
+        finally:
+            self._forget(task)
+        if isinstance(outcome, Failure):
+            raise ModelError(f'worker "{name}": {outcome.why}', passing=outcome.retryable)
+        return ModelAnswer(text=outcome.text)
+
+    async def _outcome(self, task: _Task) -> Output | Failure:
+        while task.outcome is None:
+            news = task.news
+            with trio.move_on_at(task.silent_at):
+                await news.wait()
+            if task.outcome is None and task.holder is not None and trio.current_time() >= task.silent_at:
+                task.holder.say(Withdrawn(task.work.id, "silent for too long"))
+                self._take_back(task)
+        return task.outcome
+
+    def _work(self, step: StepSpec, call: ModelCall) -> Work:
+        envelope: Envelope = call.options["envelope"]
+        pipeline: str = call.options["pipeline"]
+        return Work(
+            id=f"{envelope.id}/{pipeline}/{step.name}",
+            pipeline=pipeline,
+            step=step.name,
+            envelope=envelope,
+            inputs=call.options["inputs"],
+            history=call.options["history"],
+            deadline=self._now() + step.deadline_seconds,
+        )
+
+    # -- the workers' side ------------------------------------------------------------------------
+
+    @contextmanager
+    def connected(self, desk: Desk) -> Iterator[None]:
+        """Let a worker have tasks; what it has in hand at the end goes to another."""
+        self._desks[desk.worker].append(desk)
+        try:
+            yield
+        finally:
+            self._desks[desk.worker].remove(desk)
+            for task in list(desk.tasks.values()):
+                self._take_back(task)
+
+    def give_credit(self, desk: Desk, tasks: int) -> None:
+        """A worker can take so many tasks more."""
+        desk.credit += tasks
+        self._hand_out(desk.worker)
+
+    def heard(self, desk: Desk, task_id: str) -> None:
+        """A worker is still at a task."""
+        task = desk.tasks.get(task_id)
+        if task is not None:
+            task.silent_at = trio.current_time() + self.silence_seconds
+
+    def finish(self, desk: Desk, task_id: str, outcome: Output | Failure) -> None:
+        """Take a result, also of a task that was taken back meanwhile; of one that is over it is ignored."""
+        task = self._tasks.get(task_id)
+        if task is None or task.worker != desk.worker or task.outcome is not None:
+            return
+        if task.holder is not None and task.holder is not desk:
+            task.holder.say(Withdrawn(task_id, "done by another"))
+        self._let_go(task)
+        task.outcome = outcome
+        task.changed()
+
+    # -- who gets what ----------------------------------------------------------------------------
+
+    def _hand_out(self, name: str) -> None:
+        waiting = self._waiting[name]
+        while waiting:
+            desk = max(self._desks[name], key=lambda each: each.credit, default=None)
+            if desk is None or desk.credit <= 0:
+                return
+            task = waiting.popleft()
+            desk.credit -= 1
+            desk.tasks[task.work.id] = task
+            task.holder, task.attempt = desk, task.attempt + 1
+            task.silent_at = trio.current_time() + self.silence_seconds
+            task.changed()
+            desk.say(Given(task.work, task.attempt))
+
+    def _take_back(self, task: _Task) -> None:
+        self._let_go(task)
+        self._waiting[task.worker].appendleft(task)
+        self._hand_out(task.worker)
+
+    def _let_go(self, task: _Task) -> None:
+        if task.holder is not None:
+            task.holder.tasks.pop(task.work.id, None)
+        elif task in self._waiting[task.worker]:
+            self._waiting[task.worker].remove(task)
+        task.holder, task.silent_at = None, inf
+
+    def _forget(self, task: _Task) -> None:
+        """The walk no longer waits: for a result that came, or because its deadline passed."""
+        if task.holder is not None:
+            task.holder.say(Withdrawn(task.work.id, "its deadline passed"))
+        self._let_go(task)
+        del self._tasks[task.work.id]

@@ -1,0 +1,121 @@
+"""Pipeline workers over gRPC: one is killed in the middle of a message, and another finishes it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import pytest
+
+from gateway.api.v1 import worker_pb2 as pb
+from tests.rpc.daemon import HOUSE, Daemon, Till, bearer
+
+WORK_TOKEN = "work-token-0123456789"
+STEP = "{{name: shout, worker: loud, deadline_seconds: {seconds}, tries: {tries}}}"
+ACCESS = '[access]\nworkers = { loud = "env:WORK_TOKEN", unused = "env:ASK_TOKEN" }\n'
+
+
+class Worker:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def says(self, first: str) -> list[str]:
+        """Return the next line that begins with that word, as words."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.startswith(first):
+                return line.split()
+        raise AssertionError("the worker has ended")
+
+
+@contextmanager
+def worker(daemon: Daemon, *arguments: str) -> Iterator[Worker]:
+    environment = {**os.environ, "PYTHONPATH": str(HOUSE), "WORK_TOKEN": WORK_TOKEN}
+    command = [sys.executable, str(HOUSE / "tests/rpc/worker.py"), str(daemon.port), "loud", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            yield Worker(process)
+        finally:
+            process.kill()
+
+
+def configure(daemon: Daemon, *, seconds: float = 15, tries: int = 3) -> None:
+    daemon.write(more=ACCESS, pipelines={"echo": f"pipeline: [{STEP.format(seconds=seconds, tries=tries)}]"})
+    daemon.start()
+
+
+def test_a_worker_does_a_step_and_hears_when_its_result_is_stored(daemon: Daemon) -> None:
+    configure(daemon)
+    with worker(daemon) as loud, daemon.dial() as channel:
+        response = Till(channel).send("hello", wait=15)
+        assert response.replies.replies[0].message.content == "HELLO"
+        _, id, attempt, text = loud.says("task")
+        assert (id, attempt, text) == (f"{response.envelope_id}/echo/shout", "1", "hello")
+        assert loud.says("stored")
+
+
+def test_a_task_of_a_worker_that_is_killed_goes_to_another_under_the_same_id(daemon: Daemon) -> None:
+    configure(daemon)
+    with daemon.dial() as channel:
+        till = Till(channel)
+        with worker(daemon, "hang") as hung:
+            waiting = till.send_soon("precious", wait=20)
+            _, id, attempt, _ = hung.says("task")
+            assert attempt == "1"
+            with worker(daemon) as loud:
+                loud.says("welcome")
+                hung.process.kill()
+                assert waiting.result().replies.replies[0].message.content == "PRECIOUS"
+                assert loud.says("task") == ["task", id, "2", "precious"]
+
+
+def test_a_message_waits_for_its_worker(daemon: Daemon) -> None:
+    configure(daemon)
+    with daemon.dial() as channel:
+        waiting = Till(channel).send_soon("early", wait=20)
+        daemon.until("oclaw_accepted_total", 1)
+        with worker(daemon):
+            assert waiting.result().replies.replies[0].message.content == "EARLY"
+
+
+def test_a_message_whose_worker_never_comes_is_a_dead_letter_and_not_lost(daemon: Daemon) -> None:
+    configure(daemon, seconds=0.1, tries=2)
+    with daemon.dial() as channel, pytest.raises(grpc.RpcError) as caught:
+        Till(channel).send("alone", wait=15)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+
+
+@pytest.mark.parametrize(
+    ("token", "frame", "status"),
+    [
+        ("", pb.WorkerFrame(hello=pb.WorkerHello(worker="loud")), grpc.StatusCode.UNAUTHENTICATED),
+        (WORK_TOKEN, pb.WorkerFrame(hello=pb.WorkerHello(worker="unused")), grpc.StatusCode.PERMISSION_DENIED),
+        ("ask-token-0123456789", pb.WorkerFrame(hello=pb.WorkerHello(worker="unused")), grpc.StatusCode.NOT_FOUND),
+        (WORK_TOKEN, pb.WorkerFrame(credit=pb.Credit(tasks=1)), grpc.StatusCode.INVALID_ARGUMENT),
+    ],
+)
+def test_who_may_not_work_here_is_told_why(
+    busy: Daemon, token: str, frame: pb.WorkerFrame, status: grpc.StatusCode
+) -> None:
+    with busy.dial() as channel, pytest.raises(grpc.RpcError) as caught:
+        work = channel.stream_stream(
+            "/oclaw.v1.Worker/Work", pb.WorkerFrame.SerializeToString, pb.GatewayFrame.FromString
+        )
+        list(work(iter([frame]), metadata=bearer(token), timeout=10))
+    assert caught.value.code() is status
+
+
+@pytest.fixture(scope="module")
+def busy() -> Iterator[Daemon]:
+    import tempfile
+    from pathlib import Path
+
+    with tempfile.TemporaryDirectory() as folder:
+        daemon = Daemon(Path(folder))
+        configure(daemon)
+        yield daemon
+        daemon.kill()
