@@ -30,17 +30,22 @@ class Again(Struct, frozen=True):
 class Attempt:
     """What a worker has under way: one attempt, and the scope that ends it when it takes too long."""
 
-    __slots__ = ("began", "channel", "circuit", "destination", "head", "scope")
+    __slots__ = ("began", "channel", "circuit", "destination", "head", "scope", "under_way")
     channel: Channel
     destination: Destination
     head: Waiting
     circuit: Circuit
     began: float
     scope: trio.CancelScope
+    under_way: bool
+
+    def __init__(self) -> None:
+        self.under_way = False
 
     def begins(self, channel: Channel, destination: Destination, head: Waiting, circuit: Circuit, began: float) -> None:
         """Remember what is attempted from now on; `began` is epoch seconds."""
         self.channel, self.destination, self.head, self.circuit, self.began = channel, destination, head, circuit, began
+        self.under_way = True
 
 
 def disabled_as(circuit: Circuit, delivery: Delivery) -> str:

@@ -236,12 +236,16 @@ class Outbox:
             # One scope whose deadline moves with every attempt: entering one for each would cost more than it does.
             with trio.CancelScope() as attempt.scope:
                 await self._take_turns(desk, attempt)
-            self._conclude(attempt, self._attempts.unanswered)
+            if attempt.under_way:
+                self._conclude(attempt, self._attempts.unanswered)
 
     async def _take_turns(self, desk: Desk, attempt: Attempt) -> None:
+        """Work until an attempt's deadline has passed; a receipt may have come all the same, behind a shield."""
         while True:
             while desk.ready and self._sending:
                 await self._attempt(desk, desk.ready.popleft(), attempt)
+                if attempt.scope.cancel_called:
+                    return
             desk.idle.append(task := trio.lowlevel.current_task())
 
             def left(_raise: object, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
@@ -272,7 +276,7 @@ class Outbox:
     def _conclude(self, attempt: Attempt, receipt: Receipt | None) -> None:
         """Settle what an attempt came to; no checkpoint, so that nothing can come between receipt and record."""
         destination = attempt.destination
-        destination.attempting = False
+        destination.attempting = attempt.under_way = False
         self._attempting -= 1
         head = attempt.head
         again = self._attempts.settle(attempt, receipt, lambda: self._next(destination, head))
