@@ -9,8 +9,8 @@ FILE = "slack-manifest.yaml"
 
 MANIFEST = """\
 # An app for this gateway: api.slack.com/apps, Create New App, From a manifest; paste this, then install the app.
-# As it stands it uses Socket Mode (mode = "socket"); make an app-level token with connections:write, under Basic Information.
-# For mode = "events": set socket_mode_enabled to false and take the comments off the two request_url lines.
+# As it stands it uses Socket Mode (mode = "socket"); make an app-level token with connections:write under Basic
+# Information. For mode = "events": set socket_mode_enabled to false and uncomment the two request_url lines.
 display_information:
   name: oclaw
 features:

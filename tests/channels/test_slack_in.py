@@ -332,3 +332,15 @@ def test_no_form_raises(fields):
 def test_no_click_raises(payload):
     came, _ = receive(form(payload=json.dumps({"user": {"id": "U1"}, **payload})))
     assert isinstance(came, Arrived) or came.status in (200, 422)
+
+
+ENVELOPES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["events_api", "slash_commands", "interactive", "x"]) | JSON},
+    optional={"payload": JSON | EVENTS.map(callback) | st.just(COMMAND), "retry_attempt": JSON, "retry_reason": JSON},
+)
+
+
+@given(ENVELOPES)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+def test_no_envelope_raises(envelope):
+    assert callable(channel(bench().kit, mode="socket")._take(envelope))
