@@ -228,6 +228,16 @@ class Doctored(Protocol):
         """
 
 
+class Card(Struct, frozen=True, kw_only=True):
+    """What a channel type can do, in words for `oclaw channels list`; a plugin module has one as `CARD`."""
+
+    transports: tuple[str, ...] = ()
+    hears: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    limits: str = ""
+    tested: str = ""
+
+
 class Finding(Struct, frozen=True):
     """One thing that was tried: whether it went well, what was found, and what to do about it."""
 

@@ -23,10 +23,11 @@ Tell = Callable[[str, "Finding"], None]
 
 
 @click.command("doctor")
+@click.argument("channel", required=False, default="")
 @with_config
 @with_json
-def command(config: Path, as_json: bool) -> None:
-    """Try machine, state directory, port and every channel; exits 1 when something is not in order."""
+def command(channel: str, config: Path, as_json: bool) -> None:
+    """Try machine, state directory, port and every channel, or CHANNEL alone; exits 1 when one is not in order."""
     findings: list[tuple[str, Finding]] = []
 
     def tell(place: str, finding: Finding) -> None:
@@ -34,7 +35,7 @@ def command(config: Path, as_json: bool) -> None:
         if not as_json:
             _print(place, finding)
 
-    everything(config, tell)
+    everything(config, tell, only=channel)
     if as_json:
         rows = [{"place": place, "ok": each.ok, "what": each.what, "way_out": each.way_out} for place, each in findings]
         show(rows, as_json=True)
@@ -42,7 +43,7 @@ def command(config: Path, as_json: bool) -> None:
         sys.exit(NOT_DONE)
 
 
-def everything(config: Path, tell: Tell) -> None:
+def everything(config: Path, tell: Tell, *, only: str = "") -> None:
     """Try one thing after the other; the channels come last, and only with a configuration that is right."""
     import trio
 
@@ -63,6 +64,9 @@ def everything(config: Path, tell: Tell) -> None:
     tell("configuration", Finding(ok=True, what=f"no faults in {', '.join(found.checked)}"))
     plugins = PluginTable(config / "hooks")
     settings = load(config, plugins)
+    if only:
+        trio.run(try_channels, settings, plugins, tell, only)
+        return
     tell("machine", machine.files(settings.listen.max_connections))
     for finding in place.state(settings.state_dir):
         tell("state", finding)

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
     "journal": ("gateway.cli.journal", "Sum up, check, export, compact and back up the journal."),
     "keys": ("gateway.cli.keys", "List, make and rotate the keys that seal the journal."),
+    "channels": ("gateway.cli.channels", "List channel types, or begin a package with a new one."),
     "doctor": ("gateway.cli.doctor", "Try machine, state directory, port and channels."),
     "bench": ("gateway.cli.bench", "Measure what the gateway does on this machine."),
     "verify": ("gateway.cli.verify", "Kill a scratch gateway under load and account for every message."),

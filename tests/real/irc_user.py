@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import trio
 
@@ -20,13 +20,14 @@ class Person:
 
     async def listen(self) -> None:
         lines = Lines()
-        while received := await self._stream.receive_some(65536):
-            for line in lines.feed(bytes(received)):
-                if line.command == "PING":
-                    await self.raw(f"PONG :{line.param(-1)}")
-                self.heard.append(line)
-            self._news.set()
-            self._news = trio.Event()
+        with suppress(trio.BrokenResourceError):
+            while received := await self._stream.receive_some(65536):
+                for line in lines.feed(bytes(received)):
+                    if line.command == "PING":
+                        await self.raw(f"PONG :{line.param(-1)}")
+                    self.heard.append(line)
+                self._news.set()
+                self._news = trio.Event()
 
     async def raw(self, text: str) -> None:
         await self._stream.send_all(f"{text}\r\n".encode())

@@ -20,8 +20,8 @@ Tell = Callable[[str, Finding], None]
 CHANNEL_SECONDS = 20.0
 
 
-async def try_channels(settings: Settings, plugins: PluginTable, tell: Tell) -> None:
-    """Tell the findings of each channel under its name as they come. Raises `SettingErrors`."""
+async def try_channels(settings: Settings, plugins: PluginTable, tell: Tell, only: str = "") -> None:
+    """Tell the findings of each channel, or of one, under its name as they come. Raises `SettingErrors`."""
     async with HttpClient() as http, trio.open_nursery() as nursery:
         kit = Kit(
             report=lambda notice: None,
@@ -31,7 +31,11 @@ async def try_channels(settings: Settings, plugins: PluginTable, tell: Tell) -> 
             config_dir=str(settings.directory),
             state_dir=str(settings.state_dir),
         )
-        for channel in build(settings, plugins, kit).channels.values():
+        channels = build(settings, plugins, kit).channels
+        if only and only not in channels:
+            wanted = ", ".join(sorted(channels)) or "none"
+            tell(f"channels.{only}", Finding(ok=False, what="not switched on here", way_out=f"There are: {wanted}."))
+        for channel in [each for each in channels.values() if only in ("", each.name)]:
             nursery.start_soon(_try, channel, partial(tell, f"channels.{channel.name}"))
 
 
