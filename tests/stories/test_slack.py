@@ -12,7 +12,7 @@ import trio
 
 from protocols.errors import HttpClientError
 from protocols.http_client.client import HttpClient
-from tests.channels.slack_words import SECRET, callback, post, told
+from tests.channels.slack_words import COMMAND, SECRET, callback, post, told
 from tests.support.daemon import Daemon, daemon, scratch_folder
 from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
 
@@ -50,14 +50,14 @@ class Town:
     """A workspace with a gateway in it that can be killed; `people` say things and repeat them until they are taken."""
 
     def __init__(self, stub: SlackStub, folder: Any) -> None:
-        self.stub, self._folder, self._http = stub, folder, HttpClient()
+        self.stub, self.folder, self._http = stub, folder, HttpClient()
         self.gateway: Daemon | None = None
         self._running: AbstractContextManager[Daemon] | None = None
         self.lives = 0
 
     async def start(self) -> None:
         """Bring the gateway up."""
-        self._running = daemon(self._folder)
+        self._running = daemon(self.folder)
         self.gateway = await trio.to_thread.run_sync(self._running.__enter__)
         self.lives += 1
 
@@ -90,7 +90,7 @@ class Town:
 
 
 @asynccontextmanager
-async def town(mode: str, *, stream: bool = False) -> AsyncIterator[Town]:
+async def town(mode: str, *, stream: bool = False, rules: str = "") -> AsyncIterator[Town]:
     stub = SlackStub(again_seconds=0.5)
     async with stub.open():
         pass
@@ -100,7 +100,7 @@ async def town(mode: str, *, stream: bool = False) -> AsyncIterator[Town]:
     files = {
         "oclaw.toml": text, "bot": BOT_TOKEN, "app": APP_TOKEN, "signing": SECRET,
         "pipelines.d/echo.yaml": 'pipeline: [{name: say, model: echo, input_mapping: ["user_message"]}]\n',
-        "rules.d/main.rules": "",
+        "rules.d/main.rules": rules,
     }  # fmt: skip
     with scratch_folder(files) as folder:
         place = Town(stub, folder)
@@ -130,6 +130,39 @@ async def test_what_is_said_is_answered_where_it_was_said(mode, stream):
             await stub.until(lambda: sorted(stub.texts("C1")) == ["re: hello there", "re: in a thread"])
             threads = {each["text"]: each.get("thread_ts", "") for each in stub.posts}
             assert threads == {"re: hello there": "", "re: in a thread": "1699999999.000100"}
+
+
+RULES = """
+WHEN message.type == "image" THEN reply("a picture")
+WHEN message.type == "reaction" THEN reply("thanks")
+WHEN message.type == "command" THEN reply("at your command")
+WHEN message.action == "delete" THEN reply("forgotten")
+WHEN message.action == "edit" THEN reply("changed")
+"""
+
+
+async def test_a_picture_a_reaction_a_command_an_edit_and_a_delete_reach_the_rules_as_what_they_are():
+    with trio.fail_after(40):
+        async with town("socket", rules=RULES) as place, place.stub.open() as stub:
+            await place.start()
+            stub.files["F1"] = b"PNG"
+            url = f"http://127.0.0.1:{stub.port}/files-pri/F1"
+            file = {"id": "F1", "name": "cat.png", "mimetype": "image/png", "size": 3, "url_private": url}
+            item = {"type": "message", "channel": "C2", "ts": "1700000000.000100"}
+            before = {"type": "message", "user": "U0ANN00001", "text": "helo", "ts": "1700000000.000100"}
+            changed = post("", channel="C4", subtype="message_changed", previous_message=before)
+            events = [
+                post("look", channel="C1", subtype="file_share", files=[file]),
+                {"type": "reaction_added", "user": "U1", "reaction": "eyes", "item": item, "event_ts": "1.2"},
+                {**changed, "message": {**before, "text": "hello"}},
+                post("", channel="C5", subtype="message_deleted", deleted_ts="1.1", previous_message=before),
+            ]
+            for event in events:
+                stub.tell(callback(event))
+            stub.tell({**COMMAND, "channel_id": "C3"}, "slash_commands")
+            heard = {"C1": "a picture", "C2": "thanks", "C3": "at your command", "C4": "changed", "C5": "forgotten"}
+            await stub.until(lambda: {each["channel"]: each["text"] for each in stub.posts} == heard)
+            assert [each.stat().st_size for each in (place.folder / "state" / "media").rglob("*") if each.is_file()]
 
 
 @pytest.mark.parametrize("mode, stream", [("events", False), ("socket", False), ("events", True)])
