@@ -37,9 +37,15 @@ class Circuits:
     """All circuits that have failed lately, by name. `go` makes a destination ready again."""
 
     def __init__(
-        self, timers: Timers, go: Callable[[Destination], None], spread: Callable[[], float], report: Report
+        self,
+        timers: Timers,
+        go: Callable[[Destination], None],
+        spread: Callable[[], float],
+        report: Report,
+        cap_seconds: float = retry.LONGEST_OPEN,
     ) -> None:
         self._timers, self._go, self._spread, self._report = timers, go, spread, report
+        self._cap_seconds = cap_seconds
         self._circuits: dict[Circuit, _State] = {}
 
     def holds(self, name: Circuit, destination: Destination) -> bool:
@@ -62,7 +68,8 @@ class Circuits:
             if ok:
                 return
             circuit = self._circuits[name] = _State()
-        if retry.count(circuit.breaker, ok=ok, now=trio.current_time(), spread=self._spread()):
+        now, spread = trio.current_time(), self._spread()
+        if retry.count(circuit.breaker, ok=ok, now=now, spread=spread, cap_seconds=self._cap_seconds):
             self._report(BreakerChanged(name[0], name[1], "closed" if ok else "open"))
         if ok:
             self.forgive(name)

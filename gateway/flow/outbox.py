@@ -54,7 +54,7 @@ class Outbox:
         self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
-        self._circuits = Circuits(timers, self._make_ready, spread, report)
+        self._circuits = Circuits(timers, self._make_ready, spread, report, policy.cap_seconds)
         self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}

@@ -39,6 +39,8 @@ class Breaker(Struct):
 
 # Five in a row is an outage and not bad luck; a platform that fails one call in ten trips it once in 100,000.
 TRIP = 5
+# A destination that is well again is found out within half a minute, or the operator's own longest pause.
+LONGEST_OPEN = 30.0
 
 
 def may_send(breaker: Breaker, now: float) -> bool:
@@ -51,7 +53,7 @@ def may_send(breaker: Breaker, now: float) -> bool:
     return True
 
 
-def count(breaker: Breaker, *, ok: bool, now: float, spread: float) -> bool:
+def count(breaker: Breaker, *, ok: bool, now: float, spread: float, cap_seconds: float = LONGEST_OPEN) -> bool:
     """Count an attempt's outcome; return whether the breaker has just opened or closed."""
     was_open = breaker.failures >= TRIP
     breaker.probing = False
@@ -60,5 +62,7 @@ def count(breaker: Breaker, *, ok: bool, now: float, spread: float) -> bool:
         return was_open
     breaker.failures += 1
     if breaker.failures >= TRIP:
-        breaker.open_until = now + min(30.0, 2.0 ** min(breaker.failures - TRIP, 5)) * (0.5 + spread / 2)
+        breaker.open_until = now + min(cap_seconds, LONGEST_OPEN, 2.0 ** min(breaker.failures - TRIP, 5)) * (
+            0.5 + spread / 2
+        )
     return not was_open and breaker.failures >= TRIP

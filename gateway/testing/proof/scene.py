@@ -19,7 +19,7 @@ _SETTINGS = """
 default_pipeline = "echo"
 state_dir = "{state}"
 log_format = "json"
-drain_seconds = 5
+drain_seconds = 3
 {gateway}
 [listen]
 addresses = ["127.0.0.1:0"]
@@ -29,7 +29,7 @@ max_connections_per_address = 4096
 first_backoff_seconds = 0.1
 max_backoff_seconds = 1
 attempts = 1000
-attempt_seconds = 5
+attempt_seconds = 2
 {more}
 [models.echo]
 provider = "echo"

@@ -1,0 +1,237 @@
+"""Faults around the real daemon: disks, destinations, descriptors, signals; each time the account comes out even."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import subprocess
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+import trio
+
+from gateway.testing.proof import Scene, open_scene
+from gateway.testing.proof.life import Life, open_life
+from gateway.testing.proof.rounds import finished
+from gateway.testing.proof.sender import Sender
+
+QUITE = 30.0  # what a starved machine needs; nothing here waits so long when all is well
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:  # short: a Unix socket's path may have 107 bytes
+        yield Path(name)
+
+
+@asynccontextmanager
+async def talking(scene: Scene, life: Life, rooms: int = 10, pause: float = 0.02):
+    """Let rooms talk while the block runs; afterwards everything must have arrived, once and in order."""
+    sender = Sender(scene.account, scene.secret, lambda: life.port, chance=Random(1))
+    async with trio.open_nursery() as nursery:
+        for number in range(rooms):
+            nursery.start_soon(sender_room, sender, f"r{number}", pause)
+        yield sender
+        sender.stopping.set()
+        await finished(scene, QUITE)
+        nursery.cancel_scope.cancel()
+    tally = scene.account.tally()
+    assert tally.kept and tally.accepted == tally.sent, tally
+
+
+async def sender_room(sender: Sender, name: str, pause: float) -> None:
+    await sender.room(name, pause=pause)
+
+
+async def until(happened, seconds: float = QUITE) -> None:
+    with trio.fail_after(seconds):
+        while not happened():
+            await trio.sleep(0.02)
+
+
+async def accepts_more(scene: Scene, count: int = 50) -> None:
+    """Return when so many more messages were acknowledged and delivered."""
+    goal = scene.account.accepted + count
+    await until(lambda: scene.account.accepted >= goal)
+
+
+# -- destinations -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("manner", ["down", "garbage", "half-open", "slow", "hangs up"])
+async def test_a_destination_in_trouble_gets_everything_once_it_is_well_again(manner, folder):
+    troubled = [True]
+
+    async def answer(request):
+        await trio.sleep(0.01)
+        if not troubled[0]:
+            return "200 OK"
+        match manner:
+            case "down":
+                return "503 Service Unavailable"
+            case "garbage":
+                return "999 \x00\x01 no status at all"
+            case "half-open":
+                await trio.sleep(3600)
+            case "slow":
+                await trio.sleep(0.4)
+                return "200 OK"
+        return None
+
+    async with open_scene(folder) as scene:
+        scene.sink.manner = answer
+        async with open_life(scene) as life, talking(scene, life):
+            await accepts_more(scene, 100)
+            troubled[0] = False
+            await accepts_more(scene, 50)
+
+
+# -- disks ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("this user may not mount a small disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_nothing(folder):
+    with small_disk(folder / "disk", "24m") as disk:
+        async with open_scene(folder) as scene:
+            scene.write(state=disk / "state")
+            async with open_life(scene) as life, talking(scene, life):
+                await accepts_more(scene, 50)
+                filler = disk / "filler"
+                with filler.open("wb") as file, pytest.raises(OSError):
+                    while True:
+                        file.write(bytes(65536))
+                        file.flush()
+                await until(lambda: scene.account.refused > 5)
+                filler.unlink()
+                await accepts_more(scene, 50)
+
+
+async def test_a_disk_that_turns_read_only_refuses_and_recovers(folder):
+    with small_disk(folder / "disk", "64m") as disk:
+        async with open_scene(folder) as scene:
+            scene.write(state=disk / "state")
+            async with open_life(scene) as life, talking(scene, life):
+                await accepts_more(scene, 50)
+                turned = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True)
+                if turned.returncode:
+                    pytest.skip("open files keep this disk from turning read-only")
+                await until(lambda: scene.account.refused > 5)
+                subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
+                await accepts_more(scene, 50)
+
+
+# -- what operators plug in -------------------------------------------------------------------------
+
+
+async def test_a_hook_that_blocks_the_loop_is_named_and_moved_aside(folder):
+    hook = """
+        import time
+
+        def stare(message):
+            if message.content.endswith("/5"):
+                time.sleep(0.3)
+    """
+    more = '[hooks]\ninbound = [{ use = "staring:stare", policy = "skip" }]\n'
+    async with open_scene(folder, more=more) as scene:
+        (scene.folder / "hooks" / "staring.py").write_text(textwrap.dedent(hook))
+        async with open_life(scene) as life:
+            async with talking(scene, life):
+                await accepts_more(scene, 200)
+            assert life.events("HookOverran")
+
+
+# -- limits of the process --------------------------------------------------------------------------
+
+
+async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folder):
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
+
+    async with open_scene(folder) as scene, open_life(scene, limit=few) as life:
+        async with talking(scene, life, rooms=4):
+            await accepts_more(scene, 20)
+            idle = [await trio.open_tcp_stream("127.0.0.1", life.port) for _ in range(60)]
+            await trio.sleep(0.5)
+            for stream in idle:
+                await stream.aclose()
+            await accepts_more(scene, 20)
+        assert life.process.returncode is None
+
+
+# -- signals, and two at once -----------------------------------------------------------------------
+
+
+async def test_sigterm_drains_exits_0_and_leaves_the_rest_in_the_journal(folder):
+    async def never(request):
+        await trio.sleep_forever()
+
+    async with open_scene(folder, gateway="") as scene:
+        scene.sink.manner = never
+        async with open_life(scene) as first:
+            sender = Sender(scene.account, scene.secret, lambda: first.port, chance=Random(1))
+            await sender.room("a", pause=0, messages=20)
+            first.process.send_signal(signal.SIGTERM)
+            with trio.fail_after(QUITE):
+                assert await first.process.wait() == 0
+        assert len(scene.account.waiting) == 20
+        scene.sink.be_kind()
+        async with open_life(scene):
+            await finished(scene, QUITE)
+        tally = scene.account.tally()
+        assert tally.kept and tally.delivered == 20, tally
+
+
+async def test_a_second_sigterm_ends_it_now(folder):
+    async def never(request):
+        await trio.sleep_forever()
+
+    async with open_scene(folder) as scene:
+        scene.sink.manner = never
+        async with open_life(scene) as life:
+            sender = Sender(scene.account, scene.secret, lambda: life.port, chance=Random(1))
+            await sender.room("a", pause=0, messages=3)
+            life.process.send_signal(signal.SIGTERM)
+            await until(lambda: bool(life.events("GatewayDraining")))
+            life.process.send_signal(signal.SIGTERM)
+            with trio.fail_after(QUITE):
+                assert await life.process.wait() == 128 + signal.SIGTERM
+
+
+async def test_a_second_daemon_on_the_same_state_is_refused_with_75_and_harms_nothing(folder):
+    async with open_scene(folder) as scene, open_life(scene) as life:
+        async with open_life(scene, wait_ready=False) as second:
+            with trio.fail_after(QUITE):
+                assert await second.process.wait() == 75
+        async with talking(scene, life):
+            await accepts_more(scene, 20)
+
+
+def test_the_account_of_a_proof_finds_what_is_wrong():
+    from gateway.testing.proof import Account
+
+    account = Account()
+    for number in (1, 2, 3):
+        account.sends(("a", number))
+        account.acknowledges(("a", number))
+    account.arrives(("a", 2), "x")
+    account.arrives(("a", 1), "y")
+    account.arrives(("a", 1), "y")
+    account.arrives(("a", 2), "z")
+    tally = account.tally()
+    assert (tally.lost, tally.reordered, tally.repeated, tally.duplicated, tally.kept) == (1, 1, 1, 1, False)
