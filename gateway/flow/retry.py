@@ -62,7 +62,6 @@ def count(breaker: Breaker, *, ok: bool, now: float, spread: float, cap_seconds:
         return was_open
     breaker.failures += 1
     if breaker.failures >= TRIP:
-        breaker.open_until = now + min(cap_seconds, LONGEST_OPEN, 2.0 ** min(breaker.failures - TRIP, 5)) * (
-            0.5 + spread / 2
-        )
+        seconds = min(cap_seconds, LONGEST_OPEN, 2.0 ** min(breaker.failures - TRIP, 5))
+        breaker.open_until = now + seconds * (0.5 + spread / 2)
     return not was_open and breaker.failures >= TRIP
