@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("gateway.cli.run", "Run the gateway in the foreground."),
     "check": ("gateway.cli.check", "Say everything that is wrong with the configuration, rules and pipelines."),
     "send": ("gateway.cli.send", "Inject a message and show what becomes of it."),
+    "call": ("gateway.cli.call", "Make one gRPC call, typed as JSON."),
     "tail": ("gateway.cli.tail", "Watch what happens, live."),
     "status": ("gateway.cli.status", "Show the health of a running gateway."),
     "trace": ("gateway.cli.trace", "Show one message's whole life."),

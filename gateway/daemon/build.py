@@ -66,7 +66,6 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     functions = _functions(pipelines, plugins, problems)
     words = partial(words_of, settings, named, names)
 
-
     _check_workers(settings, pipelines, problems)
     words = partial(words_of, settings, pipelines, names)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
