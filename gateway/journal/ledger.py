@@ -47,16 +47,23 @@ class Chore(Struct, frozen=True):
 
 
 Entry = Work | Chore
+Fill = Callable[[], list[Outcome]]
+Place = Callable[[Fill], list[Outcome]]
 
 
 class Ledger:
     """The writing side of one journal file. For one thread at a time; the connection must be in autocommit mode.
 
-    `commit` ends a transaction; tests give one that fails.
+    `commit` ends a transaction; tests give one that fails. `place` is where a transaction is filled: every
+    statement lets go of the interpreter's lock and must get it back, which beside a busy loop takes longer than
+    the statement. So the writer's thread has the loop fill the transaction and only ends it itself.
     """
 
-    def __init__(self, db: sqlite3.Connection, commit: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, commit: Callable[[], object] | None = None, *, place: Place | None = None
+    ) -> None:
         self._db = db
+        self._place = place or _here
         self._end = commit or db.commit
         self._cursor = db.cursor()
         self._run = self._cursor.execute
@@ -86,16 +93,22 @@ class Ledger:
 
     def _transaction(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
         self._tally.clear()
-        self._run("BEGIN IMMEDIATE")
         try:
-            outcomes = self._apply_all(works) if apply == self._apply else [apply(work) for work in works]
-            self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
+            # A chore (reading back, pruning) may take long; the loop is for what takes microseconds.
+            place = _here if any(type(work) is Chore for work in works) else self._place
+            outcomes = place(lambda: self._filled(works, apply))
             self._end()
         except BaseException:
             if self._db.in_transaction:
                 self._run("ROLLBACK")
             raise
         self.impossible += sum(type(outcome) is Impossible for outcome in outcomes)
+        return outcomes
+
+    def _filled(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
+        self._run("BEGIN IMMEDIATE")
+        outcomes = self._apply_all(works) if apply == self._apply else [apply(work) for work in works]
+        self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
         return outcomes
 
     def _apply(self, work: Entry) -> Outcome:
@@ -287,6 +300,10 @@ class Ledger:
 
     def _last(self, table: str) -> int:
         return int(self._run(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0])
+
+
+def _here(fill: Fill) -> list[Outcome]:
+    return fill()
 
 
 def _may_end(work: HandOver) -> bool:

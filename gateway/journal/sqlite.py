@@ -18,6 +18,7 @@ from gateway.journal.callbacks import Callbacks
 from gateway.journal.checkpoint import checkpoints
 from gateway.journal.clerk import Clerk, Done, Settled
 from gateway.journal.desk import Desk
+from gateway.journal.inloop import InLoop
 from gateway.journal.ledger import Entry, Ledger
 from gateway.journal.lock import locked
 from gateway.journal.opening import connect, open_for_writing
@@ -80,7 +81,8 @@ class SqliteStore:
         self._db = db
         self._callbacks = Callbacks(report)
         self._token = trio.lowlevel.current_trio_token()
-        self._ledger = Ledger(db)
+        db.execute("PRAGMA busy_timeout = 0")  # whoever else writes is waited for in the thread, not in the loop
+        self._ledger = Ledger(db, place=InLoop())
         self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
         self._ended = trio.Event()
         self._thread_over = False
