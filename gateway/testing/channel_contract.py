@@ -21,6 +21,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import SettingError, SettingErrors
+from gateway.message.chunking import chunk, size
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.ports import Accepted, Arrived, Duplicate, Kit
@@ -155,6 +156,27 @@ async def an_idempotent_channel_sends_the_same_key_at_every_attempt(case: Channe
         assert named or (first.url == second.url and delivery(case.reply).id in first.url)
 
 
+async def a_long_reply_is_cut_within_the_limit_and_nothing_is_lost(case: ChannelCase) -> None:
+    """By the traits, or by the channel itself where the limit depends on where it goes; no word is parted or lost."""
+    await trio.lowlevel.checkpoint()
+    channel = case.build(bench().kit)
+    words = [f"wörd{number}🎉" for number in range(5000)]
+    reply = replace(case.reply, content=" ".join(words), metadata={})
+    traits, cut = channel.traits, getattr(channel, "cut", None)
+    pieces = cut(reply) if cut else chunk(reply.content, traits.text_limit, traits.text_unit)
+    assert " ".join(pieces).split() == words
+    if traits.text_limit and not cut:
+        assert all(size(piece, traits.text_unit) <= traits.text_limit for piece in pieces)
+
+
+async def typing_is_there_when_the_traits_say_so(case: ChannelCase) -> None:
+    """Traits and methods agree: what can be shown is shown, what can be streamed is streamed."""
+    await trio.lowlevel.checkpoint()
+    channel = case.build(bench().kit)
+    assert not channel.traits.typing_seconds or callable(getattr(channel, "typing", None))
+    assert not channel.traits.can_stream or callable(getattr(channel, "stream", None))
+
+
 async def bad_settings_are_named(case: ChannelCase) -> None:
     """A wrong setting is told by its place, what was found and what is wanted, before anything runs."""
     await trio.lowlevel.checkpoint()
@@ -180,6 +202,8 @@ CHECKS: tuple[Callable[[ChannelCase], Awaitable[None]], ...] = (
     an_answer_of_the_platform_becomes_the_right_receipt,
     a_redirect_is_not_followed,
     an_idempotent_channel_sends_the_same_key_at_every_attempt,
+    a_long_reply_is_cut_within_the_limit_and_nothing_is_lost,
+    typing_is_there_when_the_traits_say_so,
     bad_settings_are_named,
 )
 

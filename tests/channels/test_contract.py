@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import pytest
 import standardwebhooks
 
+from gateway.channels.irc import IrcChannel
+from gateway.channels.irc_settings import Settings as IrcSettings
 from gateway.channels.matrix import MatrixChannel
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings as WebhookSettings
@@ -60,6 +62,15 @@ def matrix(kit: Kit) -> MatrixChannel:
 
 
 CASES = {
+    "irc": ChannelCase(
+        build=lambda kit: IrcChannel("it", IrcSettings(host="irc.example.org", nick="oclaw"), kit),
+        sends=False,
+        bad_settings=(
+            lambda: IrcSettings(host="irc.example.org", nick="1st"),
+            lambda: IrcSettings(host="irc.example.org", nick="oclaw", channels=("help",)),
+            lambda: IrcSettings(host="irc.example.org", nick="oclaw", sasl_user="u"),
+        ),
+    ),
     "matrix": ChannelCase(
         build=matrix,
         knock=lambda event, text: transaction(event, said(event, text)),

@@ -48,7 +48,8 @@ def test_a_new_channel_passes_the_contract_as_it_is_written(tmp_path: Path) -> N
 def test_a_new_channel_is_written_as_the_house_is(tmp_path: Path) -> None:
     run("channels", "new", "smoke", "--into", str(tmp_path))
     folder = tmp_path / "oclaw-smoke"
-    command = [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--no-cache", "--ignore", "I001", "."]
+    rules = ("--config", str(ROOT / "pyproject.toml"), "--no-cache", "--ignore", "I001")
+    command = [sys.executable, "-m", "ruff", "check", *rules, "."]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert not [path for path in folder.rglob("*") if path.is_file() and "TITLE" in path.read_text()]

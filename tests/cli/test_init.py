@@ -73,6 +73,14 @@ def test_slack_brings_the_manifest_of_an_app_and_names_its_secrets(here: Path) -
     assert run("check").exit_code == 0
 
 
+def test_an_irc_account_is_commented_and_off_until_its_password_is_there(here: Path) -> None:
+    made = run("init", "--channel", "irc")
+    text = (here / "oclaw.toml").read_text()
+    assert '[channels.irc]\ntype = "irc"\nenabled = false' in text and "# The channels to be in" in text
+    assert "supply env:IRC_SASL_PASSWORD, then set enabled = true" in made.stdout
+    assert run("check").exit_code == 0
+
+
 def test_an_existing_file_is_kept(here: Path) -> None:
     (here / "oclaw.toml").write_text("# mine\n", "utf-8")
     made = json.loads(run("init", "--json").stdout)
