@@ -15,11 +15,14 @@ from typing import Any, assert_never
 import trio
 
 from gateway.channels.matrix_calls import ROOT, Query, Transaction, done, read_call, refused
+from gateway.channels.matrix_catchup import CURSOR as HEARD
+from gateway.channels.matrix_catchup import LONGEST_SECONDS, CatchUp
 from gateway.channels.matrix_checkup import checkup
 from gateway.channels.matrix_errands import CURSOR, Errands
 from gateway.channels.matrix_events import PLATFORM, Place
 from gateway.channels.matrix_files import Files
 from gateway.channels.matrix_ghosts import Ghosts
+from gateway.channels.matrix_history import History
 from gateway.channels.matrix_homeserver import Homeserver, room_path, segment
 from gateway.channels.matrix_intake import Intake, Taken
 from gateway.channels.matrix_markup import markdown_of
@@ -29,13 +32,13 @@ from gateway.channels.matrix_rooms import Rooms
 from gateway.channels.matrix_sending import Sending
 from gateway.channels.matrix_settings import Settings
 from gateway.channels.shared.backoff import Backoff
-from gateway.channels.shared.reconnect import keep_connected, offline
+from gateway.channels.shared.reconnect import Link, keep_connected, offline
 from gateway.channels.trust import bearer_of
 from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Receipt, Unknown
 from gateway.notices import EnvelopeRefused
-from gateway.ports import Finding, Inlet, Kit, Traits
+from gateway.ports import Arrived, Finding, Inlet, Kit, Refused, Traits
 from protocols.http1.messages import Request, Response
 
 __all__ = ("PLATFORM", "MatrixChannel", "Settings", "build", "scaffold")
@@ -66,6 +69,7 @@ class MatrixChannel:
             can_react=True,
             has_threads=True,
             takes_media=True,
+            dedupe_seconds=LONGEST_SECONDS + 86_400.0,
             typing_seconds=_TYPING_SECONDS if settings.typing else 0.0,
         )
         self._settings, self._report = settings, kit.report
@@ -73,7 +77,8 @@ class MatrixChannel:
         self._homeserver = Homeserver(settings, kit)
         self._ghosts = Ghosts(settings.ghosts, settings.bot, self._homeserver)
         self._errands = Errands(name, settings, self._homeserver, kit.report)
-        self._presence = Presence(name, settings, self._homeserver, self._ghosts)
+        self._catch_up = CatchUp(History(self._homeserver))
+        self._presence = Presence(name, settings, self._homeserver, self._ghosts, self._caught_up)
         rooms = Rooms(self._homeserver, self._ghosts.is_own)
         files = Files(name, settings, kit, self._homeserver)
         self._sending = Sending(settings, kit, self._homeserver, rooms, files, self._ghosts)
@@ -88,7 +93,15 @@ class MatrixChannel:
             markdown=markdown_of,
         )
         self._intake = Intake(
-            settings, place, kit.report, rooms=rooms, errands=self._errands, files=files, ghosts=self._ghosts
+            settings,
+            place,
+            kit.report,
+            rooms=rooms,
+            errands=self._errands,
+            files=files,
+            ghosts=self._ghosts,
+            catch_up=self._catch_up,
+            now=kit.now,
         )
 
     async def run(  # noqa: ASYNC128 - keep_connected calls started()
@@ -96,10 +109,17 @@ class MatrixChannel:
     ) -> None:
         """Stay in touch with the homeserver and do errands, those of an earlier life first. Calls come to `receive`."""
         self._errands.restore(await inlet.cursor(CURSOR))
+        self._catch_up.restore(await inlet.cursor(HEARD))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._errands.work, inlet)
-            session = partial(self._presence.hold, inlet)
+            session = partial(self._session, inlet)
             await keep_connected(session, inlet, task_status=task_status, backoff=_BACKOFF)
+
+    async def _session(self, inlet: Inlet, link: Link) -> None:
+        try:
+            await self._presence.hold(inlet, link)
+        finally:
+            self._catch_up.doubt()
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -163,8 +183,18 @@ class MatrixChannel:
         """Try the homeserver: is it there, does it know us, does it reach us."""
         await checkup(self._settings, self._homeserver, tell)
 
+    async def _caught_up(self, inlet: Inlet) -> None:
+        """Take what was missed, when the homeserver is back and has nothing new to say."""
+        if self._catch_up.needed:
+            taken = await self._intake.missed()
+            if isinstance(taken, Arrived):
+                accepted = await inlet.accept(taken.messages, taken.cursor)
+                if not any(isinstance(each, Refused) for each in accepted):
+                    taken.answer(accepted)
+
     def _seen(self, receipt: Receipt) -> Receipt:
         if isinstance(receipt, Deferred | Unknown):
+            self._catch_up.doubt()
             self._presence.doubt()
         return receipt
 

@@ -65,13 +65,15 @@ class Homeserver:
         """Return the whole address of a path, speaking as `user`."""
         return f"{self._root}{path}" + (f"?user_id={quote(user, safe='')}" if user else "")
 
-    async def call(self, method: str, path: str, body: Any = None, *, user: str = "") -> Answer:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, user: str = "", body_bytes: int = ANSWER_BYTES
+    ) -> Answer:
         """Ask once. Raises `NothingSent` or `UnknownAfterSend` when there is no answer."""
         headers, sent = self.headers, b""
         if body is not None:
             headers, sent = (*headers, ("Content-Type", "application/json")), msgspec.json.encode(body)
         answered = await self._kit.http.request(
-            method, self.url(path, user), headers=headers, body=sent, body_bytes=ANSWER_BYTES
+            method, self.url(path, user), headers=headers, body=sent, body_bytes=body_bytes
         )
         return read_answer(answered, now=self._kit.now())
 

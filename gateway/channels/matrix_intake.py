@@ -6,13 +6,15 @@ Most transactions need nothing of that kind and are read in one step. A room hea
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
 import trio
+from msgspec import Struct
 
 from gateway.channels.matrix_calls import Transaction, done, refused
+from gateway.channels.matrix_catchup import CatchUp, merged
 from gateway.channels.matrix_errands import Errands, invitation
 from gateway.channels.matrix_events import MESSAGES, Place, message_of, text
 from gateway.channels.matrix_files import Files
@@ -32,6 +34,17 @@ Taken = Arrived | Response
 _LEARN_SECONDS = 10.0
 # A room that cannot be asked about for so many attempts at one transaction must not hold up all others.
 _MOST_TRIES = 3
+_CATCH_UP_SECONDS = 30.0
+
+
+class Batch(Struct, frozen=True):
+    """A transaction under way: `ids` are of its own events, `events` have what was missed before them, in which case
+    `doubts` says how many doubts that settles."""
+
+    id: str
+    ids: tuple[str, ...]
+    events: tuple[dict[str, Any], ...]
+    doubts: int = 0
 
 
 class Intake:
@@ -47,10 +60,14 @@ class Intake:
         errands: Errands,
         files: Files,
         ghosts: Ghosts,
+        catch_up: CatchUp,
+        now: Callable[[], float],
     ) -> None:
+        self._catch_up, self._now = catch_up, now
         self._settings, self._place, self._report = settings, place, report
         self._rooms, self._errands, self._files, self._ghosts = rooms, errands, files, ghosts
         self._guard = LoopGuard((settings.bot,), answer_bots=settings.answer_bots)
+        self._one = trio.Lock()
         self._done: Recent[str, tuple[str, ...]] = Recent(64)
         self._tries: Recent[str, int] = Recent(64)
 
@@ -59,48 +76,77 @@ class Intake:
         ids = tuple(text(event, "event_id") for event in call.events)
         if self._done.get(call.id) == ids:
             return done()
-        rooms = {text(event, "room_id") for event in call.events if event.get("type") in MESSAGES}
-        unknown = {room for room in rooms if room and not self._rooms.known(room)}
-        return self._after_learning(call, ids, unknown) if unknown else self._read(call, ids)
+        batch = Batch(call.id, ids, call.events)
+        if self._catch_up.needed:
+            return self._after_catching_up(batch)
+        unknown = self._unknown(batch)
+        return self._after_learning(batch, unknown) if unknown else self._read(batch)
 
-    async def _after_learning(self, call: Transaction, ids: tuple[str, ...], rooms: set[str]) -> Taken:
+    async def missed(self) -> Taken:
+        """Read back what was missed although no transaction came; nothing of it is known to the homeserver."""
+        return await self._after_catching_up(Batch("", (), ()))
+
+    async def _after_catching_up(self, batch: Batch) -> Taken:
+        """Put what was missed before what comes now, which waits meanwhile: the homeserver keeps its order."""
+        async with self._one:
+            if self._catch_up.needed:
+                doubts = self._catch_up.doubts
+                try:
+                    with trio.fail_after(_CATCH_UP_SECONDS):
+                        missed = await self._catch_up.missed(self._now())
+                except (HttpClientError, trio.TooSlowError) as error:
+                    return self._again(f"The homeserver did not answer when its rooms were read back. {error}")
+                batch = Batch(batch.id, batch.ids, merged(missed, batch.events), doubts)
+            return await self._after_learning(batch, self._unknown(batch))
+
+    async def _after_learning(self, batch: Batch, rooms: set[str]) -> Taken:
         """Learn about rooms first. If that fails, the homeserver shall come again; but not for ever."""
         try:
             with trio.fail_after(_LEARN_SECONDS):
                 for room in rooms:
                     await self._rooms.learn(room)
         except (HttpClientError, trio.TooSlowError) as error:
-            tries = (self._tries.get(call.id) or 0) + 1
-            self._tries.put(call.id, tries)
+            tries = (self._tries.get(batch.id) or 0) + 1
+            self._tries.put(batch.id, tries)
             if tries < _MOST_TRIES:
-                why = "The homeserver did not answer when it was asked about a room."
-                self._report(EnvelopeRefused(self._place.channel, "homeserver", f"{why} {error}".strip()))
-                return refused(503, "M_UNKNOWN", why)
-        read = self._read(call, ids)
-        return read if isinstance(read, Arrived | Response) else await read
+                return self._again(f"The homeserver did not answer when it was asked about a room. {error}")
+        read = self._read(batch)
+        return read if isinstance(read, Arrived) else await read
 
-    def _read(self, call: Transaction, ids: tuple[str, ...]) -> Taken | Awaitable[Taken]:
+    def _unknown(self, batch: Batch) -> set[str]:
+        rooms = {text(event, "room_id") for event in batch.events if event.get("type") in MESSAGES}
+        return {room for room in rooms if room and not self._rooms.known(room)}
+
+    def _again(self, why: str) -> Response:
+        self._report(EnvelopeRefused(self._place.channel, "homeserver", why.strip()))
+        return refused(503, "M_UNKNOWN", why.strip())
+
+    def _read(self, batch: Batch) -> Arrived | Awaitable[Arrived]:
         messages: list[Message] = []
         errands = False
-        for event in call.events:
+        for event in batch.events:
             self._rooms.apply(event)
             if self._noted(event):
                 errands = True
             elif (message := self._message(event)) is not None:
                 messages.append(message)
         if self._files.wanted(messages):
-            return self._with_files(call.id, ids, messages, errands=errands)
-        return self._arrived(call.id, ids, messages, errands=errands)
+            return self._with_files(batch, messages, errands=errands)
+        return self._arrived(batch, messages, errands=errands)
 
-    async def _with_files(self, id: str, ids: tuple[str, ...], messages: list[Message], *, errands: bool) -> Taken:
-        return self._arrived(id, ids, await self._files.fetched(messages), errands=errands)
+    async def _with_files(self, batch: Batch, messages: list[Message], *, errands: bool) -> Arrived:
+        return self._arrived(batch, await self._files.fetched(messages), errands=errands)
 
-    def _arrived(self, id: str, ids: tuple[str, ...], messages: Sequence[Message], *, errands: bool) -> Arrived:
-        answer = partial(self._committed, id, ids)
-        return Arrived(tuple(messages), answer, self._errands.cursor() if errands else None)
+    def _arrived(self, batch: Batch, messages: Sequence[Message], *, errands: bool) -> Arrived:
+        now = self._now()
+        cursor = self._errands.cursor() if errands else self._catch_up.cursor(now) if messages else None
+        return Arrived(tuple(messages), partial(self._committed, batch, now), cursor)
 
-    def _committed(self, id: str, ids: tuple[str, ...], _: Sequence[Acceptance]) -> Response:
-        self._done.put(id, ids)
+    def _committed(self, batch: Batch, now: float, acceptances: Sequence[Acceptance]) -> Response:
+        self._done.put(batch.id, batch.ids)
+        self._catch_up.settled(batch.doubts)
+        if acceptances:
+            self._catch_up.heard(now)
         return done()
 
     def _noted(self, event: dict[str, Any]) -> bool:

@@ -6,6 +6,7 @@ ping makes it try us, and then deliver at once what it kept.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trio
@@ -26,11 +27,17 @@ _ANSWER_SECONDS = 15.0
 _PING_SECONDS = 75.0
 
 
+CaughtUp = Callable[[Inlet], Awaitable[None]]
+"""Takes what was missed, if there is a doubt."""
+
+
 class Presence:
     """One account's standing. `away` says that a session was lost and none is up again."""
 
-    def __init__(self, name: str, settings: Settings, homeserver: Homeserver, ghosts: Ghosts) -> None:
-        self._name, self._settings = name, settings
+    def __init__(
+        self, name: str, settings: Settings, homeserver: Homeserver, ghosts: Ghosts, caught_up: CaughtUp
+    ) -> None:
+        self._name, self._settings, self._caught_up = name, settings, caught_up
         self._homeserver, self._ghosts = homeserver, ghosts
         self.away = False
         self._inlet: Inlet | None = None
@@ -44,6 +51,7 @@ class Presence:
             self.away = False
             link.up(f"as {self._settings.bot}")
             self._doubted()
+            await self._caught_up(inlet)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._ping)
                 await self._watch()
@@ -93,6 +101,8 @@ class Presence:
             answer = await self._asked("GET", "/_matrix/client/versions")
             if not answer.ok:
                 raise ConnectionLost(answer.words, after_seconds=answer.after_seconds or 0.0)
+            if self._inlet is not None:
+                await self._caught_up(self._inlet)
 
     async def _asked(self, method: str, path: str, body: Any = None, seconds: float = _ANSWER_SECONDS) -> Answer:
         try:

@@ -128,11 +128,14 @@ class Rooms:
 
     def apply(self, event: dict[str, Any]) -> None:
         """Follow a state event of a room that is known."""
-        room = self._rooms.get(text(event, "room_id"))
+        room_id = text(event, "room_id")
+        room = self._rooms.get(room_id)
         if room is None or "state_key" not in event:
             return
         content = table(event, "content")
         match event.get("type"):
+            case "m.room.member" if self._is_own(text(event, "state_key")):
+                self._rooms.drop(room_id)  # what happened while we were out is not known
             case "m.room.member":
                 self._member(room, text(event, "state_key"), content)
             case "m.room.name":
@@ -141,8 +144,6 @@ class Rooms:
                 room.encrypted = True
 
     def _member(self, room: Room, user: str, content: dict[str, Any]) -> None:
-        if self._is_own(user):
-            return
         if content.get("membership") == "join":
             if len(room.members) < _MOST_NAMES or user in room.members:
                 room.members[user] = nfc(text(content, "displayname"))

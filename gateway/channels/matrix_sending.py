@@ -1,8 +1,9 @@
 """Replies on their way into a room: what event each becomes, and what the homeserver's answer means.
 
 Every event is sent under a transaction id made of the delivery's, so that an attempt that is repeated after
-a lost answer gives the same event again. A reply that was streamed before (in this life or, after a crash, in an
-earlier one) stands there already, perhaps in part: then it is edited to the whole.
+a lost answer gives the same event again; and as a homeserver that is killed forgets those ids, what may have arrived is
+looked for in the room first (`matrix_history.py`). A reply that was streamed before (in this life or, after a crash, in
+an earlier one) stands there already, perhaps in part: then it is edited to the whole.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from gateway.channels.matrix_content import edit_of, relation_of, text_content
 from gateway.channels.matrix_events import table, text
 from gateway.channels.matrix_files import Files, content_for
 from gateway.channels.matrix_ghosts import Ghosts
+from gateway.channels.matrix_history import MARK, History
 from gateway.channels.matrix_homeserver import Answer, Homeserver, receipt_for, room_path, segment
 from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_settings import Settings
@@ -34,6 +36,7 @@ class Sending:
         self, settings: Settings, kit: Kit, homeserver: Homeserver, rooms: Rooms, files: Files, ghosts: Ghosts
     ) -> None:
         self._settings, self._kit, self._homeserver = settings, kit, homeserver
+        self._history = History(homeserver)
         self._rooms, self._files, self._ghosts = rooms, files, ghosts
         self._began = kit.now()
         self._streamed: Recent[str, list[str]] = Recent(256)
@@ -48,15 +51,15 @@ class Sending:
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Show the reply while it is written, by edits."""
         events: list[str] = []
+        stood = self._may_stand(delivery)
         self._streamed.put(delivery.envelope_id, events)
 
         async def post(words: str) -> Receipt:
             part = delivery.id if not events else f"{delivery.id}.part{len(events)}"
-            receipt = await self._receipt(delivery.message, partial(self._say, delivery, part, words))
+            say = self._say_or_amend if stood else self._say
+            receipt = await self._receipt(delivery.message, partial(say, delivery, part, words))
             if isinstance(receipt, Delivered):
                 events.append(receipt.remote_id)
-                if self._may_stand(delivery):
-                    return await edit(receipt.remote_id, words)
             return receipt
 
         async def edit(remote_id: str, text: str) -> Receipt:
@@ -114,22 +117,32 @@ class Sending:
         events = self._streamed.get(delivery.envelope_id) or []
         if index < len(events):
             return await self._replace(message, events[index], f"{delivery.id}.whole", message.content)
-        answer = await self._say(delivery, delivery.id, message.content)
-        if answer.ok and index == 0 and self._may_stand(delivery):
-            event = text(answer.told, "event_id")
-            stands = await self._homeserver.call("GET", f"{room_path(message.conversation.id)}/event/{segment(event)}")
-            if stands.ok and text(table(stands.told, "content"), "body") != message.content:
-                return await self._replace(message, event, f"{delivery.id}.whole", message.content)
-        return answer
+        if delivery.repeated or self._may_stand(delivery):
+            return await self._say_or_amend(delivery, delivery.id, message.content)
+        return await self._say(delivery, delivery.id, message.content)
+
+    async def _say_or_amend(self, delivery: Delivery, txn: str, words: str) -> Answer:
+        """Say what may stand there already, whole or in part: then it is left, or edited to the whole."""
+        message = delivery.message
+        sender = self._speaker(message) or self._settings.bot
+        stands = await self._history.find(message.conversation.id, sender, txn)
+        if stands is None:
+            return await self._say(delivery, txn, words)
+        event = text(stands, "event_id")
+        if text(table(stands, "content"), "body") == words:
+            return Answer(200, {"event_id": event})
+        return await self._replace(message, event, f"{txn}.whole{self._kit.random(4).hex()}", words)
 
     def _may_stand(self, delivery: Delivery) -> bool:
-        """Tell whether an earlier life of this gateway may have begun this reply: its message is older than we are."""
+        """Tell whether a stream may have begun this reply: one of ours, or of an earlier life of the gateway."""
+        if self._streamed.get(delivery.envelope_id) is not None:
+            return True
         stamp = delivery.envelope_id.replace("-", "")[:12]
-        return int(stamp, 16) / 1000 < self._began
+        return 0 < int(stamp, 16) / 1000 < self._began
 
     async def _say(self, delivery: Delivery, txn: str, words: str) -> Answer:
         message, settings = delivery.message, self._settings
-        content = text_content(words, settings.reply_as) | relation_of(message, settings)
+        content = text_content(words, settings.reply_as) | relation_of(message, settings) | {MARK: txn}
         return await self._send(message.conversation.id, "m.room.message", txn, content, self._speaker(message))
 
     async def _replace(self, message: Message, event: str, txn: str, words: str) -> Answer:

@@ -60,6 +60,7 @@ class FakeHomeserver:
         self.will: list[tuple[int, dict[str, Any]] | Exception] = []
         self.events: dict[str, str] = {}
         self.contents: dict[str, Any] = {}
+        self.history: dict[str, list[dict[str, Any]]] = {}
 
     async def request(
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
@@ -85,8 +86,11 @@ class FakeHomeserver:
                 return (200, {"name": self.titles[room]}) if room in self.titles else (404, {"errcode": "M_NOT_FOUND"})
             case "state/m.room.encryption":
                 return (200, {}) if room in self.encrypted else (404, {"errcode": "M_NOT_FOUND"})
-            case _ if what.startswith("event/"):
-                return 200, {"content": self.contents[what.removeprefix("event/")]}
+            case "messages":
+                said = [{"event_id": event, "content": content} for event, content in self.contents.items()]
+                return 200, {"chunk": [*reversed(self.history.get(room, [])), *reversed(said)]}
+            case _ if path == "joined_rooms":
+                return 200, {"joined_rooms": list(self.history)}
             case _ if method == "PUT" and what.startswith(("send/", "redact/")):
                 event = self.events.setdefault(what, f"$sent{len(self.events) + 1}")
                 self.contents.setdefault(event, json.loads(body))

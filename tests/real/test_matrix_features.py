@@ -36,7 +36,7 @@ async def test_formatted_text_and_pictures_go_both_ways(tmp_path: Path) -> None:
 
             rule = f'RULE "pictures"\nWHEN message.type == "image"\nTHEN forward("matrix", "{gallery}")\n'
             place.gateway.write("rules.d/pictures.rules", rule)
-            assert "pictures" in (told := place.gateway.command("reload")), told
+            assert "yes" in (told := place.gateway.command("reload")), told
             uri = await anna.upload(PIXEL, "image/png", "pixel.png")
             info = {"mimetype": "image/png", "size": len(PIXEL)}
             await anna.say(room, "pixel.png", msgtype="m.image", url=uri, info=info)
@@ -150,6 +150,18 @@ async def test_a_ghost_speaks_where_a_hook_says_so(tmp_path: Path) -> None:
             await anna.say(room, "who are you?")
             answer = await anna.sees(text_is("you said: who are you?"))
             assert answer["sender"] == f"@_oclaw_helper:{SERVER}"
+
+
+async def test_the_doctor_finds_what_is_right_and_what_is_wrong(tmp_path: Path) -> None:
+    async with town(tmp_path) as place:
+        told = place.gateway.command("doctor")
+        assert f"we are {BOT}" in told and "reaches this gateway in" in told, told
+        await place.gateway.stop()
+        told = place.gateway.command("doctor")
+        assert "The gateway must be running" in told, told
+        await place.synapse.stop()
+        told = place.gateway.command("doctor")
+        assert "Nobody" in told or "refused" in told.lower(), told
 
 
 async def test_status_tells_whether_the_homeserver_is_there(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What was missed is read from the rooms, with the first transaction after a doubt or when the link is up again.
+
+In doubt are: the start, every lost connection, every call without an answer. What is read back was mostly heard
+before; the journal knows it by its event id, so only what was missed becomes a message, at its place in the order.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.channels.matrix_events import text
+from gateway.channels.matrix_history import History
+from gateway.ports import Cursor
+
+CURSOR = "heard"
+# An event can have waited in the homeserver's memory for as long as our answers take; they take seconds at most.
+_MARGIN_SECONDS = 60.0
+# Shorter than event ids are remembered (see the channel's traits), or what is old would be answered again.
+LONGEST_SECONDS = 6 * 86_400.0
+# The moment is committed with messages; once in so many seconds is enough within the margin.
+_EVERY_SECONDS = 5.0
+
+
+class CatchUp:
+    """Knows whether there is a doubt and since when."""
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self.doubts = 0
+        self._settled = 0
+        self._heard = 0.0
+        self._kept = 0.0
+
+    def restore(self, kept: str) -> None:
+        """Take up the moment of an earlier life; without one there is nothing that could have been missed."""
+        self._heard = float(kept) if kept else 0.0
+        self.doubt()
+
+    @property
+    def needed(self) -> bool:
+        """There is a doubt, and a moment from which to read."""
+        return self._heard > 0 and self.doubts > self._settled
+
+    def doubt(self) -> None:
+        """Something may have been missed."""
+        self.doubts += 1
+
+    def settled(self, doubts: int) -> None:
+        """What was read back when there were so many doubts is committed; later ones stand."""
+        self._settled = max(self._settled, doubts)
+
+    def cursor(self, now: float) -> Cursor | None:
+        """Return the moment to be committed with messages that came now, when it is time to."""
+        if now - self._kept < _EVERY_SECONDS:
+            return None
+        return Cursor(CURSOR, f"{now:.0f}")
+
+    def heard(self, now: float) -> None:
+        """Messages that came at `now` are committed."""
+        self._heard = max(self._heard, now)
+        if now - self._kept >= _EVERY_SECONDS:
+            self._kept = now
+
+    async def missed(self, now: float) -> list[dict[str, Any]]:
+        """Return what was said since we last heard anything for certain. Raises `HttpClientError`."""
+        since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
+        return await self._history.since(since)
+
+
+def merged(missed: list[dict[str, Any]], events: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """Put a transaction behind what was missed; what stands in both keeps its place in the rooms."""
+    known = {text(event, "event_id") for event in missed}
+    return (*missed, *(event for event in events if text(event, "event_id") not in known))

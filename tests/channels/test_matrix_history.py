@@ -1,0 +1,93 @@
+"""After a doubt what was missed is read from the rooms; what may have arrived is looked for before it is sent again."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import trio
+import trio.testing
+from msgspec.structs import replace
+
+from gateway.message.message import Conversation, Message
+from gateway.message.receipt import Deferred, Delivered, Unknown
+from gateway.ports import Accepted, Arrived
+from gateway.testing.channels import MOMENT, FakeInlet, delivery
+from protocols.errors import NothingSent, UnknownAfterSend
+from protocols.http1.messages import Response
+from tests.channels.matrix_words import BOT, ROOM, said, transaction
+from tests.channels.test_matrix_in import Stand
+
+REPLY = Message(channel="it", content="hi", conversation=Conversation(ROOM))
+
+
+async def doubtful() -> Stand:
+    """Return a stand that has heard $1 and lost an answer since."""
+    stand = Stand()
+    await stand.hears(said("$1", "one"))
+    stand.homeserver.will = [UnknownAfterSend("killed")]
+    assert isinstance(await stand.channel.deliver(delivery(REPLY)), Unknown)
+    return stand
+
+
+def said_now(id: str, text: str, **fields: Any) -> dict[str, Any]:
+    return said(id, text) | {"origin_server_ts": int(MOMENT * 1000)} | fields
+
+
+async def test_the_first_transaction_after_a_doubt_brings_what_was_missed_before_it() -> None:
+    stand = await doubtful()
+    old = said_now("$0", "long ago", origin_server_ts=1)
+    ours = said_now("$x", "an answer", sender=BOT)
+    stand.homeserver.history[ROOM] = [old, *(said_now(f"${n}", str(n)) for n in (1, 2, 3)), ours]
+    heard = await stand.hears(said_now("$3", "3"), said_now("$4", "4"))
+    assert [message.id for message in heard] == ["$1", "$2", "$3", "$4"], "the journal knows $1 already"
+    asked = len(stand.homeserver.asked("/messages"))
+    await stand.hears(said_now("$5", "5"))
+    assert len(stand.homeserver.asked("/messages")) == asked, "the doubt is settled"
+
+
+async def test_a_doubt_stands_until_what_was_read_back_is_committed() -> None:
+    stand = await doubtful()
+    stand.homeserver.history[ROOM] = [said_now("$2", "2")]
+    for _ in range(2):
+        came = await stand.receives(transaction("9", said_now("$3", "3")))
+        assert isinstance(came, Arrived) and [message.id for message in came.messages] == ["$2", "$3"]
+    came.answer([Accepted("a"), Accepted("b")])
+    (message,) = await stand.hears(said_now("$4", "4"))
+    assert message.id == "$4"
+
+
+async def test_while_rooms_cannot_be_read_back_the_homeserver_is_asked_to_come_again() -> None:
+    stand = await doubtful()
+    stand.homeserver.will = [NothingSent("refused")]
+    came = await stand.receives(transaction("9", said_now("$3", "3")))
+    assert isinstance(came, Response) and came.status == 503
+
+
+async def test_what_was_missed_is_taken_when_the_homeserver_is_back_and_says_nothing(autojump_clock: Any) -> None:
+    stand = await doubtful()
+    stand.homeserver.history[ROOM] = [said_now("$2", "2")]
+    inlet = FakeInlet()
+    inlet.cursors["heard"] = str(MOMENT)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, inlet))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [message.id for message in inlet.messages] == ["$2"]
+
+
+async def test_a_reply_that_may_have_arrived_is_looked_for_before_it_is_sent_again() -> None:
+    stand = Stand()
+    first = await stand.channel.deliver(delivery(REPLY))
+    assert isinstance(first, Delivered)
+    stand.homeserver.events.clear()  # a homeserver that was killed forgets transaction ids, and keeps what was said
+    again = await stand.channel.deliver(replace(delivery(REPLY, attempt=2), repeated=True))
+    assert again == first
+    assert len(stand.homeserver.asked("/send/")) == 1
+
+
+async def test_nothing_is_sent_again_while_it_cannot_be_looked_for() -> None:
+    stand = Stand()
+    stand.homeserver.will = [(500, {"errcode": "M_UNKNOWN"})]
+    receipt = await stand.channel.deliver(replace(delivery(REPLY, attempt=2), repeated=True))
+    assert isinstance(receipt, Deferred) and stand.homeserver.asked("/send/") == []
