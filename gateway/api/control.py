@@ -232,6 +232,13 @@ class ReloadReport(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+class DisabledAddress(Struct, frozen=True, kw_only=True):
+    """An address, or a conversation, of a channel that asked never to be sent to again."""
+
+    channel: str
+    address: str
+
+
 class Control(Protocol):
     """What the daemon does for a person. Raises `NotThere` for an unknown id or channel, `NotPossible` where the state
     forbids it, `Overloaded` and `JournalError` as the flow does.
@@ -258,6 +265,12 @@ class Control(Protocol):
     async def held(self, *, limit: int) -> Sequence[HeldMessage]: ...
 
     async def release(self, envelope_id: str) -> Done: ...
+
+    async def disabled(self) -> Sequence[DisabledAddress]:
+        """List the addresses that asked never to be sent to again."""
+
+    async def enable(self, what: DisabledAddress) -> Done:
+        """Let an address be sent to again."""
 
     async def reload(self) -> ReloadReport:
         """Validate all, then swap whole; on any problem keep the old and say why."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
-from gateway.api.control import Control, Kind, SendOrder
+from gateway.api.control import Control, DisabledAddress, Kind, SendOrder
 from gateway.api.errors import BadField
 from gateway.api.router import Endpoint, Route
 from gateway.api.tail import stream_tail
@@ -51,6 +51,7 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
         Route("/dead/{id}/drop", {"POST": _ask(control.drop)}),
         Route("/held", {"GET": held}),
         Route("/held/{id}/release", {"POST": _ask(control.release)}),
+        Route("/disabled", {"GET": _ask(control.disabled), "POST": _enable(control)}),
         Route("/rules", {"GET": rules}),
         Route("/rules/explain/{id}", {"GET": _ask(control.explain)}),
         Route("/reload", {"POST": _reload(control)}),
@@ -85,6 +86,17 @@ def _dead(control: Control) -> Endpoint:
             raise BadField(f'kind is "{kind}"; it must be inbound or delivery, or be left out for both.')
         found = await control.dead(kind or None, limit=_limit_of(query))  # type: ignore[arg-type]
         return as_json(found)
+
+    return endpoint
+
+
+def _enable(control: Control) -> Endpoint:
+    async def endpoint(exchange: Exchange) -> Response:
+        try:
+            what = msgspec.json.decode(exchange.request.body, type=DisabledAddress)
+        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+            raise BadField(f"The body is no address to enable: {error}.") from error
+        return as_json(await control.enable(what))
 
     return endpoint
 

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "trace": ("gateway.cli.trace", "Show one message's whole life."),
     "dead": ("gateway.cli.dead", "List, show, retry and drop dead letters."),
     "held": ("gateway.cli.held", "List and release messages that a rule or hook holds."),
+    "disabled": ("gateway.cli.disabled", "List and enable addresses that asked never to be sent to again."),
     "rules": ("gateway.cli.rules", "Check, format, test, explain, replay, lint and measure rules."),
     "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
     "journal": ("gateway.cli.journal", "Sum up, check, export, compact and back up the journal."),

@@ -12,6 +12,7 @@ import trio
 from gateway.api.control import (
     DeadLetter,
     DeadStory,
+    DisabledAddress,
     Done,
     Explained,
     HeldMessage,
@@ -165,6 +166,17 @@ class Desk:
         if not released:
             raise NotPossible(f"message {envelope_id} is {row.state.value}; only what is set aside can be released")
         return Done(envelope_id, InboundState.ACCEPTED.value)
+
+    async def disabled(self) -> Sequence[DisabledAddress]:
+        """List what asked never to be sent to again."""
+        listed = self._flow.outbox.disabled.listed()
+        return [DisabledAddress(channel=channel, address=address) for channel, address in listed]
+
+    async def enable(self, what: DisabledAddress) -> Done:
+        """Let an address be sent to again; its dead letters are retried one by one."""
+        if not self._flow.outbox.disabled.remove(what.channel, what.address):
+            raise NotThere(f"{what.address} is not disabled on {what.channel}; `oclaw disabled list` names what is")
+        return Done(what.address, "enabled")
 
     async def reload(self) -> ReloadReport:
         """Read the configuration again."""

@@ -8,6 +8,7 @@ import trio
 from gateway.api.control import (
     DeadLetter,
     DeadStory,
+    DisabledAddress,
     Done,
     Explained,
     HeldMessage,
@@ -40,6 +41,13 @@ TRACE = Trace(
 
 
 class FakeControl:
+    async def disabled(self):
+        return [DisabledAddress(channel="shop", address="https://gone.example/")]
+
+    async def enable(self, what):
+        self.enabled = what
+        return Done(what.address, "enabled")
+
     """Remembers what it was asked."""
 
     def __init__(self):
@@ -187,3 +195,12 @@ async def test_a_tail_that_lost_notices_says_how_many(serve):
             seen.append(msgspec.json.decode(await anext(pieces)))
     assert [line["notice"] for line in seen[-2:]] == ["Gap", "EnvelopeAccepted"]
     assert seen[-2]["missed"] == 4000 - (len(seen) - 2) > 0
+
+
+async def test_an_address_that_asked_not_to_be_sent_to_is_listed_and_enabled(serve):
+    control, _, caller = await opened(serve)
+    assert (await caller.ask("GET", "/disabled")).json == [{"channel": "shop", "address": "https://gone.example/"}]
+    gone = DisabledAddress(channel="shop", address="https://gone.example/")
+    answer = await caller.ask("POST", "/disabled", msgspec.json.encode(gone))
+    assert (answer.status, control.enabled) == (200, gone)
+    assert (await caller.ask("POST", "/disabled", b"[]")).status == 422
