@@ -1,4 +1,6 @@
-"""The one thread that writes: gathers what was submitted, commits it as a group, tells the loop.
+"""The writer's thread: gathers what was submitted, commits it as a group, tells the loop.
+
+What waits for the disk waits here; the statements themselves are run in the loop (`inloop.py`).
 
 `submit` costs the loop a microsecond: it appends to a deque and, when somebody waits, opens
 the gate the thread sleeps at. The deque is never swapped, and an item is whole before it is

@@ -1,0 +1,65 @@
+"""Transactions are filled in the loop, and nothing that waits for a disk or another process waits there."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import trio
+
+from gateway.journal import FILE_NAME, open_journal
+from gateway.journal.inloop import InLoop
+from gateway.journal.opening import connect
+from gateway.ports import Accept, Moved, Stored
+from gateway.testing.journal_words import a_message, committed
+
+
+async def test_another_process_that_writes_is_waited_for_outside_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    async with open_journal(path) as journal:
+        await committed(journal, Accept((a_message("m1"),)))
+        other = connect(path)
+        other.execute("BEGIN IMMEDIATE")
+        outcomes: list[object] = []
+        journal.submit(Accept((a_message("m2"),)), outcomes.append)
+        turns = 0
+        while turns < 20:  # the loop turns while the writer waits
+            await trio.sleep(0.005)
+            turns += 1
+        assert outcomes == []
+        other.execute("ROLLBACK")
+        other.close()
+        with trio.fail_after(5):
+            while not outcomes:
+                await trio.sleep(0.005)
+        assert isinstance(outcomes[0], tuple)
+        assert isinstance(outcomes[0][0], Stored)
+
+
+async def test_statements_run_in_the_loops_thread_and_the_commit_does_not(tmp_path: Path) -> None:
+
+    threads: list[int] = []
+
+    def fill() -> list[object]:
+        threads.append(threading.get_ident())
+        return [Moved()]
+
+    place = InLoop()
+    outcomes = await trio.to_thread.run_sync(place, fill)
+    assert outcomes == [Moved()]
+    assert threads == [threading.get_ident()]
+
+
+async def test_an_error_in_the_loop_is_the_writers(tmp_path: Path) -> None:
+
+    def fill() -> list[object]:
+        raise sqlite3.IntegrityError("a row of its own fault")
+
+    place = InLoop()
+    try:
+        await trio.to_thread.run_sync(place, fill)
+    except sqlite3.IntegrityError as error:
+        assert "fault" in str(error)
+    else:
+        raise AssertionError("the error was lost")
