@@ -36,6 +36,13 @@ PAM = no
 OperCanUseMode = yes
 """
 
+SSL = """\
+[SSL]
+CertFile = {certificate}
+KeyFile = {key}
+Ports = {port}
+"""
+
 
 def program() -> str:
     """Return where ngIRCd is; installs it from the distribution where that is allowed."""
@@ -50,12 +57,17 @@ def program() -> str:
 class Ngircd:
     """One server."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.port = folder, free_port()
+    def __init__(self, folder: Path, tls: tuple[Path, Path] | None = None) -> None:
+        """`tls` are certificate and key; then `port` speaks TLS, and people use `plain_port`."""
+        self.folder, self.plain_port = folder, free_port()
+        self.port = free_port() if tls else self.plain_port
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         user = "irc" if os.geteuid() == 0 else str(os.geteuid())
-        (folder / "ngircd.conf").write_text(CONFIGURATION.format(port=self.port, user=user, folder=folder))
+        (folder / "ngircd.conf").write_text(
+            CONFIGURATION.format(port=self.plain_port, user=user, folder=folder)
+            + (SSL.format(certificate=tls[0], key=tls[1], port=self.port) if tls else "")
+        )
 
     async def start(self) -> None:
         """Return when it takes connections."""
@@ -65,7 +77,7 @@ class Ngircd:
         with trio.fail_after(20):
             while True:
                 try:
-                    stream = await trio.open_tcp_stream("127.0.0.1", self.port)
+                    stream = await trio.open_tcp_stream("127.0.0.1", self.plain_port)
                 except OSError:
                     assert self._process.poll() is None, (self.folder / "ngircd.log").read_text()
                     await trio.sleep(0.05)
@@ -82,9 +94,9 @@ class Ngircd:
 
 
 @asynccontextmanager
-async def open_ngircd(folder: Path) -> AsyncIterator[Ngircd]:
+async def open_ngircd(folder: Path, tls: tuple[Path, Path] | None = None) -> AsyncIterator[Ngircd]:
     """Run a server while the block runs."""
-    server = Ngircd(folder)
+    server = Ngircd(folder, tls)
     await server.start()
     try:
         yield server

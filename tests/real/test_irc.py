@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 from gateway.channels.irc_lines import Line
 from tests.real.daemon import Daemon, free_port, running
@@ -97,11 +98,40 @@ async def test_a_long_reply_comes_in_lines_whole_and_in_order_and_nobody_is_disc
 async def test_no_line_of_a_model_can_become_a_command(tmp_path):
     async with town(tmp_path) as (server, daemon), person(server.port, "ann", "#help") as ann:
         await meets(ann)
-        daemon.command("send", "--channel", "irc", "--conversation", "ann", "--content", "a\r\nQUIT :bye\r\nJOIN #evil")
-        printed = daemon.command("send", "irc", "ann", "a\r\nQUIT :bye\r\nJOIN #evil")
+        where = ("--channel", "irc", "--conversation", "ann")
+        await trio.to_thread.run_sync(daemon.command, "send", "a\r\nQUIT :bye\r\nJOIN #evil", *where)
+        await ann.until(lambda it: it.texts()[-1:] == ["JOIN #evil"])
         await ann.say("oclaw", "still here?")
         await ann.until(lambda it: any("still here?" in text for text in it.texts()))
-        assert not any(line.command == "QUIT" for line in ann.heard), printed
+        assert ann.texts()[:3] == ["you said: a", "QUIT :bye", "JOIN #evil"]
+        assert not any(line.command in ("QUIT", "JOIN") for line in ann.heard)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_tls_is_spoken_with_whom_we_trust_alone(tmp_path, trusted):
+    authority, stranger = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert("127.0.0.1")
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    for path in tmp_path.glob("*.pem"):
+        path.chmod(0o644)
+    tmp_path.chmod(0o755)
+    async with open_ngircd(tmp_path / "irc", (tmp_path / "cert.pem", tmp_path / "key.pem")) as server:
+        port = free_port()
+        text = CONFIGURATION.format(port=port, irc=server.port, pace=0).replace(
+            "tls = false", 'tls_authority = "ca.pem"'
+        )
+        daemon = Daemon(tmp_path / "gateway", port, text, {})
+        daemon.write("pipelines.d/chat.yaml", "pipeline: [{name: say, model: echo}]\n")
+        (authority if trusted else stranger).cert_pem.write_to_path(tmp_path / "gateway" / "ca.pem")
+        printed = await trio.to_thread.run_sync(daemon.command, "doctor", "irc")
+        assert ("with TLS" in printed and "known as oclaw" in printed) is trusted, printed
+        assert ("no TLS with" in printed) is not trusted, printed
+        if trusted:
+            async with running(daemon), person(server.plain_port, "ann", "#help") as ann:
+                await meets(ann)
+                await ann.say("oclaw", "hello")
+                await ann.until(lambda it: it.texts() == ["you said: hello"])
 
 
 async def test_a_taken_nick_is_another_one_until_it_is_free(tmp_path):
