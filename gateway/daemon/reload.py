@@ -79,6 +79,7 @@ class Reloader:
 
     async def _reload(self) -> Reloaded:
         serving = self._serving
+        sight = serving.watch.sight()
         try:
             parts = await trio.to_thread.run_sync(self._built)
         except SettingErrors as wrong:
@@ -91,7 +92,7 @@ class Reloader:
         old_files = serving.parts.rule_files
         await self._swap(parts)
         self._note_rules(parts, old_files)
-        serving.watch.loaded()
+        serving.watch.loaded(sight)
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
         serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
         return Reloaded(applied=True, changes=changes)

@@ -74,9 +74,13 @@ class Watch:
         loaded, now = self._loaded, self._others
         return tuple(sorted(name for name in loaded.keys() | now.keys() if loaded.get(name) != now.get(name)))
 
-    def loaded(self) -> None:
-        """Take the files as they are for what serves."""
-        self._loaded = self._others = other_sight(self._places())
+    def sight(self) -> Sight:
+        """Return what the files are now; to be taken before they are loaded, so that no edit meanwhile is missed."""
+        return other_sight(self._places())
+
+    def loaded(self, sight: Sight) -> None:
+        """Take the files as they were at `sight` for what serves."""
+        self._loaded, self._others = sight, self.sight()
 
     async def run(self) -> None:
         """Watch until cancelled."""

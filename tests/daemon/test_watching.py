@@ -1,0 +1,103 @@
+"""What is looked at, and when the reload hears of it: real folders, the system's own watching."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from gateway.daemon.watching import Places, Watch, other_sight, rules_sight
+
+LEAVINGS = ("main.rules~", ".#main.rules", "#main.rules#", "4913", ".main.rules.swp", "main.rules.bak", ".x.rules")
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    for name in ("rules.d", "pipelines.d", "hooks"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "oclaw.toml").write_text("")
+    (tmp_path / "rules.d" / "main.rules").write_text("# none yet\n")
+    return Places(tmp_path, tmp_path / "rules.d", tmp_path / "pipelines.d", frozenset({"lists/words.txt"}))
+
+
+class Heard:
+    """Counts what the watch tells."""
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+
+    def changed(self) -> None:
+        self._event.set()
+
+    async def once(self) -> None:
+        with trio.fail_after(15):
+            await self._event.wait()
+        self._event = trio.Event()
+
+
+@asynccontextmanager
+async def watching(places: Places) -> AsyncIterator[tuple[Watch, Heard]]:
+    heard = Heard()
+    watch = Watch(lambda: places, heard.changed)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch.run)
+        await heard.once()  # the first look tells of what is there
+        yield watch, heard
+        nursery.cancel_scope.cancel()
+
+
+def test_what_editors_leave_behind_is_not_looked_at(places: Places) -> None:
+    before = rules_sight(places), other_sight(places)
+    for folder in (places.rules, places.pipelines):
+        for name in LEAVINGS:
+            (folder / name).write_text("x")
+    assert (rules_sight(places), other_sight(places)) == before
+
+
+def test_a_list_that_rules_ask_for_is_looked_at_wherever_it_stands_and_whether_it_is_there(places: Places) -> None:
+    before = rules_sight(places)
+    (places.rules / "lists").mkdir()
+    (places.rules / "lists" / "words.txt").write_text("one\n")
+    assert rules_sight(places) != before
+
+
+def test_a_file_put_in_the_place_of_another_is_another_even_with_its_time_and_size(places: Places) -> None:
+    path = places.rules / "main.rules"
+    before, stat = rules_sight(places), path.stat()
+    fresh = places.rules / ".fresh"
+    fresh.write_text("# none YET\n")
+    os.utime(fresh, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    fresh.rename(path)
+    assert rules_sight(places) != before
+
+
+async def test_an_edit_a_new_file_and_a_replaced_folder_are_heard_of(places: Places) -> None:
+    async with watching(places) as (_, heard):
+        (places.rules / "main.rules").write_text("# one\n")
+        await heard.once()
+        (places.rules / "more.rules").write_text("# two\n")
+        await heard.once()
+        places.rules.rename(places.directory / "aside")
+        await heard.once()
+        places.rules.mkdir()
+        (places.rules / "main.rules").write_text("# three\n")
+        await heard.once()
+        (places.rules / "main.rules").write_text("# four, in the new folder\n")
+        await heard.once()
+
+
+async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
+    async with watching(places) as (watch, heard):
+        (places.pipelines / "chat.yaml").write_text("pipeline: []\n")
+        (places.directory / "oclaw.toml").write_text("[gateway]\n")
+        (places.rules / "main.rules").write_text("# one\n")
+        await heard.once()
+        assert watch.waiting() == ("oclaw.toml", "pipelines.d/chat.yaml")
+        sight = watch.sight()
+        (places.pipelines / "late.yaml").write_text("pipeline: []\n")
+        watch.loaded(sight)
+        assert watch.waiting() == ("pipelines.d/late.yaml",)
