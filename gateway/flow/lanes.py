@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
-from gateway.errors import SealError
 from gateway.flow.admission import Pressure
 from gateway.flow.aside import Ended, Turn, carry_on, straight
 from gateway.flow.walk import Ending
@@ -228,8 +227,8 @@ class Lanes:
 
         try:
             self._hand_over(envelope, ended.value, released)
-        except SealError as error:  # a hook or a model made a value that no record can hold
-            why = f"its end cannot be kept: {error}"
+        except Exception as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
+            why = f"its end cannot be kept: {type(error).__name__}: {error}"
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
             self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), released)
 

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from gateway.message.receipt import Delivered, Receipt
-from gateway.ports import Traits
+from gateway.ports import ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway
 
 
@@ -35,3 +35,39 @@ async def test_a_receipt_that_comes_behind_the_deadline_counts_once(
         row = await story.flow.ground.journal.delivery(f"{first}.0")
         assert row is not None and row.state.value == "delivered"
         await story.flow.outbox.drain()
+
+
+class Hasty:
+    """A plugged-in part of a channel that raises."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+
+    def __call__(self, *_: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            raise LookupError("a bug")
+        return ""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_channel_that_cannot_cut_a_reply_costs_that_message_alone(waits: bool, autojump_clock: Any) -> None:
+    class Slow:
+        async def answer(self, call: ModelCall) -> ModelAnswer:
+            await trio.sleep(1)
+            return ModelAnswer(text=call.turns[-1].text)
+
+        def stream(self, call: ModelCall) -> Any:
+            raise NotImplementedError
+
+    pipelines = {"slow": "pipeline: [{name: say, model: slow}]"}
+    how: dict[str, Any] = {"pipelines": pipelines, "models": {"slow": Slow()}, "default_pipeline": "slow"}
+    async with gateway(**(how if waits else {})) as story:
+        await trio.sleep(1)
+        breaks = Hasty(1)
+        story.channels["chat"].cut = lambda reply: breaks() or [reply.content]  # type: ignore[attr-defined]
+        first = await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent() == ["two"]
+        assert await story.state(first) == "dead"
