@@ -64,7 +64,7 @@ async def accepts_more(scene: Scene, count: int = 50) -> None:
 
 
 @pytest.mark.parametrize("manner", ["down", "garbage", "half-open", "slow", "hangs up"])
-async def test_a_destination_in_trouble_gets_everything_once_it_is_well_again(manner, folder):
+async def test_a_destination_in_trouble_gets_everything_once_it_is_well_again(manner, folder, survived):
     troubled = [True]
 
     async def answer(request):
@@ -89,6 +89,7 @@ async def test_a_destination_in_trouble_gets_everything_once_it_is_well_again(ma
             await accepts_more(scene, 100)
             troubled[0] = False
             await accepts_more(scene, 50)
+        survived(f"destination: {manner}", scene.account.tally())
 
 
 # -- disks ------------------------------------------------------------------------------------------
@@ -106,7 +107,7 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", place], check=True)
 
 
-async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_nothing(folder):
+async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_nothing(folder, survived):
     with small_disk(folder / "disk", "24m") as disk:
         async with open_scene(folder) as scene:
             scene.write(state=disk / "state")
@@ -120,9 +121,10 @@ async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_noth
                 await until(lambda: scene.account.refused > 5)
                 filler.unlink()
                 await accepts_more(scene, 50)
+        survived("disk full, then space again", scene.account.tally())
 
 
-async def test_a_disk_that_turns_read_only_refuses_and_recovers(folder):
+async def test_a_disk_that_turns_read_only_refuses_and_recovers(folder, survived):
     with small_disk(folder / "disk", "64m") as disk:
         async with open_scene(folder) as scene:
             scene.write(state=disk / "state")
@@ -134,12 +136,13 @@ async def test_a_disk_that_turns_read_only_refuses_and_recovers(folder):
                 await until(lambda: scene.account.refused > 5)
                 subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
                 await accepts_more(scene, 50)
+        survived("disk read-only, then writable again", scene.account.tally())
 
 
 # -- what operators plug in -------------------------------------------------------------------------
 
 
-async def test_a_hook_that_blocks_the_loop_is_named_and_moved_aside(folder):
+async def test_a_hook_that_blocks_the_loop_is_named_and_moved_aside(folder, survived):
     hook = """
         import time
 
@@ -154,12 +157,13 @@ async def test_a_hook_that_blocks_the_loop_is_named_and_moved_aside(folder):
             async with talking(scene, life):
                 await accepts_more(scene, 200)
             assert life.events("HookOverran")
+        survived("a hook that blocks the loop", scene.account.tally())
 
 
 # -- limits of the process --------------------------------------------------------------------------
 
 
-async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folder):
+async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folder, survived):
     def few() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (48, 48))
 
@@ -172,12 +176,13 @@ async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folde
                 await stream.aclose()
             await accepts_more(scene, 20)
         assert life.process.returncode is None
+        survived("no file descriptors left", scene.account.tally())
 
 
 # -- signals, and two at once -----------------------------------------------------------------------
 
 
-async def test_sigterm_drains_exits_0_and_leaves_the_rest_in_the_journal(folder):
+async def test_sigterm_drains_exits_0_and_leaves_the_rest_in_the_journal(folder, survived):
     async def never(request):
         await trio.sleep_forever()
 
@@ -195,6 +200,7 @@ async def test_sigterm_drains_exits_0_and_leaves_the_rest_in_the_journal(folder)
             await finished(scene, QUITE)
         tally = scene.account.tally()
         assert tally.kept and tally.delivered == 20, tally
+        survived("SIGTERM with a destination that hangs, then a start", scene.account.tally())
 
 
 async def test_a_second_sigterm_ends_it_now(folder):
@@ -213,13 +219,14 @@ async def test_a_second_sigterm_ends_it_now(folder):
                 assert await life.process.wait() == 128 + signal.SIGTERM
 
 
-async def test_a_second_daemon_on_the_same_state_is_refused_with_75_and_harms_nothing(folder):
+async def test_a_second_daemon_on_the_same_state_is_refused_with_75_and_harms_nothing(folder, survived):
     async with open_scene(folder) as scene, open_life(scene) as life:
         async with open_life(scene, wait_ready=False) as second:
             with trio.fail_after(QUITE):
                 assert await second.process.wait() == 75
         async with talking(scene, life):
             await accepts_more(scene, 20)
+        survived("a second daemon on the same state", scene.account.tally())
 
 
 def test_the_account_of_a_proof_finds_what_is_wrong():

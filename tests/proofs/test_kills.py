@@ -16,15 +16,15 @@ async def killed(plan: Plan) -> Tally:
             return await prove(scene, plan)
 
 
-async def test_twenty_kills_at_random_lose_nothing_and_reorder_nothing():
+async def test_twenty_kills_at_random_lose_nothing_and_reorder_nothing(survived):
     tally = await killed(Plan(kills=20, longest_life=0.4, seed=1))
-    print(tally)
     assert tally.kept and tally.kills == 20, tally
+    survived("SIGKILL at 20 random moments under load, real daemon", tally)
     assert tally.accepted > 500
 
 
 @pytest.mark.prove
-async def test_two_hundred_kills_at_random_lose_nothing_and_reorder_nothing():
+async def test_two_hundred_kills_at_random_lose_nothing_and_reorder_nothing(survived):
     tally = await killed(Plan(kills=200, rate=600.0, longest_life=1.0, seed=2))
-    print(tally)
     assert tally.kept and tally.kills == 200, tally
+    survived("SIGKILL at 200 random moments under load, real daemon", tally)
