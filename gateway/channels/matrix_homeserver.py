@@ -118,6 +118,8 @@ def receipt_for(answer: Answer) -> Receipt:
     if answer.ok:
         event_id = answer.told.get("event_id")
         return Delivered(event_id if type(event_id) is str else "")
+    if answer.code == "M_DUPLICATE_ANNOTATION":
+        return Delivered()  # the reaction stands there: an earlier attempt arrived
     if answer.status == 429:
         return Deferred(answer.words, answer.after_seconds)
     if answer.status == 401:

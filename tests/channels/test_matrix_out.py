@@ -84,6 +84,7 @@ async def test_edits_reactions_and_deletes_are_the_platforms_own() -> None:
         ((401, {"errcode": "M_UNKNOWN_TOKEN"}), Deferred),
         ((403, {"errcode": "M_FORBIDDEN", "error": "not in room"}), Bounced),
         ((413, {"errcode": "M_TOO_LARGE"}), Bounced),
+        ((400, {"errcode": "M_DUPLICATE_ANNOTATION"}), Delivered),
         ((500, {"errcode": "M_UNKNOWN"}), Deferred),
         ((502, {}), Deferred),
         (NothingSent("refused"), Deferred),
