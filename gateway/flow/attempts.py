@@ -96,7 +96,11 @@ class Attempts:
         if deliver_now is None or not attempt.channel.traits.idempotent:
             return False
         deadline = trio.current_time() + self._policy.attempt_seconds
-        begun: bool = deliver_now(attempt.head.delivery, deadline, then)
+        try:
+            begun: bool = deliver_now(attempt.head.delivery, deadline, then)
+        except Exception as error:  # the channel's bug is contained to this attempt
+            then(Unknown(f"{type(error).__name__}: {error}"))
+            return True
         return begun
 
     def settle(self, attempt: Attempt, receipt: Receipt | None, gone: Callable[[], None]) -> Again | None:

@@ -208,8 +208,9 @@ class Outbox:
         attempt.begins(channel, destination, head, self._circuit_of(head.delivery), self._now())
 
         def answered(receipt: Receipt) -> None:
-            desk.begun -= 1
-            self._conclude(attempt, receipt)
+            if attempt.under_way:  # a channel's bug must not settle an attempt twice
+                desk.begun -= 1
+                self._conclude(attempt, receipt)
 
         # Counted first: what cannot be finished may be answered before the call returns.
         desk.begun += 1
@@ -219,7 +220,7 @@ class Outbox:
             return True
         desk.begun -= 1
         self._attempting -= 1
-        destination.attempting = False
+        destination.attempting = attempt.under_way = False
         return False
 
     def _is_plain(self, destination: Destination, head: Waiting) -> bool:
@@ -362,4 +363,7 @@ class Outbox:
     def _circuit_of(self, delivery: Delivery) -> Circuit:
         desk = self._desks.get(delivery.message.channel)
         circuit_of = getattr(desk.channel, "circuit_of", None) if desk is not None else None
-        return delivery.message.channel, circuit_of(delivery) if circuit_of else ""
+        try:
+            return delivery.message.channel, circuit_of(delivery) if circuit_of else ""
+        except Exception:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+            return delivery.message.channel, ""

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from gateway.message.receipt import Delivered, Receipt
+from gateway.flow.retry import RetryPolicy
+from gateway.message.receipt import Deferred, Delivered, Receipt
 from gateway.ports import ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway
 
@@ -71,3 +72,31 @@ async def test_a_channel_that_cannot_cut_a_reply_costs_that_message_alone(waits:
         await story.settles()
         assert story.sent() == ["two"]
         assert await story.state(first) == "dead"
+
+
+async def test_a_channel_that_cannot_name_its_circuit_is_tried_again(autojump_clock: Any) -> None:
+    async with gateway() as story:
+        story.channels["chat"].circuit_of = Hasty(3)  # type: ignore[attr-defined]
+        await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent() == ["one", "two"]
+
+
+@pytest.mark.parametrize("after_a_pause", [True, False])
+async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause: bool, autojump_clock: Any) -> None:
+    async with gateway(policy=RetryPolicy(first_seconds=1.0)) as story:
+        channel, breaks = story.channels["chat"], Hasty(2)
+        if after_a_pause:
+            channel.will(Deferred("busy"))
+        begins: list[Any] = [None] if after_a_pause else []
+
+        def deliver_now(*_: Any) -> bool:
+            return False if begins and begins.pop() is None else bool(breaks())
+
+        channel.deliver_now = deliver_now  # type: ignore[attr-defined]
+        await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent()[-2:] == ["one", "two"]
+        assert story.flow.outbox.pending == 0
