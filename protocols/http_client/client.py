@@ -88,9 +88,11 @@ class HttpClient:
         self._settle(pool, pipe, reader, outgoing)
         return HttpAnswer(reader.status, reader.headers, reader.take())
 
-    async def listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    async def listen(  # noqa: ASYNC128
+        self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         """Read the answers to what `send_now` sends, for ever. `send_now` declines everything without it."""
-        await self._listening.listen(task_status=task_status)
+        await self._listening.listen(task_status=task_status)  # which calls started()
 
     def send_now(
         self,

@@ -81,7 +81,7 @@ async def open_life(
     )
     life = Life(process)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(life.listen)
+        nursery.start_soon(life.listen)  # noqa: ASYNC113  # reads the log; nobody waits for it to begin
         try:
             if wait_ready:
                 await life.ready()
