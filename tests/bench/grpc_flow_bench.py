@@ -2,6 +2,7 @@
 
 Runs conf/examples/bench with a grpc channel on a free port, pinned to one core, and calls it from another: first at a
 fixed rate, where a late call counts as latency, then with 64 callers that never pause. A subscriber hears the replies.
+Replies are whole, as on the webhook that flow_bench.py measures, unless --stream is given.
 `sent` is from the moment a call was due until its acknowledgement, `replied` until the subscriber has the reply.
 """
 
@@ -26,7 +27,7 @@ from gateway.cli.measure.scratch import Scratch, prepared, started
 from protocols.grpc.channel import Channel, open_channel
 
 TOKEN = "bench-token"
-CHANNEL = '\n[channels.rpc]\ntype = "grpc"\ntokens = { bench = "file:{folder}/token" }\n'
+CHANNEL = '\n[channels.rpc]\ntype = "grpc"\ntokens = { bench = "file:token" }\n'
 CALLERS = 64
 # Enough that the order within a conversation holds nobody up.
 CONVERSATIONS = 200
@@ -101,7 +102,7 @@ class Bench:
 
 
 async def measure(scratch: Scratch, rate: float, seconds: float) -> None:
-    while True:
+    while scratch.process.poll() is None:
         try:
             await (await trio.open_tcp_stream("127.0.0.1", scratch.port)).aclose()
             break
@@ -129,6 +130,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--stream", action="store_true", help="say replies in pieces, as a pipeline does by default")
     parser.add_argument("--disk", type=Path, help="where the journal is written")
     options = parser.parse_args()
     with our_cores() as core, prepared(options.disk, 9901) as (config, port):
@@ -136,6 +138,8 @@ def main() -> None:
         (config / "token").chmod(0o600)
         with (config / "oclaw.toml").open("a") as file:
             file.write(CHANNEL)
+        for pipeline in (config / "pipelines.d").glob("*.yaml"):
+            pipeline.write_text(f"stream: {str(options.stream).lower()}\n{pipeline.read_text()}")
         with started(config, port, core) as scratch:
             print(json.dumps({"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}))
             trio.run(measure, scratch, options.rate, options.seconds)
