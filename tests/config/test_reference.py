@@ -35,7 +35,9 @@ def built_in(kind: Any) -> list[str]:
     return [name for name, module in BUILT_IN[kind].items() if importlib.util.find_spec(module) is not None]
 
 
-@pytest.mark.parametrize("section", ["gateway", "listen", "journal", "flow", "delivery", "access", "rules", "pipelines"])
+@pytest.mark.parametrize(
+    "section", ["gateway", "listen", "journal", "flow", "delivery", "access", "rules", "pipelines"]
+)
 def test_the_reference_shows_every_setting_of_a_section(section: str) -> None:
     (shape,) = (field.type for field in msgspec.structs.fields(Settings) if field.name == section)
     assert shown(section) == names(shape)
