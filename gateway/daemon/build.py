@@ -67,7 +67,6 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     words = partial(words_of, settings, named, names)
 
     _check_workers(settings, pipelines, problems)
-    words = partial(words_of, settings, pipelines, names)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
     if problems or done is None:
         raise SettingErrors(problems)
