@@ -84,6 +84,8 @@ def _parse(path: Path) -> dict[str, Any]:
         raise SettingErrors([SettingError(str(path), found=found, wanted="a text file in UTF-8")]) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingErrors([_syntax(path, str(error))]) from None
+    except RecursionError:
+        raise SettingErrors([SettingError(str(path), found="nested too deeply", wanted="a TOML file")]) from None
 
 
 def _syntax(path: Path, sentence: str) -> SettingError:

@@ -20,6 +20,7 @@ from gateway.daemon.telling import secrets_of
 from gateway.errors import SettingErrors
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused
 from gateway.plugins import PluginTable
+from gateway.supervise.crash import tell
 from gateway.telemetry.systemd import READY, notify, reloading
 
 if TYPE_CHECKING:
@@ -34,12 +35,21 @@ class Reloaded(Struct, frozen=True, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
+class _Round:
+    """A reload that is asked for; many may wait for the same one."""
+
+    def __init__(self) -> None:
+        self.over = trio.Event()
+        self.done = Reloaded(applied=False)
+
+
 class Reloader:
     """Owns the configuration's generation."""
 
     def __init__(self, serving: Serving) -> None:
         self._serving = serving
         self._asked, self._rules_changed = trio.Event(), trio.Event()
+        self._round = _Round()
         self._once = trio.Lock()
         self.generation = 1
         self.loaded_at = serving.ground.now()
@@ -54,16 +64,22 @@ class Reloader:
         while True:
             await self._asked.wait()
             self._asked = trio.Event()
-            await self.reload()
+            this, self._round = self._round, _Round()
+            async with self._once:
+                notify(reloading())
+                this.done = await self._reload()
+                notify(READY)
+            this.over.set()
 
     async def reload(self) -> Reloaded:
-        """Validate everything, swap whole, say exactly what changed; keep the old on any problem."""
-        async with self._once:
-            notify(reloading())
-            try:
-                return await self._reload()
-            finally:
-                notify(READY)
+        """Validate everything, swap whole, say exactly what changed; keep the old on any problem.
+
+        It happens in the task of `watch`: a caller that goes away leaves it whole.
+        """
+        self.ask()
+        this = self._round
+        await this.over.wait()
+        return this.done
 
     def rules_changed(self) -> None:
         """Look at the rule files soon."""
@@ -83,9 +99,10 @@ class Reloader:
         try:
             parts = await trio.to_thread.run_sync(self._built)
         except SettingErrors as wrong:
-            self.refused = str(wrong)
-            serving.telling.report(ConfigurationRefused("configuration", self.refused))
-            return Reloaded(applied=False, problems=tuple(str(problem) for problem in wrong.problems))
+            return self._refused(str(wrong), tuple(str(problem) for problem in wrong.problems))
+        except Exception as error:  # unforeseen, in a library or in an operator's code: what serves goes on
+            why = f"the configuration cannot be built: {tell(error)}"
+            return self._refused(why, (why,))
         changes = differences(serving.parts, parts)
         serving.telling.masks.add(*secrets_of(parts.settings))
         serving.telling.book.expect(parts.channels)
@@ -96,6 +113,11 @@ class Reloader:
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
         serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
         return Reloaded(applied=True, changes=changes)
+
+    def _refused(self, why: str, problems: tuple[str, ...]) -> Reloaded:
+        self.refused = why
+        self._serving.telling.report(ConfigurationRefused("configuration", why))
+        return Reloaded(applied=False, problems=problems)
 
     def _built(self) -> Parts:
         serving = self._serving

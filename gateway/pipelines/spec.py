@@ -181,11 +181,14 @@ def _check_prompt(place: str, step: StepSpec) -> list[SettingError]:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     try:
-        ImmutableSandboxedEnvironment().parse(step.prompt)
+        # Compiled, as it will be used: an unknown filter is found by no less.
+        ImmutableSandboxedEnvironment().from_string(step.prompt)
     except TemplateSyntaxError as error:
         return [
             SettingError(f"{place}.prompt", found=f"wrong in line {error.lineno}: {error.message}", wanted="Jinja2")
         ]
+    except Exception as error:  # RecursionError, SyntaxError, MemoryError: what a compiler meets in nested brackets
+        return [SettingError(f"{place}.prompt", found=f"not usable ({type(error).__name__})", wanted="Jinja2")]
     return []
 
 

@@ -1,0 +1,56 @@
+"""Reload the real daemon with files that are wrong in unforeseen ways, and for a caller that does not wait."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from gateway.config import paths
+from tests.support.rules_daemon import Daemon, a_daemon
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    with a_daemon('WHEN message.content == "hi" THEN reply("one")\n') as served:
+        yield served
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("oclaw.toml", "a = " + "[" * 5000, "nested"),
+        (
+            "pipelines.d/chat.yaml",
+            'pipeline: [{name: say, model: echo, prompt: "{{ user_message | shout }}"}]',
+            "shout",
+        ),
+    ],
+    ids=["endless nesting", "an unknown filter"],
+)
+def test_what_cannot_be_read_is_refused_and_everything_serves_on(
+    daemon: Daemon, name: str, text: str, told: str
+) -> None:
+    path = daemon.folder / name
+    before = path.read_text()
+    path.write_text(text)
+    daemon.process.send_signal(signal.SIGHUP)
+    assert told in daemon.until("ConfigurationRefused", what="configuration")["why"]
+    assert daemon.says("hi")["replies"] == ["one"]
+    path.write_text(before)
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.until("ConfigurationLoaded", what="configuration")
+    assert daemon.says("hi")["replies"] == ["one"]
+
+
+def test_a_reload_is_whole_although_its_caller_hangs_up(daemon: Daemon) -> None:
+    path = daemon.folder / "oclaw.toml"
+    path.write_text(path.read_text() + "body_bytes = 12345\n")  # of the last channel, oncall, which is replaced
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.connect(str(paths.control_socket(daemon.folder, os.environ)))
+        plug.sendall(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
+    assert "channel oncall changed" in daemon.until("ConfigurationLoaded", what="configuration")["changes"]
+    assert daemon.says("hi", channel="oncall")["replies"] == ["one"]
