@@ -46,3 +46,8 @@ def test_the_lock_files_name_versions_and_no_place_to_fetch_them_from() -> None:
         lines = (HOUSE / name).read_text("utf-8").splitlines()
         assert all(re.fullmatch(r"[\w.-]+==[\w.]+|\s*#.*|", line) for line in lines), name
         assert not any("://" in line or line.lstrip("# ").startswith("--") for line in lines), name
+
+
+def test_the_readme_names_every_command() -> None:
+    text = (HOUSE / "README.md").read_text("utf-8")
+    assert [name for name in COMMANDS if f"`oclaw {name}" not in text] == []
