@@ -61,9 +61,10 @@ def command(
             if not method:
                 _show_methods(await caller.methods(), as_json=as_json)
                 return
-            messages = _messages(text)
-            async for reply in caller.call(method, messages, secret):
-                click.echo(json.dumps(reply, ensure_ascii=False, indent=None if as_json else 2))
+            await caller.call(method, _messages(text), secret, show)
+
+    def show(reply: dict[str, Any]) -> None:
+        click.echo(json.dumps(reply, ensure_ascii=False, indent=None if as_json else 2))
 
     trio.run(run)
 

@@ -6,7 +6,7 @@ Everything lives in a descriptor pool of its own: the server may know other vers
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,6 +24,7 @@ from gateway.cli.frame import NOT_DONE, UNAVAILABLE, NotDone
 from gateway.config.address import split_address
 from protocols.grpc.channel import Channel, open_channel
 
+Show = Callable[[dict[str, Any]], None]
 _KINDS = {
     (False, False): Cardinality.UNARY_UNARY,
     (False, True): Cardinality.UNARY_STREAM,
@@ -50,8 +51,8 @@ class Caller:
             names += [f"{service.name}/{method.name}" for method in found.methods]
         return sorted(names)
 
-    async def call(self, wanted: str, messages: list[dict[str, Any]], token: str) -> AsyncIterator[dict[str, Any]]:
-        """Make the call and give each reply. Raises `NotDone`."""
+    async def call(self, wanted: str, messages: list[dict[str, Any]], token: str, show: Show) -> None:
+        """Make the call and show each reply as it comes. Raises `NotDone`."""
         method = await self._method(wanted)
         kind = _KINDS[method.client_streaming, method.server_streaming]
         if len(messages) != 1 and not method.client_streaming:
@@ -65,7 +66,7 @@ class Caller:
             for index, each in enumerate(built):
                 await call.send_message(each, end=index == len(built) - 1)
             async for answer in call:
-                yield json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=self._pool)
+                show(json_format.MessageToDict(answer, preserving_proto_field_name=True, descriptor_pool=self._pool))
 
     async def _method(self, wanted: str) -> Any:
         known = await self.methods()
