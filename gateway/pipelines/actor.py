@@ -33,7 +33,7 @@ class Stream(Protocol):
     """Shows a reply while it is being written; None when the channel, a hook or the order forbids it."""
 
     async def __call__(
-        self, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+        self, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
     ) -> tuple[str, Delivery | None] | None: ...
 
 
@@ -119,7 +119,7 @@ class _Run:
             options=self._options(step, inputs),
         )
         if last and self._spec.stream and not step.worker and not step.function:
-            shown = await self._crew.stream(self._envelope, call, self._turn, self._slot)
+            shown = await self._crew.stream(step, self._envelope, call, self._turn, self._slot)
             if shown is not None:
                 self._outputs[step.name], delivery = shown
                 self._streamed = (delivery,) if delivery is not None else ()

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import trio
 from msgspec.structs import replace
 
 from gateway.errors import ModelError
@@ -18,6 +19,7 @@ from gateway.flow.aside import Turn as WalkTurn
 from gateway.message.envelope import Delivery, Envelope, delivery_id
 from gateway.message.message import Message
 from gateway.message.receipt import Delivered, Receipt
+from gateway.pipelines.spec import StepSpec
 from gateway.pipelines.steps import Slot
 from gateway.ports import ModelCall, Provider
 
@@ -41,6 +43,9 @@ class _Heard:
         except ModelError as error:
             self.broke = error
             raise
+        except Exception as error:  # a third party's provider; contained to this reply
+            self.broke = ModelError(f"{type(error).__name__}: {error}", passing=False)
+            raise self.broke from error
         self.ended = True
 
 
@@ -60,12 +65,12 @@ class Streamer:
         self._now, self._expiry_seconds = now, expiry_seconds
 
     async def __call__(
-        self, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+        self, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
     ) -> tuple[str, Delivery | None] | None:
         """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
 
         None when this reply is not to be streamed, or the channel gave up before the model ended.
-        Raises `ModelError` when the model broke off.
+        Raises `ModelError` when the model broke off, or was not through at the step's deadline.
         """
         stream_to = self._streaming(envelope)
         if stream_to is None:
@@ -75,11 +80,16 @@ class Streamer:
         await slot()
         delivery = self._delivery(envelope)
         heard = _Heard(provider.stream(call))
-        async with aclosing(heard.pieces()) as pieces:
-            try:
-                receipt: Receipt | None = await stream_to(delivery, pieces)
-            except ModelError:
-                receipt = None
+        receipt: Receipt | None = None
+        with trio.move_on_after(step.deadline_seconds) as scope:
+            async with aclosing(heard.pieces()) as pieces:
+                try:
+                    receipt = await stream_to(delivery, pieces)
+                except Exception:  # the model broke off, or it is the channel's bug and the outbox sends what was said
+                    receipt = None
+        if scope.cancelled_caught:
+            why = f"not through within {step.deadline_seconds:g} s, after {len(heard.text)} characters"
+            raise ModelError(why, passing=False)
         if heard.broke is not None:
             why = f"broke off after {len(heard.text)} characters: {heard.broke.why}"
             raise ModelError(why, passing=False)

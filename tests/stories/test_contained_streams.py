@@ -1,0 +1,72 @@
+"""A stream that hangs or breaks on either side ends its own reply, and frees its conversation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import trio
+
+from gateway.message.envelope import Delivery
+from gateway.message.receipt import Delivered, Receipt
+from gateway.notices import RequestFailed
+from gateway.ports import ModelAnswer, ModelCall, Traits
+from tests.support.story import gateway
+
+PIPELINE = "{pipeline: [{name: say, model: it, deadline_seconds: 5}], on_failure: sorry}"
+
+
+class Model:
+    """Says two words; in between it does what it is told to."""
+
+    def __init__(self, trouble: Any) -> None:
+        self._trouble = trouble
+
+    def answer(self, call: ModelCall) -> ModelAnswer:
+        return ModelAnswer(text="whole")
+
+    async def stream(self, call: ModelCall) -> AsyncIterator[str]:
+        yield "two "
+        await self._trouble()
+        yield "words"
+
+
+async def breaks() -> None:
+    raise LookupError("a bug")
+
+
+async def nothing() -> None:
+    await trio.sleep(0.1)
+
+
+async def reads(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    async for _piece in pieces:
+        pass
+    return Delivered()
+
+
+async def fails(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    await anext(pieces)
+    raise LookupError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "stream", "state", "said"),
+    [
+        (trio.sleep_forever, reads, "dead", ["sorry"]),
+        (breaks, reads, "dead", ["sorry"]),
+        (nothing, fails, "done", ["whole"]),
+    ],
+    ids=["the model hangs", "the provider raises", "the channel raises"],
+)
+async def test_trouble_in_a_stream(trouble: Any, stream: Any, state: str, said: list[str], autojump_clock: Any) -> None:
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Model(trouble)}, "default_pipeline": "it"}
+    async with gateway(traits=Traits(idempotent=True, can_stream=True), **how) as story:
+        story.channels["chat"].stream = stream  # type: ignore[attr-defined]
+        first = await story.receives("hello")
+        with trio.fail_after(60):
+            await story.settles()
+        assert await story.state(first) == state
+        assert story.sent() == said
+        assert story.reported(RequestFailed) == []
