@@ -15,7 +15,8 @@ from gateway.message.envelope import Delivery, Envelope
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
-from gateway.ports import DeliveryRow, InboundRow, Journal
+from gateway.ports import Journal
+from gateway.records import DeliveryRow, InboundRow
 from rules import Ruleset
 
 PREVIEW = 80

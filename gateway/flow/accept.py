@@ -23,21 +23,8 @@ from gateway.message.envelope import Envelope, uuid7
 from gateway.message.message import Conversation, Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
-from gateway.ports import (
-    Accept,
-    Acceptance,
-    Accepted,
-    Cursor,
-    Duplicate,
-    Failed,
-    InboundRecord,
-    Journal,
-    Known,
-    Outcome,
-    Refused,
-    Stored,
-    Traits,
-)
+from gateway.ports import Acceptance, Accepted, Cursor, Duplicate, Journal, Refused, Traits
+from gateway.records import Accept, Failed, InboundRecord, Known, Outcome, Stored
 
 Then = Callable[[Sequence[Acceptance]], None]
 

@@ -15,7 +15,8 @@ from gateway.errors import SealError
 from gateway.flow.timers import Timers
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import JournalFailed, Report
-from gateway.ports import Accept, Failed, Journal, Outcome
+from gateway.ports import Journal
+from gateway.records import Accept, Failed, Outcome
 
 # Beside a channel's own cursors, whose names have no dot.
 CURSOR = "oclaw.disabled"

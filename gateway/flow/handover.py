@@ -22,7 +22,8 @@ from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeSettled, JournalFailed, Report
-from gateway.ports import DeliveryRecord, HandOver, Impossible, Journal, Outcome, Traits
+from gateway.ports import Journal, Traits
+from gateway.records import DeliveryRecord, HandOver, Impossible, Outcome
 
 Cut = Callable[[Message], Sequence[str]]
 """How a channel cuts a reply itself (`ports.Cutting`)."""

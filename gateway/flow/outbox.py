@@ -25,7 +25,8 @@ from gateway.message.envelope import Delivery, lane_key
 from gateway.message.message import Conversation
 from gateway.message.receipt import Bounced, Receipt
 from gateway.notices import JournalFailed, Report
-from gateway.ports import Channel, DeliveryRow
+from gateway.ports import Channel
+from gateway.records import DeliveryRow
 
 # A destination's share of memory: two seconds of the fastest sink, half a megabyte of chat.
 MOST_EACH = 256

@@ -24,7 +24,8 @@ from gateway.message.envelope import Delivery, Envelope
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeBuried, JournalFailed, JournalRecovered, Report
-from gateway.ports import InboundRow, Journal, Moved, Outcome, Revive
+from gateway.ports import Journal
+from gateway.records import InboundRow, Moved, Outcome, Revive
 
 SET_ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED, InboundState.DEAD)
 _AGAIN_SECONDS = 5.0

@@ -12,7 +12,8 @@ from gateway.flow.walk import Ending
 from gateway.message.envelope import Delivery, Envelope
 from gateway.message.lifecycle import InboundState
 from gateway.message.seal import RecordKind, Sealer
-from gateway.ports import InboundRow, Journal, Result
+from gateway.ports import Journal, Result
+from gateway.records import InboundRow
 
 
 class JournalResults:

@@ -16,7 +16,8 @@ from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import DeliveryBuried, DeliveryDeferred, DeliverySettled, DeliveryUnknown, Report
-from gateway.ports import Journal, Moved, Outcome, Settle
+from gateway.ports import Journal
+from gateway.records import Moved, Outcome, Settle
 
 
 class Settler:

@@ -19,7 +19,8 @@ from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Unknown
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import JournalFailed, Report
-from gateway.ports import DeliveryRow, Journal, Traits
+from gateway.ports import Journal, Traits
+from gateway.records import DeliveryRow
 
 # One read costs about 2 ms of a reading thread and holds some 0.5 MB.
 AT_ONCE = 256

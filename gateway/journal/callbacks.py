@@ -12,7 +12,7 @@ import trio
 
 from gateway.journal.clerk import Settled
 from gateway.notices import JournalCallbackFailed, JournalFailed, JournalRecovered, Report, TransitionRefused
-from gateway.ports import Impossible
+from gateway.records import Impossible
 
 # A callback may walk a whole message (some 100 µs): let other tasks in every 3 ms or so.
 _AT_ONCE = 32

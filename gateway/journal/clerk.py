@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from gateway.errors import JournalDamaged
 from gateway.journal.ledger import Entry, Ledger, blames_the_work
-from gateway.ports import Accept, Failed, Outcome
+from gateway.records import Accept, Failed, Outcome
 
 AGAIN_SECONDS = 0.25  # a refusing disk is asked four times a second: cheap, and an operator sees it recover at once
 

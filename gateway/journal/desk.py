@@ -15,7 +15,7 @@ from gateway.journal.clerk import Done
 from gateway.journal.ledger import Chore, Entry
 from gateway.journal.recovery import Unfinished, pages
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import DeliveryRow, InboundRow, Recovered, Work
+from gateway.records import DeliveryRow, InboundRow, Recovered, Work
 
 
 class Store(Protocol):

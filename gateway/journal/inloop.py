@@ -14,7 +14,7 @@ import time
 import trio
 
 from gateway.journal.ledger import Fill
-from gateway.ports import Outcome
+from gateway.records import Outcome
 
 # Another process writes (`oclaw journal compact`): it is waited for here and never in the loop.
 BUSY_SECONDS = 10.0

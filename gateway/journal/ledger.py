@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from gateway.journal import statements as sql
 from gateway.message.lifecycle import DELIVERY, INBOUND, DeliveryState, InboundState
-from gateway.ports import (
+from gateway.records import (
     Accept,
     DeliveryRecord,
     Failed,

@@ -12,7 +12,7 @@ from gateway.errors import JournalError
 from gateway.journal.ledger import unframed
 from gateway.journal.opening import connect
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import DeliveryRow, InboundRow
+from gateway.records import DeliveryRow, InboundRow
 
 _INBOUND = """SELECT seq, id, channel, state, attempt, received_at, changed_at, due_at, lane, sealed, note
     FROM inbound"""

@@ -15,7 +15,8 @@ from contextlib import AbstractAsyncContextManager
 import trio
 
 from gateway.message.lifecycle import DELIVERY, DeliveryState, InboundState
-from gateway.ports import Accept, HandOver, Impossible, Journal, Known, Moved, Outcome, Revive, Settle, Stored
+from gateway.ports import Journal
+from gateway.records import Accept, HandOver, Impossible, Known, Moved, Outcome, Revive, Settle, Stored
 from gateway.testing.journal_words import a_message, a_reply, committed, done_with, recovered, settled
 
 Fresh = Callable[[], AbstractAsyncContextManager[Journal]]

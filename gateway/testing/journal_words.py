@@ -5,17 +5,8 @@ from __future__ import annotations
 import trio
 
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import (
-    DeliveryRecord,
-    DeliveryRow,
-    HandOver,
-    InboundRecord,
-    InboundRow,
-    Journal,
-    Outcome,
-    Settle,
-    Work,
-)
+from gateway.ports import Journal
+from gateway.records import DeliveryRecord, DeliveryRow, HandOver, InboundRecord, InboundRow, Outcome, Settle, Work
 
 
 def a_message(name: str, *, lane: str = "lane", key: str = "", at: float = 100.0, until: float = 1e6) -> InboundRecord:

@@ -19,7 +19,8 @@ import trio
 from gateway.journal import open_journal
 from gateway.journal.sqlite import WRITER_THREAD
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import Accept, DeliveryRecord, HandOver, InboundRecord, Journal, Settle
+from gateway.ports import Journal
+from gateway.records import Accept, DeliveryRecord, HandOver, InboundRecord, Settle
 
 SEALED = bytes(range(256)) + bytes(44)
 SECONDS = 3.0

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.frame import oclaw
 from gateway.journal import FILE_NAME, open_journal
-from gateway.ports import Accept
+from gateway.records import Accept
 from gateway.testing.journal_words import a_message, a_reply, committed, done_with
 
 

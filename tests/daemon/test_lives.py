@@ -18,7 +18,7 @@ from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender
 from gateway.message.receipt import Bounced, Deferred, Unknown
 from gateway.message.seal import RecordKind, Sealer
-from gateway.ports import Accept, DeliveryRecord, HandOver, InboundRecord, Revive, Settle
+from gateway.records import Accept, DeliveryRecord, HandOver, InboundRecord, Revive, Settle
 
 
 class Shop:

@@ -7,7 +7,8 @@ import trio
 
 from gateway.journal import Memory, open_memory_journal
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import Accept, Journal
+from gateway.ports import Journal
+from gateway.records import Accept
 from gateway.testing.journal_words import a_message, a_reply, committed, done_with, recovered, settled
 
 NAMES = ("a", "b")

@@ -11,7 +11,7 @@ import trio
 from gateway.journal import FILE_NAME, open_journal
 from gateway.journal.inloop import InLoop
 from gateway.journal.opening import connect
-from gateway.ports import Accept, Moved, Stored
+from gateway.records import Accept, Moved, Stored
 from gateway.testing.journal_words import a_message, committed
 
 

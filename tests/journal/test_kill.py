@@ -19,7 +19,7 @@ KILLS = 6
 CHILD = """
 import os, sys, trio
 from gateway.journal import open_journal
-from gateway.ports import Accept, Stored
+from gateway.records import Accept, Stored
 from gateway.testing.journal_words import a_message, a_reply, done_with
 
 async def main(path, start):

@@ -13,7 +13,8 @@ from gateway.errors import JournalDamaged, JournalError
 from gateway.journal import Retention, maintenance, open_journal
 from gateway.journal.retention import DAY, Pruner
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.ports import Accept, HandOver, Journal
+from gateway.ports import Journal
+from gateway.records import Accept, HandOver
 from gateway.testing.journal_words import a_message, a_reply, committed, done_with, settled
 
 

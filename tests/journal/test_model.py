@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.journal import Memory, open_memory_journal
 from gateway.message.lifecycle import DELIVERY, INBOUND, DeliveryState, InboundState
-from gateway.ports import Accept, HandOver, Impossible, Known, Moved, Revive, Settle, Stored, Work
+from gateway.records import Accept, HandOver, Impossible, Known, Moved, Revive, Settle, Stored, Work
 from gateway.testing.journal_words import a_message, a_reply, committed, recovered
 
 NAMES = [f"m{n}" for n in range(6)]

@@ -11,7 +11,7 @@ import trio
 from gateway.errors import JournalBusy, JournalDamaged, JournalFull
 from gateway.journal import open_journal
 from gateway.journal.opening import open_for_writing
-from gateway.ports import Accept
+from gateway.records import Accept
 from gateway.testing.journal_words import a_message, committed
 
 

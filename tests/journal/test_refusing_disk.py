@@ -12,7 +12,7 @@ import trio
 from gateway.journal import Memory, open_journal, open_memory_journal
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.notices import JournalFailed, JournalRecovered
-from gateway.ports import Accept, Failed, Moved, Outcome, Revive, Stored
+from gateway.records import Accept, Failed, Moved, Outcome, Revive, Stored
 from gateway.testing.journal_words import a_message, a_reply, committed, done_with, settled
 
 

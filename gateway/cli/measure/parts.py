@@ -134,7 +134,7 @@ async def _producers(submit: Callable[..., None], producers: int, seconds: float
     import trio
 
     from gateway.message.envelope import uuid7
-    from gateway.ports import Accept, InboundRecord
+    from gateway.records import Accept, InboundRecord
 
     sealed, count, began = os.urandom(300), 0, time.perf_counter()
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.flow.story import Story
     from gateway.message.envelope import Envelope
     from gateway.message.seal import Sealer
-    from gateway.ports import InboundRow
+    from gateway.records import InboundRow
 
 
 class Journaled(NamedTuple):
