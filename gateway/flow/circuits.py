@@ -18,6 +18,8 @@ from gateway.notices import BreakerChanged, Report
 
 # How soon the next one is tried when a probe has not come back, or turned out to be none.
 _AGAIN_SECONDS = 0.5
+# Some 5 MB. Senders may name addresses of their own, so the oldest that holds up nobody is forgotten.
+MOST = 10_000
 
 
 Circuit = tuple[str, str]
@@ -67,12 +69,19 @@ class Circuits:
         if circuit is None:
             if ok:
                 return
+            self._make_room()
             circuit = self._circuits[name] = _State()
         now, spread = trio.current_time(), self._spread()
         if retry.count(circuit.breaker, ok=ok, now=now, spread=spread, cap_seconds=self._cap_seconds):
             self._report(BreakerChanged(name[0], name[1], "closed" if ok else "open"))
         if ok:
             self.forgive(name)
+
+    def not_tried(self, name: Circuit) -> None:
+        """Take back a probe that was let through and not made."""
+        circuit = self._circuits.get(name)
+        if circuit is not None:
+            circuit.breaker.probing = False
 
     def forgive(self, name: Circuit) -> None:
         """Close a circuit: its other side is known to be reachable."""
@@ -85,6 +94,12 @@ class Circuits:
         """Close all circuits of a channel."""
         for name in [name for name in self._circuits if name[0] == channel]:
             self.forgive(name)
+
+    def _make_room(self) -> None:
+        if len(self._circuits) >= MOST:
+            idle = next((name for name, circuit in self._circuits.items() if not circuit.parked), None)
+            if idle is not None:
+                del self._circuits[idle]
 
     def _time(self, name: Circuit, circuit: _State) -> None:
         if not circuit.timed:

@@ -93,10 +93,11 @@ class Recovery:
         if row is None or row.state not in only:
             return False
         envelope = await self._open(row)
+        if envelope is None:  # its key is gone; it stays where a person finds it
+            return False
 
         def moved() -> None:
-            if envelope is not None:
-                self._lanes.feed(replace(envelope, passed=True, attempt=1))
+            self._lanes.feed(replace(envelope, passed=True, attempt=1))
 
         return await self._revive(Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now()), why, moved)
 

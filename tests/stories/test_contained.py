@@ -8,7 +8,10 @@ import pytest
 import trio
 
 from gateway.flow.retry import RetryPolicy
+from gateway.message.dictionary import Dictionaries
+from gateway.message.keyring import new_keyring
 from gateway.message.receipt import Deferred, Delivered, Receipt
+from gateway.message.seal import Sealer
 from gateway.ports import ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway
 
@@ -100,3 +103,13 @@ async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause
         await story.settles()
         assert story.sent()[-2:] == ["one", "two"]
         assert story.flow.outbox.pending == 0
+
+
+async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojump_clock: Any) -> None:
+    async with gateway(rules='WHEN message.content == "one" THEN hold("look")') as story:
+        held = await story.receives("one")
+        await story.settles()
+        recovery, random = story.flow.recovery, story.flow.ground.random
+        recovery._sealer = Sealer(new_keyring(2e9, random), Dictionaries(), random)
+        assert not await recovery.readmit(held, "let it go")
+        assert await story.state(held) == "held"
