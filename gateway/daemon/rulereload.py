@@ -18,6 +18,7 @@ from gateway.daemon.rulebuild import Compiled, Wrong, recompiled, unhurried
 from gateway.daemon.rulefiles import read_rules
 from gateway.daemon.watching import REST_SECONDS
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
+from gateway.supervise.crash import tell
 from rules import Ruleset
 
 # A file that is written to without end goes through at last, as it is.
@@ -63,7 +64,10 @@ class RuleReload:
     async def look(self) -> bool:
         """Compare the disk with what serves and act on it; say whether other rules went live."""
         live = self._live()
-        found = await trio.to_thread.run_sync(_read_and_compile, live, limiter=self._threads)
+        try:
+            found = await trio.to_thread.run_sync(_read_and_compile, live, limiter=self._threads)
+        except Exception as error:  # unforeseen; what serves goes on
+            found = Wrong((f"the rules cannot be compiled: {tell(error)}",))
         match found:
             case None:
                 self._unchanged()
