@@ -126,6 +126,7 @@ class Clerk:
         self.committed += 1
         if isinstance(outcome, Impossible):
             self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
+            self._ended(envelope, ending)  # whoever waits for it reads what the journal holds
             return
         for delivery in made:
             self._outbox.add(delivery)

@@ -32,7 +32,7 @@ from gateway.flow.typing import Typist
 from gateway.flow.walk import Ending, Stages, Walker
 from gateway.message.envelope import Envelope
 from gateway.message.seal import RecordKind, Sealer
-from gateway.notices import Report
+from gateway.notices import JournalFailed, Report
 from gateway.ports import Channel, Journal, Traits
 
 # A page takes some 2 ms of the loop to remember.
@@ -147,10 +147,14 @@ class Flow:
     async def recall(self) -> None:
         """Read the known digests into the filter; until it is done every message is committed before its walk."""
         after = b""
-        while page := await self.ground.journal.digests(after=after, limit=DIGESTS_A_PAGE):
-            self.seen.add_all(page)
-            after = page[-1]
-        self.seen.ready = True
+        try:
+            while page := await self.ground.journal.digests(after=after, limit=DIGESTS_A_PAGE):
+                self.seen.add_all(page)
+                after = page[-1]
+        except Exception as error:  # the disk: two commits a message instead of one, until the next start
+            self.ground.report(JournalFailed(f"the known messages cannot be read back: {error}"))
+        else:
+            self.seen.ready = True
 
     async def _cursor(self, channel: str, name: str) -> str:
         sealed = await self.ground.journal.cursor(channel, name)
