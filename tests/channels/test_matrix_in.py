@@ -7,7 +7,8 @@ from inspect import isawaitable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as how
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -289,6 +290,7 @@ TYPES = st.sampled_from(
 )
 
 
+@how(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # nested JSON is slow to make on a busy machine
 @given(st.lists(st.fixed_dictionaries({"type": TYPES, "content": JSON, "sender": st.just(ANNA), "event_id": st.just("$1"), "room_id": st.just(ROOM)}, optional={"state_key": JSON, "origin_server_ts": JSON, "redacts": JSON}), max_size=3))  # fmt: skip # noqa: E501
 def test_nothing_that_a_stranger_puts_into_an_event_raises(events: list[dict[str, Any]]) -> None:
     for each in events:
