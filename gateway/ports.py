@@ -7,11 +7,12 @@ that crosses a seam is a frozen value.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
 
+from gateway.files import MediaStore
 from gateway.message.envelope import Delivery
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message
@@ -245,29 +246,6 @@ class Finding(Struct, frozen=True):
     ok: bool
     what: str
     way_out: str = ""
-
-
-class MediaStore(Protocol):
-    """Files that came or go with messages: sealed at rest, streamed, removed when no message can need them."""
-
-    async def save(self, pieces: AsyncIterable[bytes], *, max_bytes: int) -> StoredMedia:
-        """Keep a file and return its reference for `Attachment.ref`; nothing is kept of one that is larger.
-
-        Raises `TooLarge`. Memory stays bounded, whatever the size.
-        """
-
-    def open(self, ref: str) -> AsyncGenerator[bytes, None]:
-        """Give the file in pieces. Raises `SealError`, or `KeyError` for a reference that is not there."""
-
-    async def size(self, ref: str) -> int:
-        """Return the file's size in bytes. Raises `KeyError`."""
-
-
-class StoredMedia(Struct, frozen=True):
-    """Where a kept file is found again, and its size."""
-
-    ref: str
-    size: int
 
 
 class Kit(Struct, frozen=True, kw_only=True):

@@ -20,8 +20,8 @@ from typing import TypeVar, TypeVarTuple
 import trio
 
 from gateway.errors import Altered, TooLarge, Truncated
+from gateway.files import StoredMedia
 from gateway.message.seal import HEADER_BYTES, RecordKind, Sealer
-from gateway.ports import StoredMedia
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

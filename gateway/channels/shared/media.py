@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from gateway.channels.allowed import BadUrl, Destinations, parse
 from gateway.channels.shared.errors import MediaRefused
 from gateway.errors import TooLarge
+from gateway.files import MediaStore
 from gateway.message.message import Attachment, AttachmentKind
-from gateway.ports import MediaStore
 from protocols.http1.messages import Fields
 
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
