@@ -28,7 +28,7 @@ from gateway.channels.webhook_settings import Settings, field_map, inbound_keys,
 from gateway.message.envelope import Delivery, delivery_id
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
-from gateway.notices import EnvelopeRefused
+from gateway.notices import EnvelopeRefused, RequestFailed
 from gateway.ports import Arrived, Inlet, Kit, Result, Traits
 from protocols.errors import AddressRefused, BadUrl, HttpClientError, NothingSent
 from protocols.http1.messages import Fields, Request, Response
@@ -86,7 +86,7 @@ class WebhookChannel:
         self._id_steps = parse_pointer(settings.fields["id"]) if settings.fields.get("id") else ()
         reply_to = settings.fields.get("reply_to")
         self._reply_to, self._reply_steps = reply_to, parse_pointer(reply_to) if reply_to else ()
-        self._make_outside = outside or partial(vetted_client, self._to)
+        self._make_outside = outside or partial(vetted_client, self._to, failed=self._answer_failed)
         self._outside = self._make_outside()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -271,6 +271,9 @@ class WebhookChannel:
 
     def _telling(self, reply: Message, identity: str, at: float) -> Telling:
         return Telling(reply, identity, at, reply.metadata.get("id"))
+
+    def _answer_failed(self, error: Exception) -> None:
+        self._kit.report(RequestFailed(f"the answer to a reply of {self.name}", f"{type(error).__name__}: {error}"))
 
 
 class _Post(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -26,10 +27,11 @@ from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
 from gateway.media.store import SealedFiles
 from gateway.message.seal import Sealer
-from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped
+from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped, RequestFailed
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
 from gateway.supervise import open_supervisor
+from gateway.supervise.crash import tell
 from gateway.telemetry.stall import StallDetector
 from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
@@ -44,7 +46,7 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
     began = time.monotonic()
     trio.lowlevel.add_instrument(StallDetector(telling.report))
     media = SealedFiles(settings.state_dir / MEDIA)
-    async with HttpClient() as http, trio.open_nursery() as answers:
+    async with HttpClient(failed=partial(_answer_failed, telling)) as http, trio.open_nursery() as answers:
         await answers.start(http.listen)
         kit = Kit(
             report=telling.report,
@@ -108,6 +110,10 @@ async def _with_journal(
             nursery.cancel_scope.cancel()
         telling.report(GatewayStopped(*left))
     return 0
+
+
+def _answer_failed(telling: Telling, error: Exception) -> None:
+    telling.report(RequestFailed("the answer to a request of ours", tell(error)))
 
 
 def _control_socket(settings: Settings) -> Path:

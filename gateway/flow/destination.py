@@ -72,6 +72,7 @@ class Desk:
     def __init__(self) -> None:
         self.channel: Channel | None = None  # None while it is detached: its queues wait
         self.begun = 0  # attempts under way without a worker
+        self.beginning = False  # such an attempt is being handed to the channel just now
         self.ready: deque[Destination] = deque()
         self.idle: list[trio.lowlevel.Task] = []
         self.workers = 0

@@ -202,6 +202,8 @@ class Outbox:
         channel = desk.channel
         if channel is None or desk.ready or not self._sending or desk.begun >= channel.traits.sends_at_once:
             return False
+        if desk.beginning:  # the channel answered before it returned; a deep queue must not become a deep stack
+            return False
         if not destination.queue or not self._is_plain(destination, destination.queue[0]):
             return False
         head = destination.queue[0]
@@ -216,8 +218,10 @@ class Outbox:
         # Counted first: what cannot be finished may be answered before the call returns.
         desk.begun += 1
         self._attempting += 1
-        destination.attempting = True
-        if self._attempts.send_now(attempt, answered):
+        destination.attempting = desk.beginning = True
+        begun = self._attempts.send_now(attempt, answered)
+        desk.beginning = False
+        if begun or not attempt.under_way:
             return True
         desk.begun -= 1
         self._attempting -= 1

@@ -29,7 +29,7 @@ from protocols.http_client.connect import AddressVet, Connector
 from protocols.http_client.exchange import Body, Outgoing, Sized, receive_more, transact
 from protocols.http_client.limits import ClientLimits
 from protocols.http_client.pool import Pool
-from protocols.http_client.prompt import Listening, Owed, Then
+from protocols.http_client.prompt import Failed, Listening, Owed, Then
 from protocols.transport.pipes import Pipe
 from protocols.urls import Url, parse_url
 
@@ -37,11 +37,16 @@ _KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,6})", re.IGNORECASE)
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
+def _unheard(error: Exception) -> None:
+    """Keep an error from everybody who waits behind the one that raised it; its owner wanted no word of it."""
+
+
 class HttpClient:
     """Shared by any number of tasks. Use as `async with HttpClient() as client`, or call `close`.
 
     `tls` is the trust (default: the system's), `vet` may refuse addresses after name resolution,
-    `unix_path` sends everything to that socket whatever the URL's host.
+    `unix_path` sends everything to that socket whatever the URL's host. `failed` is told what the `then` of a
+    `send_now` raised.
     """
 
     def __init__(
@@ -52,6 +57,7 @@ class HttpClient:
         unix_path: Path | None = None,
         limits: ClientLimits | None = None,
         read_status: ReadStatus | None = None,
+        failed: Failed = _unheard,
     ) -> None:
         self._limits = limits or ClientLimits()
         self._connector = Connector(self._limits, tls, vet, unix_path)
@@ -59,7 +65,7 @@ class HttpClient:
         self._read_status = read_status or best_read_status()
         self._prune_at = 0.0
         self._closed = False
-        self._listening = Listening()
+        self._listening = Listening(failed)
 
     async def request(
         self,

@@ -20,6 +20,7 @@ from protocols.http_client.pool import Pool
 from protocols.transport.pipes import Pipe
 
 Then = Callable[[HttpAnswer | HttpClientError], None]
+Failed = Callable[[Exception], object]
 # Answers read per wake-up: other tasks wait meanwhile.
 _EVENTS = 256
 # How often deadlines are looked at; an attempt's is tens of seconds away.
@@ -39,9 +40,13 @@ class Owed:
 
 
 class Listening:
-    """All answers owed to one client. `active` while a task listens; `add` only then."""
+    """All answers owed to one client. `active` while a task listens; `add` only then.
 
-    def __init__(self) -> None:
+    What one request's `then` raises goes to `failed`, and everybody else's answers are read on.
+    """
+
+    def __init__(self, failed: Failed) -> None:
+        self._failed = failed
         self._owed: dict[int, Owed] = {}
         self._epoll: select.epoll | None = None
 
@@ -103,7 +108,7 @@ class Listening:
         if owed.reader.finished:
             self._forget(descriptor)
             owed.settle()
-            owed.then(HttpAnswer(owed.reader.status, owed.reader.headers, owed.reader.take()))
+            self._tell(owed, HttpAnswer(owed.reader.status, owed.reader.headers, owed.reader.take()))
 
     def _forget(self, descriptor: int) -> None:
         del self._owed[descriptor]
@@ -112,4 +117,10 @@ class Listening:
 
     def _end(self, owed: Owed, error: HttpClientError) -> None:
         owed.pool.drop(owed.pipe)
-        owed.then(error)
+        self._tell(owed, error)
+
+    def _tell(self, owed: Owed, answer: HttpAnswer | HttpClientError) -> None:
+        try:
+            owed.then(answer)
+        except Exception as error:
+            self._failed(error)

@@ -105,6 +105,29 @@ async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause
         assert story.flow.outbox.pending == 0
 
 
+async def test_a_channel_that_answers_before_it_returns_empties_a_deep_queue_in_order(autojump_clock: Any) -> None:
+    async with gateway(policy=RetryPolicy(first_seconds=5.0)) as story:
+        channel, said, held = story.channels["chat"], [], [Deferred("busy")]
+
+        def deliver_now(delivery: Any, deadline: float, then: Any) -> bool:
+            said.append(delivery.message.content)
+            then(held.pop() if held else Delivered())
+            return delivery.message.content != "7"  # which it denies afterwards: it must not be sent twice
+
+        async def deliver(delivery: Any) -> Receipt:
+            said.append(delivery.message.content)
+            return Delivered()
+
+        channel.deliver_now, channel.deliver = deliver_now, deliver  # type: ignore[attr-defined,method-assign]
+        for number in range(200):
+            story.offer(story.message(str(number)))
+        await story.settles()
+        assert said == ["0", *map(str, range(200))]
+        assert story.flow.outbox.pending == 0
+        with trio.fail_after(5):
+            await story.flow.outbox.drain()
+
+
 async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojump_clock: Any) -> None:
     async with gateway(rules='WHEN message.content == "one" THEN hold("look")') as story:
         held = await story.receives("one")

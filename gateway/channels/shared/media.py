@@ -147,14 +147,14 @@ def kind_of(mime: str) -> AttachmentKind:
             return "file"
 
 
-def vetted_client(to: Destinations) -> Any:
+def vetted_client(to: Destinations, **options: Any) -> Any:
     """Make an HTTP client that connects only to public addresses, and to what the operator named."""
     from protocols.http_client.client import HttpClient
 
     def vet(host: str, address: IPv4Address | IPv6Address) -> str | None:
         return None if to.may_reach(address) else f"{host} is {address}, an address inside; it must be named"
 
-    return HttpClient(vet=vet)
+    return HttpClient(vet=vet, **options)
 
 
 def _same_host(one: str, other: str) -> bool:

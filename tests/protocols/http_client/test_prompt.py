@@ -120,3 +120,28 @@ async def test_a_deadline_and_a_stop_leave_the_outcome_unknown(autojump_clock: A
             assert client.send_now("POST", url(site), then=answers)
         assert isinstance(answers.all[-1], UnknownAfterSend)
         assert len(answers.all) == 2
+
+
+async def test_what_one_caller_raises_on_its_answer_is_told_and_costs_the_others_nothing() -> None:
+    def silent(exchange: Exchange) -> None:
+        if exchange.request.body != b"silent":
+            echo(exchange)
+
+    def breaks(_: Any) -> None:
+        raise LookupError("a bug")
+
+    answers, told = Answers(), Answers()
+    async with open_site(silent) as site, HttpClient(failed=told) as client, trio.open_nursery() as nursery:
+        await nursery.start(client.listen)
+        await client.request("POST", url(site), body=b"first")
+        assert client.send_now("POST", url(site), then=breaks)
+        assert isinstance(await told.next(), LookupError)
+        assert client.send_now("POST", url(site), deadline=trio.current_time(), body=b"silent", then=breaks)
+        assert isinstance(await told.next(), LookupError)
+        await client.request("POST", url(site), body=b"again")
+        assert client.send_now("POST", url(site), body=b"me", then=answers)
+        assert (await answers.next()).body == b"me"
+        await client.request("POST", url(site), body=b"again")
+        assert client.send_now("POST", url(site), body=b"silent", then=breaks)
+        nursery.cancel_scope.cancel()
+    assert len(told.all) == 3
