@@ -29,8 +29,10 @@ class Pulse:
     async def watch(self, ask: Callable[[], Awaitable[object]]) -> None:
         """Ask after each silence, for ever. Raises `ConnectionLost` when nobody answers."""
         while True:
-            await trio.sleep_until(self._heard_at + self._every)
-            if trio.current_time() - self._heard_at < self._every:
+            # Compared as slept: `now - heard_at` may round to less than `every` at the very moment of waking, for ever.
+            quiet_at = self._heard_at + self._every
+            await trio.sleep_until(quiet_at)
+            if self._heard_at + self._every > quiet_at:
                 continue
             self._heard = trio.Event()
             await ask()

@@ -134,6 +134,14 @@ async def test_a_silent_connection_is_asked_and_then_given_up(autojump_clock):
     assert (asked, trio.current_time()) == ([30.0], 40.0)
 
 
+@pytest.mark.parametrize("moment", [0.1, 2.3, 2.8, 1000.1])
+async def test_silence_is_noticed_at_any_moment_however_it_rounds(moment, autojump_clock):
+    await trio.sleep_until(moment)
+    with pytest.raises(ConnectionLost):
+        await Pulse(30, 10).watch(trio.lowlevel.checkpoint)
+    assert trio.current_time() == moment + 30 + 10
+
+
 async def test_a_connection_that_speaks_is_not_asked(autojump_clock, nursery):
     pulse = Pulse(30, 10)
     nursery.start_soon(pulse.watch, lambda: pytest.fail("asked"))
