@@ -76,3 +76,9 @@ class Desk:
         self.ready: deque[Destination] = deque()
         self.idle: list[trio.lowlevel.Task] = []
         self.workers = 0
+
+    @property
+    def to_spare(self) -> int:
+        """How many attempts more may be under way: negative after a reload that allows fewer than there are."""
+        most = 0 if self.channel is None else self.channel.traits.sends_at_once
+        return most - self.begun - self.workers + len(self.idle)

@@ -191,16 +191,22 @@ class Outbox:
         if self._begin_now(desk, destination):
             return
         desk.ready.append(destination)
+        self._staff(desk)
+
+    def _staff(self, desk: Desk) -> None:
+        """Put one more worker to the ready destinations, if the channel takes one more attempt at once."""
+        if desk.to_spare <= 0:
+            return
         if desk.idle:
             trio.lowlevel.reschedule(desk.idle.pop())
-        elif desk.workers < desk.channel.traits.sends_at_once:
+        else:
             desk.workers += 1
             self._nursery.start_soon(self._work, desk)
 
     def _begin_now(self, desk: Desk, destination: Destination) -> bool:
         """Begin an attempt without a worker where the channel can send without waiting; False when it cannot."""
         channel = desk.channel
-        if channel is None or desk.ready or not self._sending or desk.begun >= channel.traits.sends_at_once:
+        if channel is None or desk.ready or not self._sending or desk.to_spare <= 0:
             return False
         if desk.beginning:  # the channel answered before it returned; a deep queue must not become a deep stack
             return False
@@ -214,6 +220,8 @@ class Outbox:
             if attempt.under_way:  # a channel's bug must not settle an attempt twice
                 desk.begun -= 1
                 self._conclude(attempt, receipt)
+                if desk.ready:
+                    self._staff(desk)
 
         # Counted first: what cannot be finished may be answered before the call returns.
         desk.begun += 1
@@ -248,7 +256,7 @@ class Outbox:
     async def _take_turns(self, desk: Desk, attempt: Attempt) -> None:
         """Work until an attempt's deadline has passed; a receipt may have come all the same, behind a shield."""
         while True:
-            while desk.ready and self._sending:
+            while desk.ready and self._sending and desk.to_spare >= 0:
                 await self._attempt(desk, desk.ready.popleft(), attempt)
                 if attempt.scope.cancel_called:
                     return

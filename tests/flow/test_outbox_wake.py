@@ -1,4 +1,4 @@
-"""A destination that is known to be reachable again is tried at once, whatever pause it was given."""
+"""When the outbox sends: at once to who is known to be reachable again, and no more at a time than a channel takes."""
 
 from __future__ import annotations
 
@@ -64,4 +64,71 @@ async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_othe
         await trio.testing.wait_all_tasks_blocked()
         assert notes.done == ["a"]
         assert channel.attempts[-1] == began
+        nursery.cancel_scope.cancel()
+
+
+class Counting:
+    """Counts the attempts under way: every other one begins at once, the rest wait in a worker."""
+
+    name, platform = "it", "fake"
+
+    def __init__(self, sends_at_once, under_way):
+        self.traits = Traits(idempotent=True, sends_at_once=sends_at_once)
+        self.under_way, self.most, self._number = under_way, 0, 0
+        self.owed = []
+
+    def deliver_now(self, given, deadline, then):
+        self._number += 1
+        if self._number % 2:
+            return False
+        self._enters(given.id)
+        self.owed.append((given.id, then))
+        return True
+
+    async def deliver(self, given):
+        self._enters(given.id)
+        await trio.sleep(1)
+        self.under_way.discard(given.id)
+        return Delivered()
+
+    def answers(self):
+        for id, then in self.owed[:1]:
+            del self.owed[0]
+            self.under_way.discard(id)
+            then(Delivered())
+
+    def _enters(self, id):
+        self.under_way.add(id)
+        self.most = max(self.most, len(self.under_way))
+
+
+async def test_no_more_is_sent_at_once_than_the_channel_takes_also_after_a_reload_to_fewer(autojump_clock):
+    under_way = set()
+    many, few, notes = Counting(6, under_way), Counting(2, under_way), Notes()
+    async with trio.open_nursery() as nursery:
+        timers = Timers()
+        nursery.start_soon(timers.run)
+        outbox = Outbox(
+            nursery, settler=notes, shelf=None, disabled=Disabled(None, None, timers, print), timers=timers,
+            policy=RetryPolicy(), report=print, now=lambda: 1e9 + trio.current_time(), spread=lambda: 0.0,
+        )  # fmt: skip
+        outbox.attach(many)
+
+        def add(numbers):
+            for number in numbers:
+                reply = delivery(Message(channel="it", conversation=Conversation(f"c{number}")))
+                id = str(number)
+                outbox.add(type(reply)(id=id, envelope_id=id, message=reply.message, created_at=1e9, expires_at=2e9))
+
+        add(range(20))
+        await trio.testing.wait_all_tasks_blocked()
+        assert many.most == 6
+        outbox.detach("it")
+        outbox.attach(few)
+        add(range(20, 40))
+        while len(notes.done) < 40:
+            await trio.sleep(1)
+            many.answers()
+            few.answers()
+        assert (many.most, few.most) == (6, 2)
         nursery.cancel_scope.cancel()
