@@ -206,10 +206,10 @@ def request(
     return Request(method, path, path, "", "1.1", Headers.of(fields), body, Peer(peer, 40_000))
 
 
-def delivery(message: Message, *, attempt: int = 1, **fields: Any) -> Delivery:
-    """Make a delivery of `message`, as the outbox would."""
+def delivery(message: Message, *, attempt: int = 1, index: int = 0, **fields: Any) -> Delivery:
+    """Make the delivery of `message`, as the outbox would; it is the `index`-th reply to an envelope."""
     return Delivery(
-        id="00000000-0000-7000-8000-00000000000a.0",
+        id=f"00000000-0000-7000-8000-00000000000a.{index}",
         envelope_id="00000000-0000-7000-8000-00000000000a",
         message=message,
         created_at=MOMENT,

@@ -17,15 +17,18 @@ from gateway.message.message import Conversation, Message
 
 
 class IrcServer:
-    """Implements `gateway.testing.dialing_contract.Platform`."""
+    """Implements `gateway.testing.dialing_contract.DialingPlatform`."""
+
+    keeps = False
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._stream: trio.testing.MemoryReceiveStream | trio.StapledStream | None = None
         self._down = self._wrong = self._silent = self._lose = False
+        self._writing = trio.Lock()
         self.lines: list[Line] = []
 
-    def channel(self, kit):
+    def channel(self, kit, inlet=None):
         settings = Settings(host="irc.example", nick="oclaw", channels=("#help",), seconds_per_line=0.0,
                             sasl_user="oclaw", sasl_password=Secret("env:P", "p"))  # fmt: skip
         return IrcChannel("it", settings, kit, dial=self.dial)
@@ -48,15 +51,14 @@ class IrcServer:
         await self.tells(f":ann!a@h PRIVMSG oclaw :{text}")
 
     async def tells(self, line):
-        await self._stream.send_all(f"{line}\r\n".encode())
+        await self._send(self._stream, line)
 
     async def breaks(self, how):
         match how:
             case "closed":
                 await self._stream.aclose()
             case "reset":
-                self._stream.send_stream.close()
-                self._stream.receive_stream.close()
+                self._cut()
             case "silent":
                 self._silent = True
             case "sent away":
@@ -64,6 +66,8 @@ class IrcServer:
 
     def goes_down(self):
         self._down = True
+        if self._stream is not None:
+            self._cut()
 
     def comes_back(self):
         self._down = False
@@ -76,6 +80,10 @@ class IrcServer:
 
     def heard(self):
         return [line.param(1) for line in self.lines if line.command == "PRIVMSG"]
+
+    def _cut(self):
+        self._stream.send_stream.close()
+        self._stream.receive_stream.close()
 
     async def _serve(self, stream):
         lines = Lines()
@@ -103,7 +111,11 @@ class IrcServer:
             await stream.aclose()
             return
         for answer in answers:
-            await stream.send_all(f"{answer}\r\n".encode())
+            await self._send(stream, answer)
+
+    async def _send(self, stream, line):
+        async with self._writing:
+            await stream.send_all(f"{line}\r\n".encode())
 
 
 @asynccontextmanager
