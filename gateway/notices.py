@@ -263,6 +263,15 @@ class ChildCrashed(Notice, frozen=True):
     again_in_seconds: float
 
 
+class ChildLate(Notice, frozen=True):
+    """A supervised child takes long to start or to stop; nothing waits for it any more, and it carries on."""
+
+    level: ClassVar[str] = "warning"
+    child: str
+    doing: str
+    seconds: float
+
+
 class UnknownEvent(Notice, frozen=True):
     """A platform sent an event that the channel does not know; counted, never an error."""
 

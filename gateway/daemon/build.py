@@ -23,7 +23,7 @@ from gateway.flow.hooks import Link
 from gateway.models.registry import Models
 from gateway.pipelines.spec import Pipeline, parse
 from gateway.plugins import PluginTable
-from gateway.ports import Channel, Kit
+from gateway.ports import Channel, Kit, Traits
 from rules import ActionSpec, Ruleset, Vocabulary
 
 
@@ -158,9 +158,20 @@ def _channels(settings: Settings, plugins: PluginTable, kit: Kit, problems: list
             channel = _built(
                 f"channels.{name}", problems, plugins.build, "channels", entry.type, name, entry.settings, kit
             )
-            if channel is not None:
+            if channel is not None and _is_channel(name, channel, problems):
                 built[name] = channel
     return built
+
+
+def _is_channel(name: str, built: Any, problems: list[SettingError]) -> bool:
+    """Look at what a plugin made before anything relies on it."""
+    lacking = [part for part in ("name", "platform", "run", "deliver", "address_of") if not hasattr(built, part)]
+    if not isinstance(getattr(built, "traits", None), Traits):
+        lacking.append("traits")
+    if lacking:
+        wanted = "a channel as gateway.ports.Channel describes it"
+        problems.append(SettingError(f"channels.{name}", found=f"made without {', '.join(lacking)}", wanted=wanted))
+    return not lacking
 
 
 def _chain(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import time
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from gateway.config.settings import Settings
 from gateway.daemon import doors
 from gateway.daemon.build import Parts, build
 from gateway.daemon.caution import careful
+from gateway.daemon.ending import ending_in_time
 from gateway.daemon.gauges import Pulse
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
@@ -76,10 +78,10 @@ async def _with_journal(
     began: float,
 ) -> int:
     settings = parts.settings
-    async with (
-        open_journal(settings.state_dir / FILE_NAME, report=telling.report, retention=_retention(settings)) as journal,
-        open_supervisor(telling.report, time.time) as tree,
-    ):
+    keeping = open_journal(settings.state_dir / FILE_NAME, report=telling.report, retention=_retention(settings))
+    async with keeping as journal, AsyncExitStack() as opened:
+        ending = opened.enter_context(ending_in_time(telling.report))
+        tree = await opened.enter_async_context(open_supervisor(telling.report, time.time))
         standing = ground(settings, journal, sealer, telling.report)
         serving = Serving(parts, plugins, kit, standing, tree, telling)
         async with (
@@ -106,6 +108,7 @@ async def _with_journal(
             telling.report(GatewayDraining(why))
             notify(STOPPING)
             await serving.drain(settings.gateway.drain_seconds)
+            ending.begins(tree)
             left = (flow.lanes.total, flow.outbox.pending)
             nursery.cancel_scope.cancel()
         telling.report(GatewayStopped(*left))

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from gateway.config.load import load
 from gateway.daemon.build import Parts, build
+from gateway.daemon.overruns import carry_overruns
+from gateway.daemon.stages import Staged
 from gateway.daemon.telling import secrets_of
 from gateway.errors import SettingErrors
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused
@@ -103,11 +105,20 @@ class Reloader:
         except Exception as error:  # unforeseen, in a library or in an operator's code: what serves goes on
             why = f"the configuration cannot be built: {tell(error)}"
             return self._refused(why, (why,))
-        changes = differences(serving.parts, parts)
+        if not serving.watch.differ("hooks/", sight):
+            carry_overruns(serving.parts, parts)
+        kept = self._kept(parts)
+        try:
+            staged = await self._staged(parts, kept)
+        except Exception as error:  # unforeseen, too; nothing that serves was touched
+            why = f"the configuration cannot be put in force: {tell(error)}"
+            return self._refused(why, (why,))
+        again = sorted(name for name in parts.channels if name not in kept and _unchanged(serving.parts, parts, name))
+        changes = (*differences(serving.parts, parts), *(f"channel {name} started again" for name in again))
         serving.telling.masks.add(*secrets_of(parts.settings))
         serving.telling.book.expect(parts.channels)
         old_files = serving.parts.rule_files
-        await self._swap(parts)
+        await self._swap(parts, staged, kept)
         self._note_rules(parts, old_files)
         serving.watch.loaded(sight)
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
@@ -131,18 +142,31 @@ class Reloader:
             rules.took(done)
             self._serving.staging.memory.forget(done.removed, edited(old_files, parts.rule_files))
 
-    async def _swap(self, parts: Parts) -> None:
-        serving, old = self._serving, self._serving.parts
-        kept = {name for name in parts.channels if _unchanged(old, parts, name)}
-        for name in [name for name in serving.channels if name not in kept]:
-            await serving.stop_channel(name)
-        # From here on no checkpoint until the stages are in place: one message sees one configuration.
+    def _kept(self, parts: Parts) -> set[str]:
+        """Name the channels that go on as they are; one that was given up is tried again."""
+        serving = self._serving
+        failed = {child.name for child in serving.tree.children() if child.state == "failed"}
+        return {name for name in parts.channels if _unchanged(serving.parts, parts, name) and name not in failed}
+
+    async def _staged(self, parts: Parts, kept: set[str]) -> Staged:
+        """Do everything of a swap that may fail."""
+        serving = self._serving
+        await serving.flow.outbox.disabled.load([name for name in parts.channels if name not in kept])
         parts.channels.update({name: serving.channels[name] for name in kept})
+        return serving.staging.build(parts)
+
+    async def _swap(self, parts: Parts, staged: Staged, kept: set[str]) -> None:
+        serving = self._serving
+        async with trio.open_nursery() as nursery:
+            for name in [name for name in serving.channels if name not in kept]:
+                nursery.start_soon(serving.stop_channel, name)
+        # No checkpoint here: one message sees one configuration.
         serving.parts = parts
-        serving.flow.walker.stages = serving.staging.stages(parts)
-        for name, channel in parts.channels.items():
-            if name not in kept:
-                await serving.start_channel(channel)
+        serving.flow.walker.stages = serving.staging.take(staged)
+        async with trio.open_nursery() as nursery:
+            for name, channel in parts.channels.items():
+                if name not in kept:
+                    nursery.start_soon(serving.start_channel, channel)
 
 
 def differences(old: Parts, new: Parts) -> tuple[str, ...]:

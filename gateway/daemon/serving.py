@@ -31,13 +31,18 @@ from gateway.daemon.telling import Telling
 from gateway.daemon.watching import Places, Watch, rules_sight
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
+from gateway.notices import ChildCrashed, ChildLate
 from gateway.pipelines.workers import WorkerPool
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit
 from gateway.supervise import Supervisor
+from gateway.supervise.crash import tell
 from protocols.hub.events import HubEvent
 from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
+
+# A channel gets so long to say that it can serve, or to end; then whoever waits for it goes on without it.
+PATIENCE_SECONDS = 2.0
 
 
 class Serving:
@@ -110,20 +115,32 @@ class Serving:
 
     async def _start_channel(self, channel: Channel) -> None:
         inlet = self.doors[channel.name].inlet
-        await self.tree.start(channel.name, lambda task_status: channel.run(inlet, task_status=task_status))
+        with trio.move_on_after(PATIENCE_SECONDS) as patience:
+            await self.tree.start(channel.name, lambda task_status: channel.run(inlet, task_status=task_status))
+        if patience.cancelled_caught:
+            self.telling.report(ChildLate(channel.name, "start", PATIENCE_SECONDS))
 
     async def start_channel(self, channel: Channel) -> None:
-        """Attach and run one more channel, or one that replaces another of its name."""
-        await self.flow.outbox.disabled.load([channel.name])
+        """Attach and run one more channel, or one that replaces another of its name; never raises what it does.
+
+        Returns once it can serve, has failed, or takes longer than it may; then it carries on.
+        """
         self.channels[channel.name] = channel
-        self.attach(channel)
-        await self._start_channel(channel)
+        try:
+            self.attach(channel)
+        except Exception as error:  # a plugin's code; the channels beside it are started all the same
+            self.telling.report(ChildCrashed(channel.name, tell(error), -1.0))
+        else:
+            await self._start_channel(channel)
 
     async def stop_channel(self, name: str) -> None:
-        """Stop a channel; what waits for it stays in the journal and the outbox."""
+        """Stop a channel; what waits for it stays in the journal and the outbox. One that does not end is left."""
         self.doors.pop(name, None)
         self.flow.outbox.detach(name)
-        await self.tree.remove(name)
+        with trio.move_on_after(PATIENCE_SECONDS) as patience:
+            await self.tree.remove(name)
+        if patience.cancelled_caught:
+            self.telling.report(ChildLate(name, "stop", PATIENCE_SECONDS))
         self.channels.pop(name, None)
 
     def reload_soon(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import trio
+from msgspec import Struct
 
 from gateway.daemon.build import Parts
 from gateway.flow.aside import Turn
@@ -27,6 +28,14 @@ from gateway.pipelines.streaming import Streamer, StreamTo
 from gateway.ports import Channel, ModelAnswer, ModelCall
 
 Workers = Callable[[str, StepSpec], Ask]
+
+
+class Staged(Struct, frozen=True):
+    """Stages, and what a person or a rule reload reaches of them."""
+
+    stages: Stages
+    actors: dict[str, Actor]
+    router: Router
 
 
 class Staging:
@@ -54,7 +63,16 @@ class Staging:
         self.memory = RuleMemory()
 
     def stages(self, parts: Parts) -> Stages:
-        """Build the stages; nothing serves with them before they are handed to the walker."""
+        """Build the stages and take them for those in force."""
+        return self.take(self.build(parts))
+
+    def take(self, staged: Staged) -> Stages:
+        """Take these for the stages in force; whoever calls hands them to the walker."""
+        self.actors, self.router = staged.actors, staged.router
+        return staged.stages
+
+    def build(self, parts: Parts) -> Staged:
+        """Build the stages; nothing that serves is touched."""
         ground = self._ground
         outbound = Chain("outbound", parts.outbound, ground.report, self._threads)
         router = Router(
@@ -67,12 +85,11 @@ class Staging:
         )
         crew = self._crew(parts, router, outbound)
         actors = {name: Actor(spec, crew, ground.report) for name, spec in parts.pipelines.items()}
-        self.actors, self.router = actors, router
 
         async def run(envelope: Envelope, plan: Plan, turn: Turn) -> Produced:
             return await actors[plan.pipeline].run(envelope, plan, turn)
 
-        return Stages(
+        stages = Stages(
             inbound=Chain("inbound", parts.inbound, ground.report, self._threads),
             outbound=outbound,
             route=router.plan,
@@ -81,6 +98,7 @@ class Staging:
             platform_of=self._platform_of,
             mention_only=frozenset(parts.channels) if parts.settings.flow.in_groups == "mentioned" else frozenset(),
         )
+        return Staged(stages, actors, router)
 
     def _crew(self, parts: Parts, router: Router, outbound: Chain) -> Crew:
         streamer = Streamer(

@@ -48,9 +48,18 @@ class Supervisor:
         return child.state
 
     async def remove(self, name: str) -> None:
-        """Stop a child and list it no more."""
-        await self.stop(name)
-        self._children.pop(name, None)
+        """Stop a child and list it no more, not even when the caller waits no longer for its end.
+
+        There is nothing to do for an unknown name.
+        """
+        child = self._children.get(name)
+        if child is None:
+            return
+        try:
+            await self.stop(name)
+        finally:
+            if self._children.get(name) is child:
+                del self._children[name]
 
     async def restart(self, name: str) -> ChildState:
         """Stop a child, or take up one that is failed or stopped, and start it with a clean history."""

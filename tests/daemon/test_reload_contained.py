@@ -1,0 +1,149 @@
+"""Reload the real daemon with a plugin's channels that misbehave: the others serve, and the reload comes to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli.frame import NotDone
+from tests.support.rules_daemon import PATIENCE_SECONDS, Daemon, a_daemon
+
+PLUGIN = """
+import os
+import msgspec, trio
+from gateway.errors import SettingError
+from gateway.message.receipt import Delivered
+from gateway.ports import Traits
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    mood: str = "good"
+    number: int = 0
+
+
+class Moody:
+    platform, traits = "moody", Traits()
+
+    def __init__(self, name, settings, kit):
+        self.name, self._mood, self._needed = name, settings.mood, kit.config_dir + "/needed"
+
+    @property
+    def claims(self):
+        if self._mood == "torn":
+            raise LookupError("a bug")
+        raise AttributeError
+
+    async def run(self, inlet, *, task_status):
+        if self._mood == "mute":
+            await trio.sleep_forever()
+        if self._mood == "needy" and not os.path.exists(self._needed):
+            raise SettingError("needed", found="not there", wanted="there")
+        task_status.started()
+        with trio.CancelScope(shield=self._mood == "deaf"):
+            await trio.sleep_forever()
+
+    async def deliver(self, delivery):
+        return Delivered()
+
+    def address_of(self, message):
+        return {}
+
+
+def build(name, settings, kit):
+    made = Moody(name, settings, kit)
+    if settings.mood == "half":
+        made.traits = None
+    return made
+"""
+HOOK = """
+import threading, time
+
+def where(message):
+    if message.content == "sleep":
+        time.sleep(0.06)
+    message.content = "main" if threading.current_thread() is threading.main_thread() else "thread"
+"""
+HOOKS = '[flow]\nhook_overruns = 1\n[[hooks.inbound]]\nuse = "mine:where"\n'
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+    marks = tmp_path / "moody-1.0.dist-info"
+    marks.mkdir()
+    (marks / "METADATA").write_text("Metadata-Version: 2.1\nName: moody\nVersion: 1.0\n")
+    (marks / "entry_points.txt").write_text("[oclaw.channels]\nmoody = moody\n")
+    (tmp_path / "moody.py").write_text(PLUGIN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with a_daemon() as served:
+        yield served
+
+
+class Reloads:
+    """Writes settings behind those the daemon began with, and reloads."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon, self._path = daemon, daemon.folder / "oclaw.toml"
+        self._before = self._path.read_text()
+
+    def with_(self, *more: str) -> Any:
+        self._path.write_text(self._before + "\n".join(more))
+        done = self._daemon.control.post("reload")
+        assert self._daemon.says("hi")["state"] == "done"
+        return done
+
+
+def moody(mood: str, name: str = "moody", number: int = 0) -> str:
+    return f'[channels.{name}]\ntype = "moody"\nmood = "{mood}"\nnumber = {number}\n'
+
+
+def test_channels_that_neither_start_nor_stop_nor_attach_hold_up_nobody(daemon: Daemon) -> None:
+    reload = Reloads(daemon).with_
+    done = reload(moody("mute"), moody("deaf", "deaf"), moody("torn", "torn"), moody("good", "good"))
+    assert done["applied"], done
+    states = {child["name"]: child["state"] for child in daemon.status()["children"]}
+    assert (states["moody"], states["deaf"], states["good"]) == ("starting", "ready", "ready")
+    assert reload(moody("mute", number=1), moody("good", "deaf"), moody("good", "good"))["applied"]
+    states = {child["name"]: child["state"] for child in daemon.status()["children"]}
+    assert (states["deaf"], states["good"]) == ("ready", "ready")
+    assert reload(moody("good"))["applied"]
+    seen = [daemon.until("ChildCrashed", child="torn"), daemon.until("ChildLate", child="deaf", doing="stop")]
+    assert "LookupError" in seen[0]["error"]
+
+
+def test_a_channel_that_does_not_end_is_named_and_the_gateway_ends_without_it(daemon: Daemon) -> None:
+    assert Reloads(daemon).with_(moody("deaf"))["applied"]
+    daemon.process.terminate()
+    daemon.until("ChildLate", child="moody", doing="stop")
+    assert daemon.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_what_is_no_channel_is_refused(daemon: Daemon) -> None:
+    with pytest.raises(NotDone, match="made without traits"):
+        Reloads(daemon).with_(moody("half"))
+    assert daemon.says("hi")["state"] == "done"
+
+
+def test_a_channel_that_was_given_up_is_tried_again_by_a_reload_that_changes_nothing(daemon: Daemon) -> None:
+    reload = Reloads(daemon).with_
+    assert reload(moody("needy"))["applied"]
+    assert {child["name"]: child["state"] for child in daemon.status()["children"]}["moody"] == "failed"
+    (daemon.folder / "needed").touch()
+    assert reload(moody("needy"))["changes"] == ["channel moody started again"]
+    assert {child["name"]: child["state"] for child in daemon.status()["children"]}["moody"] == "ready"
+
+
+def test_a_hook_that_was_moved_off_the_loop_stays_there_until_something_about_it_changes(daemon: Daemon) -> None:
+    reload, file = Reloads(daemon).with_, daemon.folder / "hooks" / "mine.py"
+    file.write_text(HOOK)
+    reload(HOOKS)
+    assert daemon.says("here")["replies"] == ["main"]
+    daemon.says("sleep")
+    assert daemon.says("here")["replies"] == ["thread"]
+    reload(HOOKS, moody("good"))
+    assert daemon.says("here")["replies"] == ["thread"]
+    file.write_text(HOOK + "\n# mended\n")
+    reload(HOOKS)
+    assert daemon.says("here")["replies"] == ["main"]
