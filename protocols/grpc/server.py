@@ -14,7 +14,6 @@ import msgspec
 import trio
 from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
-from h2.errors import ErrorCodes
 
 from protocols.grpc.calls import Calls
 from protocols.grpc.deadline import Deadline, decode_timeout
@@ -25,6 +24,7 @@ from protocols.grpc.server_call import ServerCall
 from protocols.grpc.status import encode_status
 from protocols.http2.errors import Http2Error, PeerBrokeRules
 from protocols.http2.events import Headers
+from protocols.http2.frames import ErrorCode
 from protocols.http2.limits import Limits
 from protocols.http2.server import serve_connection
 from protocols.http2.stream import Stream
@@ -82,7 +82,7 @@ async def serve_h2(
         except Exception as error:
             # Not the handler's own exception but what it left behind: details that are no messages, say.
             served.report(HandlerCrashed(_path(dict(stream.headers or [])), error))
-            stream.reset(ErrorCodes.INTERNAL_ERROR)
+            stream.reset(ErrorCode.INTERNAL_ERROR)
 
     return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
 
@@ -173,7 +173,7 @@ async def _cut(stream: Stream, call: ServerCall, status: Status, why: str) -> No
     with trio.move_on_after(TRAILER_SECONDS) as scope:
         await stream.sent()
     if scope.cancelled_caught:
-        stream.reset(ErrorCodes.CANCEL)
+        stream.reset(ErrorCode.CANCEL)
 
 
 def _refusal(headers: dict[bytes, bytes]) -> Headers | None:

@@ -12,7 +12,6 @@ from typing import Any
 import trio
 from grpclib.const import Cardinality, Handler, Status
 from grpclib.exceptions import GRPCError
-from h2.errors import ErrorCodes
 
 from protocols.grpc.deadline import Deadline
 from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
@@ -20,6 +19,7 @@ from protocols.grpc.framing import Unpacker, pack
 from protocols.grpc.metadata import Metadata, MetadataLike, decode_metadata, encode_metadata
 from protocols.grpc.status import encode_status
 from protocols.http2.events import Headers
+from protocols.http2.frames import ErrorCode
 from protocols.http2.stream import Stream
 
 _RESPONSE: Headers = [(b":status", b"200"), (b"content-type", b"application/grpc")]
@@ -136,7 +136,7 @@ class ServerCall:
     async def cancel(self) -> None:
         """Reset the stream without a status (RST_STREAM CANCEL)."""
         self.finished = True
-        self._stream.reset(ErrorCodes.CANCEL)
+        self._stream.reset(ErrorCode.CANCEL)
 
     def finish(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import trio
-from h2.errors import ErrorCodes
 
 from protocols.http2.errors import ConnectionLost, Http2Error, PeerBrokeRules, StreamRefused, StreamReset
 from protocols.http2.events import (
@@ -26,9 +25,9 @@ from protocols.http2.events import (
     Trailed,
     WasReset,
 )
+from protocols.http2.frames import HIGHEST_STREAM_ID, ErrorCode
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
-from protocols.http2.setup import HIGHEST_STREAM_ID
 from protocols.http2.stream import Stream
 
 # Half of the default kernel buffer of a loopback socket: one read empties what a burst of calls left there.
@@ -112,7 +111,7 @@ class Connection:
         if self._streams.pop(stream.id, None) is None:
             return
         if not (stream.ended and self._machine.ended_by_us(stream.id)):
-            self._machine.reset(stream.id, ErrorCodes.NO_ERROR if self._answer else ErrorCodes.CANCEL)
+            self._machine.reset(stream.id, ErrorCode.NO_ERROR if self._answer else ErrorCode.CANCEL)
         self._machine.release(stream.id, stream.unread_bytes())
         self._slots.unpark()
         self._wake()
@@ -166,7 +165,7 @@ class Connection:
                 self._dispatch(event, nursery)
             self._wake()
             if self._machine.control_bytes > self._limits.unread_control_bytes:
-                self._machine.hang_up(ErrorCodes.ENHANCE_YOUR_CALM, "answers are not read")
+                self._machine.hang_up(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
                 break
             wire = await self._receive()
         self._stop()
@@ -262,7 +261,7 @@ class Connection:
         stream = self._streams.get(event.stream_id)
         # After a complete response a reset only says that our request's rest is not wanted.
         if stream is not None and not (stream.ended and self._answer is None):
-            refused = event.code == ErrorCodes.REFUSED_STREAM
+            refused = event.code == ErrorCode.REFUSED_STREAM
             stream.fail(StreamRefused("The peer refused the stream.") if refused else StreamReset(event.code))
         elif stream is not None:
             stream.has_room()
@@ -293,11 +292,11 @@ class Connection:
 
     def _close_when_idle(self) -> None:
         if not self._streams and self._last_usable != HIGHEST_STREAM_ID and not self._closing:
-            self._machine.hang_up(ErrorCodes.NO_ERROR)
+            self._machine.hang_up(ErrorCode.NO_ERROR)
             self._stop()
 
     def _break_off(self, why: str) -> None:
-        self._machine.hang_up(ErrorCodes.NO_ERROR, why)
+        self._machine.hang_up(ErrorCode.NO_ERROR, why)
         self._stop()
 
     def _stop(self) -> None:

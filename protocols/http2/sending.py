@@ -6,81 +6,103 @@ messages leave as one frame, and streams take turns chunk by chunk. Trailers fol
 
 from __future__ import annotations
 
-from collections import deque
-
-from h2.connection import H2Connection
+from collections import OrderedDict
 
 from protocols.http2.events import Headers
+from protocols.http2.frames import (
+    CONTINUATION,
+    DATA,
+    DEFAULT_WINDOW,
+    END_HEADERS,
+    END_STREAM,
+    HEAD,
+    HEADERS,
+    SMALLEST_FRAME_LIMIT,
+    frame,
+)
+from protocols.http2.header_cache import RememberingEncoder
+from protocols.http2.state import StreamState
 
 # One turn of one stream. Small enough that a bulk transfer delays a short answer by well under a
 # millisecond of wire time on a gigabit link, large enough that a frame header is noise.
 TURN_BYTES = 64 * 1024
 
 
-class Outgoing:
-    """The sending half of one stream: bytes not yet framed, and how it will end."""
-
-    __slots__ = ("body", "closing", "finished", "queued", "stream_id", "trailers")
-
-    def __init__(self, stream_id: int) -> None:
-        self.stream_id = stream_id
-        self.body = bytearray()
-        self.closing = False
-        self.trailers: Headers | None = None
-        self.finished = False
-        self.queued = False
-
-
 class Sending:
-    """Every stream's sending half on one connection."""
+    """Every stream's sending half on one connection, and the bytes that are ready to leave."""
 
-    def __init__(self, h2: H2Connection) -> None:
-        self._h2 = h2
-        self._turns: deque[Outgoing] = deque()
-        self._blocked: dict[int, Outgoing] = {}
-        # Bytes that wait for a window or a turn, over all streams.
+    def __init__(self) -> None:
+        self.encoder = RememberingEncoder()
+        self.wire = bytearray()
+        #: What the peer allows: on the connection, on a new stream, in one frame.
+        self.window = DEFAULT_WINDOW
+        self.initial_window = DEFAULT_WINDOW
+        self.max_frame_bytes = SMALLEST_FRAME_LIMIT
+        #: Bytes that wait for a window or a turn, over all streams; and those in `wire`.
         self.waiting_bytes = 0
         self.framed_bytes = 0
+        # Who has something to send, in turn; and who has, and no window of its own. A stream that waits for the
+        # connection's window keeps its turn: else one small WINDOW_UPDATE would cost a walk through all of them.
+        self._turns: OrderedDict[int, StreamState] = OrderedDict()
+        self._blocked: dict[int, StreamState] = {}
 
-    def add(self, side: Outgoing, body: bytes) -> None:
+    def head(self, side: StreamState, fields: Headers, *, end: bool) -> None:
+        """Frame a header block: a request's, a response's, or trailers."""
+        block = self.encoder.encode(fields)
+        flags = END_STREAM if end else 0
+        side.finished = end
+        most = self.max_frame_bytes
+        if len(block) <= most:
+            self.wire += frame(HEADERS, flags | END_HEADERS, side.id, block)
+            return
+        self.wire += frame(HEADERS, flags, side.id, block[:most])
+        for at in range(most, len(block), most):
+            last = at + most >= len(block)
+            self.wire += frame(CONTINUATION, END_HEADERS if last else 0, side.id, block[at : at + most])
+
+    def add(self, side: StreamState, body: bytes) -> None:
+        """Queue body bytes."""
         side.body += body
         self.waiting_bytes += len(body)
         self._enqueue(side)
 
-    def close(self, side: Outgoing, trailers: Headers | None) -> None:
+    def close(self, side: StreamState, trailers: Headers | None) -> None:
         """Nothing more comes; end the stream once its body is gone."""
         side.closing = True
         side.trailers = trailers
+        if len(side.body) <= TURN_BYTES:
+            self._frame_now(side)
         self._enqueue(side)
 
-    def drop(self, side: Outgoing) -> None:
+    def drop(self, side: StreamState) -> None:
         """The stream is over: forget what it still wanted to send."""
         self.waiting_bytes -= len(side.body)
         side.body.clear()
         side.finished = True
-        self._blocked.pop(side.stream_id, None)
+        self._blocked.pop(side.id, None)
+        self._turns.pop(side.id, None)
 
     def unblock(self, stream_id: int) -> None:
-        """A window opened: the stream's own, or with 0 the connection's."""
-        if stream_id == 0:
-            blocked, self._blocked = self._blocked, {}
-            for side in blocked.values():
-                self._enqueue(side)
-        elif (found := self._blocked.pop(stream_id, None)) is not None:
+        """The window of this stream opened."""
+        if (found := self._blocked.pop(stream_id, None)) is not None:
             self._enqueue(found)
+
+    def unblock_all(self) -> None:
+        """The windows of all streams changed."""
+        blocked, self._blocked = self._blocked, {}
+        for side in blocked.values():
+            self._enqueue(side)
 
     def frame(self, most_bytes: int) -> list[int]:
         """Frame bodies until about `most_bytes` are framed; tell which streams moved."""
         moved = []
-        while self._turns and self.framed_bytes < most_bytes:
-            side = self._turns.popleft()
-            side.queued = False
-            if not side.finished:
-                self._turn(side)
-                moved.append(side.stream_id)
+        while self._turns and self.framed_bytes < most_bytes and self.window > 0:
+            _, side = self._turns.popitem(last=False)
+            self._turn(side)
+            moved.append(side.id)
         return moved
 
-    def frame_now(self, side: Outgoing) -> None:
+    def _frame_now(self, side: StreamState) -> None:
         """Frame all of one stream that its windows allow, out of turn: how a short answer leaves in one
         piece.
         """
@@ -90,36 +112,47 @@ class Sending:
             if side.finished or len(side.body) == before:
                 return
 
-    def _enqueue(self, side: Outgoing) -> None:
-        if not side.queued and not side.finished and side.stream_id not in self._blocked:
-            side.queued = True
-            self._turns.append(side)
+    def _enqueue(self, side: StreamState) -> None:
+        if not side.finished and side.id not in self._blocked:
+            self._turns[side.id] = side
 
-    def _turn(self, side: Outgoing) -> None:
+    def _turn(self, side: StreamState) -> None:
         if side.body:
             self._send_chunk(side)
         if side.closing and not side.body and not side.finished:
             self._send_end(side)
 
-    def _send_chunk(self, side: Outgoing) -> None:
-        h2, body = self._h2, side.body
-        room = min(h2.local_flow_control_window(side.stream_id), h2.max_outbound_frame_size, TURN_BYTES)
+    def _send_chunk(self, side: StreamState) -> None:
+        body = side.body
+        room = min(self.window, side.send_window, self.max_frame_bytes, TURN_BYTES)
         if room <= 0:
-            self._blocked[side.stream_id] = side
+            if side.send_window <= 0:
+                self._blocked[side.id] = side
+                self._turns.pop(side.id, None)
+            else:
+                self._enqueue(side)
             return
         size = min(room, len(body))
         last = size == len(body) and side.closing and side.trailers is None
-        h2.send_data(side.stream_id, bytes(body[:size]), end_stream=last)
+        self.wire += HEAD.pack(size >> 8, size & 0xFF, DATA, END_STREAM if last else 0, side.id)
+        self.wire += body[:size]
         del body[:size]
+        self.window -= size
+        side.send_window -= size
         self.waiting_bytes -= size
         self.framed_bytes += size
-        side.finished = last
-        if body:
+        if last:
+            self._end(side)
+        elif body:
             self._enqueue(side)
 
-    def _send_end(self, side: Outgoing) -> None:
-        side.finished = True
+    def _send_end(self, side: StreamState) -> None:
         if side.trailers is None:
-            self._h2.end_stream(side.stream_id)
+            self.wire += frame(DATA, END_STREAM, side.id)
         else:
-            self._h2.send_headers(side.stream_id, side.trailers, end_stream=True)
+            self.head(side, side.trailers, end=True)
+        self._end(side)
+
+    def _end(self, side: StreamState) -> None:
+        side.finished = True
+        self._turns.pop(side.id, None)

@@ -22,8 +22,8 @@ from trio.testing import (
 from protocols.grpc.events import CallEnded, CallRefused, GrpcEvent, HandlerCrashed
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
+from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
-from protocols.http2.setup import PREFACE
 from tests.protocols.grpc.echo import Echo
 from tests.protocols.http2.peer import REQUEST, Peer, data, frames_of, ping, raw, reset, window
 

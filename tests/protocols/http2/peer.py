@@ -19,9 +19,9 @@ from hyperframe.frame import (
 )
 
 from protocols.http2.events import Event, Header
+from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
-from protocols.http2.setup import PREFACE
 
 REQUEST: list[Header] = [
     (b":method", b"POST"),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from h2.errors import ErrorCodes
 from hpack import Encoder
 from hyperframe.frame import HeadersFrame, SettingsFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.http2.errors import PeerBrokeRules
-from protocols.http2.events import Chunk, Ended, GoneAway, Headers, Opened, Ponged, Trailed, WasReset
+from protocols.http2.events import Answered, Chunk, Ended, GoneAway, Headers, Opened, Ponged, Trailed, WasReset
+from protocols.http2.frames import PREFACE, ErrorCode
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
-from protocols.http2.setup import PREFACE
 from tests.protocols.http2.peer import (
     REQUEST,
     Peer,
@@ -28,12 +27,12 @@ from tests.protocols.http2.peer import (
     window,
 )
 
-PROTOCOL_ERROR = ErrorCodes.PROTOCOL_ERROR
-FLOW_CONTROL_ERROR = ErrorCodes.FLOW_CONTROL_ERROR
-FRAME_SIZE_ERROR = ErrorCodes.FRAME_SIZE_ERROR
-COMPRESSION_ERROR = ErrorCodes.COMPRESSION_ERROR
-STREAM_CLOSED = ErrorCodes.STREAM_CLOSED
-CALM = ErrorCodes.ENHANCE_YOUR_CALM
+PROTOCOL_ERROR = ErrorCode.PROTOCOL_ERROR
+FLOW_CONTROL_ERROR = ErrorCode.FLOW_CONTROL_ERROR
+FRAME_SIZE_ERROR = ErrorCode.FRAME_SIZE_ERROR
+COMPRESSION_ERROR = ErrorCode.COMPRESSION_ERROR
+STREAM_CLOSED = ErrorCode.STREAM_CLOSED
+CALM = ErrorCode.ENHANCE_YOUR_CALM
 
 
 def broken(peer: Peer, *wire: object) -> int:
@@ -129,14 +128,27 @@ def test_a_continuation_out_of_nowhere_is_a_protocol_error() -> None:
     assert broken(Peer(), continuation(1, b"")) == PROTOCOL_ERROR
 
 
-def test_continuations_without_end_cost_no_more_than_the_header_limit() -> None:
+def test_continuations_without_end_cost_no_more_than_a_few_header_limits() -> None:
     peer = Peer(Limits(max_header_list_bytes=1000))
-    assert broken(peer, HeadersFrame(1, data=bytes(600)), continuation(1, bytes(600))) == CALM
+    assert broken(peer, HeadersFrame(1, data=bytes(2400)), continuation(1, bytes(2400))) == CALM
 
 
-def test_a_header_list_above_the_limit_is_refused() -> None:
+def test_a_header_list_above_the_limit_is_refused_with_its_stream_alone() -> None:
     peer = Peer(Limits(max_header_list_bytes=1000))
-    assert broken(peer, peer.headers(1, [*REQUEST, (b"x", b"y" * 900)])) == CALM
+    large = [*REQUEST, (b"x", b"y" * 990)]
+    assert peer.say(peer.headers(1, large, "END_STREAM")) == []
+    assert peer.hears() == [("reset", 1, CALM)]
+    assert peer.say(peer.headers(3), peer.headers(3, large[6:], "END_STREAM")) == [
+        Opened(3, REQUEST),
+        WasReset(3, CALM),
+    ]
+    # The refused list was decoded, or the next one would mean something else.
+    assert peer.say(peer.headers(5)) == [Opened(5, REQUEST)]
+
+
+def test_a_header_list_far_above_the_limit_ends_the_connection() -> None:
+    peer = Peer(Limits(max_header_list_bytes=1000))
+    assert broken(peer, peer.headers(1, [*REQUEST, *[(b"x", b"y" * 900)] * 4])) == CALM
 
 
 # -- section 5.1: stream states
@@ -153,6 +165,31 @@ def test_data_after_the_end_of_a_stream_is_an_error_of_type_stream_closed() -> N
     assert ("reset", 1, STREAM_CLOSED) in peer.hears()
 
 
+def test_headers_after_the_end_of_both_sides_end_the_connection() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1, None, "END_STREAM"))
+    peer.machine.send_headers(1, [(b":status", b"200")], end=True)
+    peer.machine.release(1, 0)
+    assert broken(peer, peer.headers(1)) == STREAM_CLOSED
+
+
+def test_data_on_a_stream_the_peer_has_reset_is_told_once() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1), reset(1))
+    peer.say(data(1, b"x"), data(1, b"y"))
+    assert [frame for frame in peer.hears() if frame[0] == "reset"] == [("reset", 1, STREAM_CLOSED)]
+
+
+def test_windows_and_resets_that_come_after_the_end_are_passed_over() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1, None, "END_STREAM"))
+    peer.machine.send_headers(1, [(b":status", b"200")], end=True)
+    assert peer.say(window(1, 5)) == []
+    peer.machine.release(1, 0)
+    assert peer.say(window(1, 5), reset(1)) == []
+    assert [frame[0] for frame in peer.hears()] == ["headers"]
+
+
 def test_stream_numbers_only_go_up_and_are_odd() -> None:
     peer = Peer()
     peer.say(peer.headers(5, None, "END_STREAM"))
@@ -165,7 +202,7 @@ def test_streams_above_the_limit_are_refused_and_the_others_live() -> None:
     peer = Peer(Limits(max_streams=2))
     events = peer.say(*(peer.headers(number) for number in (1, 3, 5)))
     assert events == [Opened(1, REQUEST), Opened(3, REQUEST)]
-    assert ("reset", 5, ErrorCodes.REFUSED_STREAM) in peer.hears()
+    assert ("reset", 5, ErrorCode.REFUSED_STREAM) in peer.hears()
     peer.machine.release(1, 0)
     assert peer.say(peer.headers(7)) == [Opened(7, REQUEST)]
 
@@ -215,6 +252,42 @@ def test_settings_are_acknowledged_and_their_windows_apply_to_open_streams() -> 
     assert peer.hears() == [("settings", {}, True), ("data", 1, b"lo", False)]
 
 
+def test_the_first_frame_is_settings() -> None:
+    machine = Machine(client=False, limits=Limits())
+    with pytest.raises(PeerBrokeRules):
+        machine.receive(PREFACE + ping().serialize(), 0.0)
+
+
+def test_settings_nobody_knows_are_ignored_and_too_many_are_not_read() -> None:
+    peer = Peer()
+    peer.say(raw(4, 0, 0, b"\xff\x01\0\0\0\x01"))
+    assert peer.hears() == [("settings", {}, True)]
+    assert broken(peer, raw(4, 0, 0, b"\0\x03\0\0\0\x01" * 1000)) == CALM
+
+
+def test_a_peer_that_wants_a_smaller_header_table_is_obeyed() -> None:
+    peer = Peer(settings={1: 0})
+    peer.decoder.max_allowed_table_size = 0
+    for stream_id in (1, 3):
+        peer.say(peer.headers(stream_id))
+        peer.machine.send_headers(stream_id, [(b":status", b"200"), (b"x", b"y")])
+        assert peer.hears()[-1] == ("headers", stream_id, [(b":status", b"200"), (b"x", b"y")], False)
+
+
+def test_a_header_block_above_the_peers_frame_size_leaves_in_continuations() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1))
+    fields = [(b":status", b"200"), *[(b"x%d" % number, bytes([35 + number]) * 9000) for number in range(6)]]
+    peer.machine.send_headers(1, fields, end=True)
+    first, *rest = frames_of(peer.machine.take())
+    assert len(rest) > 1 and all(len(frame.data) <= 16_384 for frame in (first, *rest))
+    assert [frame.flags for frame in rest] == [set()] * (len(rest) - 1) + [{"END_HEADERS"}]
+    assert first.flags == {"END_STREAM"}
+    peer.decoder.max_header_list_size = 2**20
+    block = b"".join(frame.data for frame in (first, *rest))
+    assert [tuple(field) for field in peer.decoder.decode(block, raw=True)] == fields
+
+
 @pytest.mark.parametrize(
     ("settings", "code"), [({2: 2}, PROTOCOL_ERROR), ({4: 2**31}, FLOW_CONTROL_ERROR), ({5: 100}, PROTOCOL_ERROR)]
 )
@@ -250,7 +323,7 @@ def test_a_drain_announces_itself_then_refuses_and_lets_streams_finish() -> None
     assert peer.hears() == [("goaway", 3, 0)]
     assert peer.say(peer.headers(5)) == []
     peer.machine.send_headers(1, [(b":status", b"200")], end=True)
-    assert peer.hears() == [("reset", 5, ErrorCodes.REFUSED_STREAM), ("headers", 1, [(b":status", b"200")], True)]
+    assert peer.hears() == [("reset", 5, ErrorCode.REFUSED_STREAM), ("headers", 1, [(b":status", b"200")], True)]
 
 
 def test_streams_below_a_goaways_id_go_on() -> None:
@@ -306,6 +379,47 @@ def test_an_empty_window_increment_is_a_protocol_error() -> None:
     assert broken(Peer(), raw(8, 0, 0, bytes(4))) == PROTOCOL_ERROR
 
 
+@pytest.mark.parametrize(("increment", "code"), [(0, PROTOCOL_ERROR), (2**31 - 1, FLOW_CONTROL_ERROR)])
+def test_an_impossible_window_of_a_stream_is_an_error_of_the_stream(increment: int, code: int) -> None:
+    peer = Peer()
+    peer.say(peer.headers(1), peer.headers(3))
+    assert peer.say(raw(8, 0, 1, increment.to_bytes(4))) == [WasReset(1, code)]
+    assert peer.hears() == [("reset", 1, code)]
+
+
+def test_settings_that_widen_a_stream_too_far_are_a_flow_control_error() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1), window(1, 2**31 - 1 - 65535))
+    assert broken(peer, SettingsFrame(0, settings={4: 65536})) == FLOW_CONTROL_ERROR
+
+
+def test_settings_may_make_a_window_negative_and_it_is_made_up_for() -> None:
+    peer = Peer(settings={4: 10})
+    peer.say(peer.headers(1))
+    peer.machine.send_headers(1, [(b":status", b"200")])
+    peer.machine.send_body(1, b"0123456789abcd")
+    assert peer.hears()[-1] == ("data", 1, b"0123456789", False)
+    peer.say(SettingsFrame(0, settings={4: 2}), window(1, 8))
+    assert peer.hears() == [("settings", {}, True)]
+    peer.say(window(1, 1))
+    assert peer.hears() == [("data", 1, b"a", False)]
+
+
+def test_a_stream_that_waits_for_the_connections_window_keeps_its_turn() -> None:
+    peer = Peer(settings={4: 2**20})
+    for stream_id in (1, 3):
+        peer.say(peer.headers(stream_id))
+        peer.machine.send_headers(stream_id, [(b":status", b"200")])
+        peer.machine.send_body(stream_id, bytes(65_535))
+    assert sum(len(frame[2]) for frame in peer.hears() if frame[0] == "data") == 65_535
+    peer.say(window(0, 5))
+    first = [frame for frame in peer.hears() if frame[0] == "data"]
+    peer.say(window(0, 5))
+    second = [frame for frame in peer.hears() if frame[0] == "data"]
+    assert [len(frame[2]) for frame in (*first, *second)] == [5, 5]
+    assert first[0][1] != second[0][1]
+
+
 def test_bodies_wait_for_both_windows_and_trailers_come_last() -> None:
     peer = Peer(settings={4: 5})
     peer.say(peer.headers(1, None, "END_STREAM"))
@@ -344,13 +458,25 @@ def test_streams_take_turns_when_both_have_much_to_say() -> None:
         [*REQUEST, (b"x", b"a\r\nb")],
         [*REQUEST, (b"x y", b"a")],
         [*REQUEST, (b"x", b" padded")],
+        [*REQUEST, (b"x", b"padded\t")],
+        [*REQUEST, (b"x", b"a\0b")],
+        [*REQUEST, (b"", b"nameless")],
+        [*REQUEST, (b"host", b"elsewhere")],
+        [*REQUEST, (b"content-length", b"3"), (b"content-length", b"4")],
+        [*REQUEST, (b"content-length", b"-3")],
+        [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b""), (b":authority", b"here")],
+        [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/hostless")],
+        [(b":method", b"CONNECT"), (b":path", b"/"), (b":authority", b"here")],
         [*REQUEST, (b":status", b"200")],
     ],
     ids=lambda fields: repr(fields[-1]),
 )
-def test_malformed_headers_are_refused(fields: Headers) -> None:
+def test_a_malformed_request_is_reset_and_the_others_live(fields: Headers) -> None:
     peer = Peer()
-    assert broken(peer, peer.headers(1, fields)) == PROTOCOL_ERROR
+    peer.say(peer.headers(1))
+    assert peer.say(peer.headers(3, fields), data(3, b"its body")) == []
+    assert peer.hears() == [("reset", 3, PROTOCOL_ERROR)]
+    assert peer.say(data(1, b"x"), peer.headers(5)) == [Chunk(1, b"x", 1), Opened(5, REQUEST)]
 
 
 def test_repeated_bytes_are_judged_by_what_they_are_for() -> None:
@@ -361,11 +487,8 @@ def test_repeated_bytes_are_judged_by_what_they_are_for() -> None:
     for stream_id in (1, 3, 5):
         assert peer.say(peer.headers(stream_id, fields, "END_STREAM")) == [Trailed(stream_id, fields), Ended(stream_id)]
     # As trailers these bytes were fine three times; as a request they are not, nor is a request as trailers.
-    assert broken(peer, peer.headers(9, fields)) == PROTOCOL_ERROR
-    peer = Peer()
-    for stream_id in (1, 3, 5, 7):
-        peer.say(peer.headers(stream_id))
-    assert broken(peer, peer.headers(7, REQUEST, "END_STREAM")) == PROTOCOL_ERROR
+    assert peer.say(peer.headers(9, fields)) == []
+    assert peer.say(peer.headers(7, REQUEST, "END_STREAM")) == [WasReset(7, PROTOCOL_ERROR)]
 
 
 def test_bytes_that_mean_something_new_are_judged_anew() -> None:
@@ -376,13 +499,25 @@ def test_bytes_that_mean_something_new_are_judged_anew() -> None:
     wire = peer.headers(7).data
     for number, stream_id in enumerate(range(7, 11, 2)):
         peer.say(peer.headers(stream_id, [*REQUEST, (b"x", b"%d" % number)]))
-    assert broken(peer, HeadersFrame(11, data=wire, flags=["END_HEADERS"])) == PROTOCOL_ERROR
+    assert peer.say(HeadersFrame(11, data=wire, flags=["END_HEADERS"])) == []
+    assert peer.hears()[-1] == ("reset", 11, PROTOCOL_ERROR)
 
 
-def test_a_body_must_match_its_content_length() -> None:
+@pytest.mark.parametrize(("said", "sent", "end"), [(b"3", b"four", ""), (b"5", b"four", "END_STREAM")])
+def test_a_body_must_match_its_content_length(said: bytes, sent: bytes, end: str) -> None:
     peer = Peer()
-    head = peer.headers(1, [*REQUEST, (b"content-length", b"3")])
-    assert broken(peer, head, data(1, b"four")) == PROTOCOL_ERROR
+    head = peer.headers(1, [*REQUEST, (b"content-length", said)])
+    body = data(1, sent, *([end] if end else []))
+    assert peer.say(head, body)[-1] == WasReset(1, PROTOCOL_ERROR)
+    assert peer.hears() == [("reset", 1, PROTOCOL_ERROR)]
+
+
+def test_a_body_that_matches_its_content_length_is_taken() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1, [*REQUEST, (b"content-length", b"4")]), data(1, b"fo"))
+    assert peer.say(data(1, b"ur", "END_STREAM")) == [Chunk(1, b"ur", 2), Ended(1)]
+    assert peer.say(peer.headers(3, [*REQUEST, (b"content-length", b"1")], "END_STREAM")) == []
+    assert peer.hears() == [("reset", 3, PROTOCOL_ERROR)]
 
 
 def test_trailers_follow_a_body_and_must_end_the_stream() -> None:
@@ -390,7 +525,59 @@ def test_trailers_follow_a_body_and_must_end_the_stream() -> None:
     peer.say(peer.headers(1), data(1, b"x"))
     assert peer.say(peer.headers(1, [(b"late", b"1")], "END_STREAM")) == [Trailed(1, [(b"late", b"1")]), Ended(1)]
     peer.say(peer.headers(3))
-    assert broken(peer, peer.headers(3, [(b"late", b"1")])) == PROTOCOL_ERROR
+    assert peer.say(peer.headers(3, [(b"late", b"1")])) == [WasReset(3, PROTOCOL_ERROR)]
+
+
+def test_trailers_hold_no_pseudo_fields() -> None:
+    peer = Peer()
+    peer.say(peer.headers(1))
+    assert peer.say(peer.headers(1, [(b":path", b"/")], "END_STREAM")) == [WasReset(1, PROTOCOL_ERROR)]
+
+
+# -- section 8.1: responses
+
+
+def test_informational_responses_are_passed_over() -> None:
+    peer = Peer(client=True)
+    stream_id = peer.machine.open(REQUEST)
+    final = [(b":status", b"200")]
+    assert peer.say(peer.headers(stream_id, [(b":status", b"103")]), peer.headers(stream_id, final)) == [
+        Answered(stream_id, final)
+    ]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [],
+        [(b":status", b"20")],
+        [(b":status", b"abc")],
+        [(b":status", b"101")],
+        [(b":status", b"200"), (b":path", b"/")],
+        [(b"x", b"1"), (b":status", b"200")],
+        [(b":status", b"200"), (b"connection", b"close")],
+    ],
+    ids=repr,
+)
+def test_a_malformed_response_fails_its_stream_alone(fields: Headers) -> None:
+    peer = Peer(client=True)
+    first, second = peer.machine.open(REQUEST), peer.machine.open(REQUEST)
+    assert peer.say(peer.headers(first, fields)) == [WasReset(first, PROTOCOL_ERROR)]
+    assert peer.say(peer.headers(second, [(b":status", b"200")])) == [Answered(second, [(b":status", b"200")])]
+    assert ("reset", first, PROTOCOL_ERROR) in peer.hears()
+
+
+def test_a_body_before_its_response_is_malformed() -> None:
+    peer = Peer(client=True)
+    stream_id = peer.machine.open(REQUEST)
+    assert peer.say(data(stream_id, b"x")) == [WasReset(stream_id, PROTOCOL_ERROR)]
+
+
+def test_a_server_opens_no_streams() -> None:
+    for stream_id in (2, 3):
+        peer = Peer(client=True)
+        peer.machine.open(REQUEST)
+        assert broken(peer, peer.headers(stream_id, [(b":status", b"200")])) == PROTOCOL_ERROR
 
 
 def test_a_client_takes_no_pushes() -> None:
