@@ -55,13 +55,28 @@ class _Wrong(Exception):
 
 
 class Place(Struct, frozen=True):
-    """One field: where it stands, what makes it usable, and whether it leaves the payload."""
+    """One field: where it stands, what makes it usable, and where in the message it goes."""
 
     field: str
     pointer: str
-    steps: Steps
+    way: Steps
+    key: str
     convert: Callable[[Any], Any]
-    taken: bool
+    # A text of usual length needs no converting.
+    plain: bool
+    # The JSON types that leave the payload.
+    taken: frozenset[type]
+    part: int
+    argument: str
+
+
+class Found(Struct):
+    """What a payload says, as the arguments of the values that become the message."""
+
+    message: dict[str, Any]
+    sender: dict[str, Any]
+    conversation: dict[str, Any]
+    reply: dict[str, Any]
 
 
 class FieldMap:
@@ -72,47 +87,43 @@ class FieldMap:
         self._places = tuple(_place(field, pointer) for field, pointer in fields.items() if pointer)
         self._required = frozenset(required)
 
-    def read(self, payload: dict[str, Any]) -> dict[str, Any] | Misfit:
+    def read(self, payload: dict[str, Any]) -> Found | Misfit:
         """Take the mapped values out of `payload`, converted. Never raises, whatever JSON it is given."""
-        found: dict[str, Any] = {}
+        parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {})
         for place in self._places:
-            value = _take(payload, place)
+            holder = _follow(payload, place.way) if place.way else payload
+            if type(holder) is dict:
+                value = holder.get(place.key, _ABSENT)
+                if type(value) in place.taken:
+                    del holder[place.key]
+            else:
+                value = _step(holder, place.key)
             if value is None or value is _ABSENT:
                 if place.field in self._required:
                     return Misfit(place.pointer, "null" if value is None else "nothing", _WANTED[place.field])
                 continue
-            try:
-                found[place.field] = place.convert(value)
-            except _Wrong as wrong:
-                return Misfit(place.pointer, describe(value), str(wrong))
-        return found
+            if not (place.plain and type(value) is str and len(value) <= _LONGEST_NAME):
+                try:
+                    value = place.convert(value)
+                except _Wrong as wrong:
+                    return Misfit(place.pointer, describe(value), str(wrong))
+            parts[place.part][place.argument] = value
+        return Found(*parts)
 
 
-def message_of(found: dict[str, Any], *, channel: str, platform: str, dedupe_key: str, rest: dict[str, Any]) -> Message:
+def message_of(found: Found, *, channel: str, platform: str, dedupe_key: str, rest: dict[str, Any]) -> Message:
     """Make the message. Without a chat of its own, a sender's messages are one conversation with that sender."""
-    take = found.get
-    sender_id = take("sender_id", "")
+    said, sender, conversation = found.message, found.sender, found.conversation
+    if "id" in sender and "id" not in conversation:
+        conversation["id"] = sender["id"]
     return Message(
         channel=channel,
         platform=platform,
-        id=take("id", ""),
-        type=take("type", "text"),
-        action=take("action", "new"),
-        content=take("text", ""),
-        sender=Sender(sender_id, take("sender_name", ""), take("sender_is_bot") or False),
-        dedupe_key=dedupe_key or take("id", ""),
-        target_id=take("target_id", ""),
-        conversation=Conversation(
-            take("conversation", sender_id),
-            take("conversation_kind", "direct"),
-            take("thread", ""),
-            take("conversation_title", ""),
-        ),
-        mentions_me=take("mentions_me") or False,
-        attachments=take("attachments", ()),
-        reply_to=take("in_reply_to", ""),
-        sent_at=take("sent_at", 0.0),
+        sender=Sender(**sender),
+        conversation=Conversation(**conversation),
+        dedupe_key=dedupe_key or said.get("id", ""),
         metadata=rest,
+        **said,
     )
 
 
@@ -125,9 +136,8 @@ def parse_pointer(pointer: str) -> Steps:
 
 def look(payload: Any, steps: Steps) -> Any:
     """Return the value at `steps`, None when there is none."""
-    for step in steps:
-        payload = _step(payload, step)
-    return None if payload is _ABSENT else payload
+    found = _follow(payload, steps)
+    return None if found is _ABSENT else found
 
 
 def unkeepable(value: Any, *, levels: int = MOST_LEVELS) -> str | None:
@@ -163,20 +173,16 @@ def describe(value: Any) -> str:
 
 
 def _place(field: str, pointer: str) -> Place:
-    # These stay readable in the metadata: the reply goes to the address, names a numeric id as it came,
-    # and the rules tell events apart by names that are no type of ours.
-    return Place(field, pointer, parse_pointer(pointer), _CONVERT[field], field not in ("reply_to", "id", "type"))
+    *way, key = parse_pointer(pointer)
+    convert = _CONVERT[field]
+    part, argument = _ARGUMENTS.get(field, (_MESSAGE, field))
+    return Place(field, pointer, tuple(way), key, convert, convert is _name, _TAKEN.get(field, _ANY), part, argument)
 
 
-def _take(payload: Any, place: Place) -> Any:
-    *way, last = place.steps
+def _follow(value: Any, way: Steps) -> Any:
     for step in way:
-        payload = _step(payload, step)
-    if type(payload) is dict:
-        if place.taken or (place.field == "id" and type(payload.get(last)) is str):
-            return payload.pop(last, _ABSENT)
-        return payload.get(last, _ABSENT)
-    return _step(payload, last)
+        value = _step(value, step)
+    return value
 
 
 def _step(value: Any, step: str) -> Any:
@@ -264,6 +270,24 @@ _CONVERT: dict[str, Callable[[Any], Any]] = {
     "reply_to": _name,
 }
 FIELDS = tuple(_CONVERT)
+_ANY: frozenset[type] = frozenset((str, int, float, bool, dict, list, type(None)))
+# What stays is readable in the metadata: the reply goes to the address, names a numeric id as it came,
+# and the rules tell events apart by names that are no type of ours.
+_TAKEN: dict[str, frozenset[type]] = {"id": frozenset((str,)), "type": frozenset(), "reply_to": frozenset()}
+# In the order of `Found`; a field that is not listed is an argument of the message under its own name.
+_MESSAGE, _SENDER, _CONVERSATION, _REPLY = range(4)
+_ARGUMENTS: dict[str, tuple[int, str]] = {
+    "text": (_MESSAGE, "content"),
+    "in_reply_to": (_MESSAGE, "reply_to"),
+    "sender_id": (_SENDER, "id"),
+    "sender_name": (_SENDER, "name"),
+    "sender_is_bot": (_SENDER, "is_bot"),
+    "conversation": (_CONVERSATION, "id"),
+    "conversation_kind": (_CONVERSATION, "kind"),
+    "conversation_title": (_CONVERSATION, "title"),
+    "thread": (_CONVERSATION, "thread"),
+    "reply_to": (_REPLY, "to"),
+}
 _WANTED: dict[str, str] = {
     **dict.fromkeys(FIELDS, f"a text of at most {_LONGEST_NAME} characters, or a whole number"),
     "text": "a text",

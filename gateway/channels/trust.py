@@ -27,17 +27,23 @@ class Neighbours:
         """`hosts` are names without a port; `origins` are whole origins beside the one that was called."""
         self._hosts = frozenset(host.lower().encode("latin-1") for host in hosts)
         self._origins = Origins(origins)
+        # Every caller of this machine sends the same few.
+        self._judge = lru_cache(maxsize=64)(self._judged)
 
     def objection(self, request: Request) -> str:
         """Return why the request is not believed, or ''."""
         index = request.headers.index
-        if not _is_loopback(request.peer.host):
+        forwarded = not _FORWARDING.isdisjoint(index)
+        return self._judge(request.peer.host, index.get(b"host", b""), index.get(b"origin"), forwarded=forwarded)
+
+    def _judged(self, peer: str, host: bytes, origin: bytes | None, *, forwarded: bool) -> str:
+        if not Peer(peer).is_loopback:
             return "Without credentials only programs on this machine are served."
-        if not _FORWARDING.isdisjoint(index):
+        if forwarded:
             return "A request that was forwarded by a proxy needs credentials."
-        if _name_of(index.get(b"host", b"")) not in self._hosts:
+        if _name_of(host) not in self._hosts:
             return "The Host header names a machine that is not expected here."
-        if not self._origins.admit(request):
+        if not self._origins.allow(origin, host):
             return "The Origin header names a page that is not expected here."
         return ""
 
@@ -68,14 +74,16 @@ class Origins:
 
     def admit(self, request: Request) -> bool:
         """Admit programs (no Origin), pages of this very host and port, and what is on the list."""
-        origin = request.headers.index.get(b"origin")
+        index = request.headers.index
+        return self.allow(index.get(b"origin"), index.get(b"host", b""))
+
+    def allow(self, origin: bytes | None, host: bytes) -> bool:
+        """Decide the same from the two fields' values."""
         if origin is None:
             return True
         scheme, separator, authority = origin.lower().partition(b"://")
         own = bool(separator) and scheme in (b"http", b"https")
-        return (own and authority == request.headers.index.get(b"host", b"").lower()) or (
-            origin.lower() in self._origins
-        )
+        return (own and authority == host.lower()) or origin.lower() in self._origins
 
 
 def bearer_of(request: Request) -> bytes:
@@ -84,15 +92,11 @@ def bearer_of(request: Request) -> bytes:
     return token.strip() if scheme.lower() == b"bearer" else b""
 
 
+@lru_cache(maxsize=64)
 def is_json(content_type: bytes) -> bool:
     """Tell whether a Content-Type is JSON; a browser cannot send it across origins without asking first."""
     kind = content_type.partition(b";")[0].strip().lower()
     return kind == b"application/json" or (kind.startswith(b"application/") and kind.endswith(b"+json"))
-
-
-@lru_cache(maxsize=1024)
-def _is_loopback(host: str) -> bool:
-    return Peer(host).is_loopback
 
 
 def _name_of(authority: bytes) -> bytes:

@@ -152,18 +152,17 @@ class WebhookChannel:
                     return self._refuse(403, "not_local", objection)
             case never:
                 assert_never(never)
-        given = request.headers.index.get(b"webhook-id", b"")
-        return given.decode("latin-1") if len(given) <= 256 else ""
+        given = request.headers.index.get(b"webhook-id")
+        return "" if given is None or len(given) > 256 else given.decode("latin-1")
 
     def _normalise(self, request: Request, payload: dict[str, Any], identity: str) -> Arrived | Response:
         payload.pop(OURS, None)
         found = self._fields.read(payload)
         if isinstance(found, Misfit):
             return self._misfit(found)
-        reply_to = found.get("reply_to")
-        if reply_to is not None and not self._to.allows(reply_to):
+        if found.reply and not self._to.allows(found.reply["to"]):
             wanted = "an address on this channel's allow-list"
-            return self._misfit(Misfit(str(self._reply_to), describe(reply_to), wanted))
+            return self._misfit(Misfit(str(self._reply_to), describe(found.reply["to"]), wanted))
         index, wait, hops = request.headers.index, 0.0, 0
         if b"prefer" in index:
             wait = min(_wait_of(index[b"prefer"]), self._settings.longest_wait_seconds)
