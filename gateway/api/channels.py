@@ -97,10 +97,8 @@ class ChannelsEndpoint:
     ) -> None:
         self._doors, self._nursery, self._results = doors, nursery, results
         self._now, self._report = now, report
-
-    def serves(self, path: str) -> bool:
-        """Tell whether a path is a channel's: below `/channels/`, a front page, or one that a platform chose."""
-        return path.startswith(PREFIX) or path in FRONT or bool(self._routed(path))
+        # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
+        self._entries: dict[str, tuple[Door, Webhook]] = {}
 
     def body_bytes(self, target: str) -> int:
         """Return how long a body may be for the sake of the platform that is served there; 0 says nothing."""
@@ -110,12 +108,22 @@ class ChannelsEndpoint:
             return door.body_bytes if door is not None and door.routes(f"/{rest}") else 0
         return max((door.body_bytes for door in self._routed(target)), default=0)
 
-    def __call__(self, exchange: Exchange) -> None:
-        """Answer an exchange whose path is `/`, `/chat`, begins with `/channels/` or is a platform's, now or later."""
-        request = exchange.request
-        if not request.path.startswith(PREFIX):
-            self._elsewhere(exchange, request)
-            return
+    def take(self, exchange: Exchange) -> bool:
+        """Answer an exchange, now or later; False when its path is neither a channel's nor a platform's."""
+        path = exchange.request.path
+        entry = self._entries.get(path)
+        if entry is not None and self._doors.get(entry[0].name) is entry[0]:
+            self._receive(exchange, *entry)
+        elif path.startswith(PREFIX):
+            self._enter(exchange, exchange.request)
+        elif path in FRONT or self._routed(path):
+            self._elsewhere(exchange, exchange.request)
+        else:
+            return False
+        return True
+
+    def _enter(self, exchange: Exchange, request: Request) -> None:
+        """Answer what stands below `/channels/`."""
         name, _, rest = request.path[len(PREFIX) :].partition("/")
         door = self._doors.get(name)
         if door is None:
@@ -129,6 +137,8 @@ class ChannelsEndpoint:
         elif door.webhook is None:
             exchange.answer(problem(426, "This channel speaks WebSocket.", headers=(("Upgrade", "websocket"),)))
         else:
+            if door.sockets is None:
+                self._entries[PREFIX + name] = (door, door.webhook)
             self._receive(exchange, door, door.webhook)
 
     def _routed(self, path: str) -> list[Door]:
@@ -155,24 +165,28 @@ class ChannelsEndpoint:
 
     def _receive(self, exchange: Exchange, door: Door, webhook: Webhook) -> None:
         came = webhook.receive(exchange.request, self._now())
-        if isinstance(came, Arrived | Response):
-            self._take(exchange, door, came)
+        if isinstance(came, Arrived):
+            self._offer(exchange, door, came)
+        elif isinstance(came, Response):
+            exchange.answer(came)
         else:
-            self._nursery.start_soon(self._guarded, exchange, self._take_later, exchange, door, came)
+            self._nursery.start_soon(self._guarded, exchange, self._receive_later, exchange, door, came)
 
-    async def _take_later(self, exchange: Exchange, door: Door, coming: Awaitable[Arrived | Response]) -> None:
-        self._take(exchange, door, await coming)
-
-    def _take(self, exchange: Exchange, door: Door, came: Arrived | Response) -> None:
+    async def _receive_later(self, exchange: Exchange, door: Door, coming: Awaitable[Arrived | Response]) -> None:
+        came = await coming
         if isinstance(came, Response):
             exchange.answer(came)
-        elif not came.messages and came.cursor is None:
-            exchange.answer(came.answer(()))
         else:
-            try:
-                door.inlet.offer(came.messages, partial(self._committed, exchange, door, came), came.cursor)
-            except SealError as error:
-                exchange.answer(_unkept(came, error))
+            self._offer(exchange, door, came)
+
+    def _offer(self, exchange: Exchange, door: Door, came: Arrived) -> None:
+        if not came.messages and came.cursor is None:
+            exchange.answer(came.answer(()))
+            return
+        try:
+            door.inlet.offer(came.messages, partial(self._committed, exchange, door, came), came.cursor)
+        except SealError as error:
+            exchange.answer(_unkept(came, error))
 
     def _committed(self, exchange: Exchange, door: Door, came: Arrived, acceptances: Sequence[Acceptance]) -> None:
         """Answer from the commit's callback. What goes wrong here must not reach the journal."""

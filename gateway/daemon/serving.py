@@ -186,9 +186,7 @@ class Serving:
 
 def _dispatch(channels: ChannelsEndpoint, others: Router) -> Callable[[Exchange], None]:
     def dispatch(exchange: Exchange) -> None:
-        if channels.serves(exchange.request.path):
-            channels(exchange)
-        else:
+        if not channels.take(exchange):
             others.dispatch(exchange)
 
     return dispatch

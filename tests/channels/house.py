@@ -85,7 +85,7 @@ async def open_house(*channels: Any) -> AsyncIterator[House]:
     async with trio.open_nursery() as nursery:
         endpoint = ChannelsEndpoint(doors, nursery, results=results, now=bench().kit.now, report=notices.append)
         listener = open_tcp("127.0.0.1", 0)[0]
-        await nursery.start(Hub(endpoint, notices.append).serve, [listener])
+        await nursery.start(Hub(endpoint.take, notices.append).serve, [listener])
         for channel in channels:
             inlet = FakeInlet()
             doors[channel.name] = door_to(channel, inlet)

@@ -11,6 +11,7 @@ import pytest
 import standardwebhooks
 import trio
 
+from gateway.api.channels import door_to
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings
 from gateway.config.secret import Secret
@@ -18,7 +19,7 @@ from gateway.errors import Unsealable
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message
 from gateway.ports import Arrived, Refused, Result, Traits
-from gateway.testing.channels import MOMENT, bench
+from gateway.testing.channels import MOMENT, FakeInlet, bench
 from protocols.http1.messages import Request, Response
 from tests.channels.house import open_house
 
@@ -81,6 +82,17 @@ async def test_what_is_not_there_or_not_meant_so_is_a_problem_document(method, p
         assert got.status == status
         assert json.loads(got.body)["status"] == status
         assert (got.headers.get("Allow") != "") == (status == 405)
+
+
+async def test_a_channel_that_was_replaced_or_removed_gets_nothing_more():
+    async with open_house(webhook()) as house:
+        await house.post("/channels/it", {"text": "x", "id": 1})
+        old = house.inlet()
+        house.doors["it"] = door_to(webhook(), FakeInlet())
+        await house.post("/channels/it", {"text": "y", "id": 2})
+        assert ([m.content for m in old.messages], [m.content for m in house.inlet().messages]) == (["x"], ["y"])
+        del house.doors["it"]
+        assert (await house.post("/channels/it", {"text": "z", "id": 3})).status == 404
 
 
 async def test_a_caller_that_waits_gets_the_replies_in_the_answer():
