@@ -30,13 +30,13 @@ TRY_AGAIN_LATER: Final = 1013
 class WebSocketMachine:
     """One side of one connection. What must be sent collects in `outgoing`; take it after every call."""
 
-    __slots__ = ("_frames", "_message_bytes", "_parts", "_size", "closed", "outgoing", "pongs")
+    __slots__ = ("_frames", "_message_bytes", "_part", "closed", "outgoing", "pongs")
 
     def __init__(self, *, server: bool, message_bytes: int) -> None:
         self._frames = Connection(ConnectionType.SERVER if server else ConnectionType.CLIENT)
         self._message_bytes = message_bytes
-        self._parts: list[str] | list[bytes] = []
-        self._size = 0
+        # One growing buffer, not a list: a message in fragments of a byte each, or of none, costs what it holds.
+        self._part = bytearray()
         self.outgoing = b""
         self.pongs = 0
         # Set once the connection is over: no further message comes and none can be sent.
@@ -93,14 +93,18 @@ class WebSocketMachine:
             raise WebSocketClosed(NORMAL, "closed by this side")
 
     def _gather(self, event: TextMessage | BytesMessage, whole: list[str | bytes]) -> None:
-        self._size += len(event.data)
-        if self._size > self._message_bytes:
+        data = event.data.encode() if isinstance(event.data, str) else event.data
+        if len(self._part) + len(data) > self._message_bytes:
             self._fail(TOO_BIG, f"a message may have at most {self._message_bytes} bytes")
             return
-        self._parts.append(event.data)  # type: ignore[arg-type]
-        if event.message_finished:
-            parts, self._parts, self._size = self._parts, [], 0
-            whole.append(parts[0] if len(parts) == 1 else type(event.data)().join(parts))  # type: ignore[arg-type]
+        if not event.message_finished:
+            self._part += data
+        elif isinstance(event.data, str):
+            whole.append((self._part + data).decode() if self._part else event.data)
+            self._part.clear()
+        else:
+            whole.append(bytes(self._part + data))
+            self._part.clear()
 
     def _answer_ping(self, event: Ping) -> None:
         if self._frames.state is ConnectionState.OPEN:
@@ -117,7 +121,7 @@ class WebSocketMachine:
         self.closed = WebSocketClosed(code, reason)
 
     def _fail(self, code: int, reason: str) -> None:
-        self._parts = []
+        self._part.clear()
         if self._frames.state is ConnectionState.OPEN:
             self.outgoing += self._frames.send(CloseConnection(code, reason))
         self.closed = WebSocketClosed(code, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import tracemalloc
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,3 +54,26 @@ def test_any_bytes_are_messages_or_a_close_code(wire: bytes, cuts: list[int]) ->
         assert 1000 <= machine.closed.code < 5000
         assert machine.feed(b"more") == []
         machine.close(1000, "")
+
+
+def test_a_message_in_any_number_of_fragments_costs_what_it_holds() -> None:
+    for piece in (b"", b"x", "й".encode()):
+        machine = WebSocketMachine(server=True, message_bytes=30_000)
+        machine.feed(frame(1, piece, fin=0))
+        flood = frame(0, piece, fin=0) * 100
+        tracemalloc.start()
+        for _ in range(30):
+            assert machine.feed(flood) == []
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < 20_000 + 3_000 * len(piece) * 20
+        (whole,) = machine.feed(frame(0, b""))
+        assert whole == piece.decode() * 3_001
+
+
+def test_a_text_is_bounded_in_bytes_not_in_characters() -> None:
+    machine = WebSocketMachine(server=True, message_bytes=100)
+    assert machine.feed(frame(1, "й".encode() * 50)) == ["й" * 50]
+    assert machine.feed(frame(1, "й".encode() * 51)) == []
+    assert machine.closed is not None
+    assert machine.closed.code == 1009

@@ -169,6 +169,44 @@ async def test_pings_are_answered_between_fragments() -> None:
         assert got == frame(10, b"?", masked=False) + frame(1, b"hello", masked=False)
 
 
+async def test_a_flood_of_frames_lets_other_tasks_have_their_turn_between_them() -> None:
+    turns, messages = [0], []
+
+    async def talk(connection: WebSocketConnection) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            async for message in connection:
+                messages.append((message, turns[0]))
+            nursery.cancel_scope.cancel()
+
+    async def others() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns[0] += 1
+
+    async with open_room(talk) as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head())
+        await past_the_switch(client)
+        await client.send_all(frame(1, b"first") + frame(10, b"") * 5000 + frame(1, b"last") + frame(8, b""))
+        assert await room.end() == "end"
+    assert [message for message, _ in messages] == ["first", "last"]
+    assert messages[1][1] - messages[0][1] >= 10
+
+
+async def test_what_came_behind_the_frame_for_which_we_close_counts_no_more() -> None:
+    heard: list[str | bytes] = []
+
+    async def talk(connection: WebSocketConnection) -> None:
+        heard.append(await connection.receive())
+        await connection.close(1008)
+        heard.append(await connection.receive())
+
+    async with open_room(talk) as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head() + frame(1, b"one") + frame(1, b"two"))
+        assert await room.end() == "1006"
+    assert heard == ["one"]
+
+
 async def test_a_peer_that_breaks_off_is_code_1006() -> None:
     async with open_room() as room:
         async with await room.site.connect() as client:
