@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from rules.decision import Decision, RuleRef
 
 
@@ -19,31 +21,24 @@ class Counters:
     """Counts by (ruleset, rule name), so that they outlive a reload."""
 
     def __init__(self) -> None:
-        self.rules: dict[tuple[str, str], RuleCount] = {}
+        self.rules: defaultdict[tuple[str, str], RuleCount] = defaultdict(RuleCount)
 
     def note(self, decision: Decision, moment: float) -> None:
         """Count one decision."""
         for ref in decision.matched:
-            count = self.of(ref)
+            count = self.rules[ref.ruleset, ref.name]
             count.matched += 1
             count.last_match = moment
         for ref in decision.shadows:
-            count = self.of(ref)
+            count = self.rules[ref.ruleset, ref.name]
             count.shadowed += 1
             count.last_match = moment
         for action in decision.conflicts:
-            self.of(action.rule).conflicts += 1
+            self.rules[action.rule.ruleset, action.rule.name].conflicts += 1
         for mismatch in decision.mismatches:
             for ref in mismatch.rules:
-                self.of(ref).mismatches += 1
+                self.rules[ref.ruleset, ref.name].mismatches += 1
 
     def note_error(self, ref: RuleRef) -> None:
         """Count an action of `ref` that the host could not perform."""
-        self.of(ref).errors += 1
-
-    def of(self, ref: RuleRef) -> RuleCount:
-        key = (ref.ruleset, ref.name)
-        count = self.rules.get(key)
-        if count is None:
-            count = self.rules[key] = RuleCount()
-        return count
+        self.rules[ref.ruleset, ref.name].errors += 1

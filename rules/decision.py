@@ -54,6 +54,8 @@ class Decision(msgspec.Struct, frozen=True):
     `matched` are the rules that fired, in rank order, `stopped` the one that ended the ruleset
     (None: it ran to its end, and OTHERWISE applied). `conflicts` are terminal actions that lost
     to a higher-ranked one; they are not in `actions`. `shadows` matched but only count.
+    `fixed`: nothing in it was read from the facts, so whenever the same rules match it is handed
+    out again, mostly the same object; a host may keep what it made of it.
     """
 
     actions: tuple[Action, ...] = ()
@@ -62,6 +64,7 @@ class Decision(msgspec.Struct, frozen=True):
     conflicts: tuple[Action, ...] = ()
     shadows: tuple[RuleRef, ...] = ()
     mismatches: tuple[Mismatch, ...] = ()
+    fixed: bool = False
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +85,7 @@ def decision_of(
     actions: list[Action] = []
     conflicts: list[Action] = []
     ended = stopped_by(matched)
-    terminal = False
+    terminal, fixed = False, not mismatches
     firing = [(ready.ref, ready.calls) for ready in matched if not ready.ref.shadow]
     if ended is None and origin is not None:
         firing.append((origin, otherwise))
@@ -90,6 +93,7 @@ def decision_of(
         for call in calls:
             lost = call.terminal and terminal
             terminal = terminal or call.terminal
+            fixed = fixed and call.fixed
             (conflicts if lost else actions).append(action_of(call, ref, facts))
     return Decision(
         tuple(actions),
@@ -98,6 +102,7 @@ def decision_of(
         tuple(conflicts),
         tuple([ready.ref for ready in matched if ready.ref.shadow]),
         mismatches,
+        fixed,
     )
 
 

@@ -8,19 +8,23 @@ skips tables that cannot hold a better one; rules that let the ruleset go on are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any  # facts of the host
 
 from rules.core import Reading
 from rules.index import Index, Table
+from rules.mismatch import Watch
 from rules.residual import NAMESPACE, Names, reading_source
 from rules.tables import Affixes, Patterns, Thresholds, Words
 
 NEVER = 1 << 62
+# The rank that stops (or NEVER), alone or followed by those that let the ruleset go on.
+Matched = int | tuple[int, ...]
 # Up to this many words of one field are looked for one by one: an automaton costs about 1 µs.
 FEW_WORDS = 6
 _ORDER = ("equal", "member", "starts", "ends", "number", "word", "pattern", "always")
 Found = Callable[[Any, float], Any]
+_UNWATCHED = Watch()
 
 _SCAN_FIRST = """for rank, test, stops in {bucket}:
   if rank > best: break
@@ -67,9 +71,16 @@ class Source:
         return self.held[reading.key]
 
 
-def compiled(index: Index, *, every: bool, finish: Callable[..., Any], ready: dict[int, Any]) -> Found:
-    """The dispatcher. `finish(facts, best, passed)` makes the answer; `ready` has answers for
-    ranks that need no making, under NEVER the one for no match."""
+def compiled(
+    index: Index,
+    *,
+    every: bool,
+    finish: Callable[..., Any],
+    ready: Mapping[Matched, Any] = {},
+    watch: Watch = _UNWATCHED,
+) -> Found:
+    """The dispatcher. `finish(facts, matched)` makes the answer, of all ranks that match or of the best one that
+    stops and those before it. `ready` has answers that need no making, unless `watch` finds the facts unsound."""
     source = Source(every=every)
     tables = sorted(index.tables.values(), key=lambda table: _ORDER.index(table.kind))
     tables = [table for table in tables if table.buckets.by_key]
@@ -79,18 +90,19 @@ def compiled(index: Index, *, every: bool, finish: Callable[..., Any], ready: di
                 source.hold(reading, 1)
     for table in tables:
         _table(source, table)
-    return _function(source, finish, ready)
+    return _function(source, finish, ready, watch)
 
 
-def _function(source: Source, finish: Callable[..., Any], ready: dict[int, Any]) -> Found:
+def _function(source: Source, finish: Callable[..., Any], ready: Mapping[Matched, Any], watch: Watch) -> Found:
     head = [f"  best = {NEVER}", "  passed = []"]
-    tail = ["  return finish(f, best, passed)"]
+    tail = ["  return finish(f, passed)"]
     if not source.every:
         tail = [
-            "  if not passed:",
-            "    answer = ready(best)",
+            "  matched = (best, *passed) if passed else best",
+            f"  if {_soundness(source, watch)}:",
+            "    answer = ready(matched)",
             "    if answer is not None: return answer",
-            *tail,
+            "  return finish(f, matched)",
         ]
     params = ", ".join(f"K{number}" for number in range(len(source.names.constants)))
     text = "\n".join(
@@ -100,6 +112,14 @@ def _function(source: Source, finish: Callable[..., Any], ready: dict[int, Any])
     exec(compile(text, "<rule index>", "exec"), scope)
     made: Found = scope["make"](finish, ready.get, *source.names.constants)
     return made
+
+
+def _soundness(source: Source, watch: Watch) -> str:
+    """An expression that is true if no dynamic field holds another type than the rules want."""
+    tests = [
+        f"{source.constant(root.sound)}({reading_source(whole, source.names)})" for whole, root in watch.fields.values()
+    ]
+    return " and ".join(tests) or "True"
 
 
 def _table(source: Source, table: Table) -> None:

@@ -1,7 +1,8 @@
 """Decide by the index: from facts to a decision.
 
 Most rules act the same on every message, so their decisions are made once and handed out again;
-only a decision with several rules, or with an argument read from the message, is put together.
+only a decision with an argument read from the message, or with a field of a wrong type, is put
+together each time.
 """
 
 from __future__ import annotations
@@ -11,10 +12,13 @@ from typing import Any  # facts are the host's own objects
 
 from rules import core
 from rules.decision import Decision, Ready, RuleRef, decision_of
-from rules.dispatch import NEVER, compiled
+from rules.dispatch import NEVER, Matched, compiled
 from rules.index import Index, Planned
 from rules.mismatch import Watch
 from rules.vocabulary import Scope
+
+# Besides one for each rule, so many decisions of several rules are kept: of 700 bytes each, 3 MB.
+MOST_TOGETHER = 4096
 
 
 class Engine:
@@ -32,16 +36,16 @@ class Engine:
     ) -> None:
         self.rules, self.index, self.watch, self.scope = rules, index, watch, scope
         self.otherwise, self.origin, self.mode = otherwise, origin, mode
-        self._ready: dict[int, Decision] = {}
+        self._ready: dict[Matched, Decision] = {}
         self.decide: Callable[[Any, float], Decision] = compiled(
-            index, every=False, finish=self._finish, ready={} if watch.fields else self._ready
+            index, every=False, finish=self._finish, ready=self._ready, watch=watch
         )
         self._every: Callable[[Any, float], list[int]] | None = None
 
     def every(self, facts: Any, moment: float) -> list[int]:
         """The ranks of all rules that match, in order."""
         if self._every is None:
-            self._every = compiled(self.index, every=True, finish=_in_order, ready={})
+            self._every = compiled(self.index, every=True, finish=_in_order)
         return self._every(facts, moment)
 
     def dismantle(self) -> None:
@@ -52,20 +56,19 @@ class Engine:
         while self.rules:
             self.rules.popitem()
 
-    def _finish(self, facts: Any, best: int, passed: list[int]) -> Decision:
+    def _finish(self, facts: Any, matched: Matched) -> Decision:
+        mismatches = self.watch.found(facts, self.rules)
+        if not mismatches and (ready := self._ready.get(matched)) is not None:
+            return ready
+        best, *passed = matched if isinstance(matched, tuple) else (matched,)
         ranks = sorted({rank for rank in passed if rank < best})
         if best != NEVER:
             ranks.append(best)
-        matched = [self.rules[rank] for rank in ranks]
-        mismatches = self.watch.found(facts, self.rules)
-        decision = decision_of(matched, self.otherwise, self.origin, facts, mismatches)
-        if not passed and not mismatches and self._fixed(ranks):
-            self._ready[best] = decision
+        fired = [self.rules[rank] for rank in ranks]
+        decision = decision_of(fired, self.otherwise, self.origin, facts, mismatches)
+        if decision.fixed and len(self._ready) < len(self.rules) + MOST_TOGETHER:
+            self._ready[matched] = decision
         return decision
-
-    def _fixed(self, ranks: list[int]) -> bool:
-        calls = self.rules[ranks[0]].calls if ranks else self.otherwise
-        return all(call.fixed for call in calls)
 
 
 def indexed(plans: Iterable[Planned]) -> Index:
@@ -77,5 +80,5 @@ def indexed(plans: Iterable[Planned]) -> Index:
     return index
 
 
-def _in_order(_facts: Any, _best: int, passed: list[int]) -> list[int]:
+def _in_order(_facts: Any, passed: list[int]) -> list[int]:
     return sorted(set(passed)) if len(passed) > 1 else passed

@@ -7,6 +7,8 @@ costs one lookup for each key it brings, however many rules there are.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import NoneType
 from typing import Any  # facts are the host's own objects
 
 from rules import core
@@ -15,46 +17,114 @@ from rules.values import GUARDS, raw
 
 # A mismatch names this many rules: enough to find the cause, no flood of counters.
 NAMED_RULES = 20
+# The types of which every value will do. A float is a number unless it is NaN, so it is looked at.
+FINE: dict[str, frozenset[type]] = {
+    "text": frozenset((str, NoneType)),
+    "number": frozenset((int, NoneType)),
+    "boolean": frozenset((bool, NoneType)),
+    "list": frozenset((list, tuple, NoneType)),
+    "text or list": frozenset((str, list, tuple, NoneType)),
+}
 
 
 class Watch:
-    """What the rules of one ruleset want of dynamic fields, by field and by first key."""
+    """What the rules of one ruleset want of dynamic fields: for each field a tree of the keys they read below it."""
 
     def __init__(self) -> None:
-        self.fields: dict[str, tuple[core.Reading, dict[str, dict[str, _Wish]]]] = {}
+        self.fields: dict[str, tuple[core.Reading, Branch]] = {}
 
     def add(self, condition: core.Core, rank: int) -> None:
         """Note the dynamic readings of a rule."""
         for reading in readings(condition):
             if not reading.keys or reading.wanted == "any":
                 continue
-            root = reading.field
-            whole = core.Reading("", reading.name.partition("[")[0], root, (), "any", "")
-            _, by_key = self.fields.setdefault(whole.name, (whole, {}))
-            wish = by_key.setdefault(reading.keys[0], {}).setdefault(f"{reading.name}|{reading.wanted}", _Wish(reading))
-            wish.ranks.add(rank)
+            whole = core.Reading("", reading.name.partition("[")[0], reading.field, (), "any", "")
+            _, root = self.fields.setdefault(whole.name, (whole, Branch()))
+            root.grown(reading.keys).want(reading, rank)
 
     def drop(self, rank: int) -> None:
         """Forget a rule."""
-        for _, by_key in self.fields.values():
-            for wishes in by_key.values():
-                for wish in wishes.values():
-                    wish.ranks.discard(rank)
+        for _, root in self.fields.values():
+            root.drop(rank)
 
     def copy(self) -> Watch:
         """A watch that can be changed while the first goes on serving."""
         made = Watch()
-        for name, (whole, by_key) in self.fields.items():
-            copied = {key: {k: wish.copy() for k, wish in wishes.items()} for key, wishes in by_key.items()}
-            made.fields[name] = (whole, copied)
+        made.fields = {name: (whole, root.copy()) for name, (whole, root) in self.fields.items()}
         return made
 
     def found(self, facts: Any, rules: dict[int, Ready]) -> tuple[Mismatch, ...]:
         """What is of another type in these facts than some rule wants."""
-        if not self.fields:
-            return ()
-        found = [one for whole, by_key in self.fields.values() for one in _wrong(whole, by_key, facts, rules)]
+        found = [
+            Mismatch(wish.reading.name, wish.reading.wanted, type(value).__name__, wish.named(rules))
+            for whole, root in self.fields.values()
+            for wish, value in root.wrong(raw(whole, facts))
+        ]
         return tuple(sorted(found, key=lambda mismatch: (mismatch.field, mismatch.wanted)))
+
+
+class Branch:
+    """The wishes for one value, and the branches for the values below it.
+
+    `fine` are the types that fulfil every wish here, whatever the value; None is "any type".
+    """
+
+    __slots__ = ("below", "fine", "wishes")
+
+    def __init__(self) -> None:
+        self.wishes: dict[str, _Wish] = {}
+        self.fine: frozenset[type] | None = None
+        self.below: dict[str, Branch] = {}
+
+    def grown(self, keys: tuple[str, ...]) -> Branch:
+        """The branch for the value under `keys`, made if need be."""
+        branch = self
+        for key in keys:
+            branch = branch.below.setdefault(key, Branch())
+        return branch
+
+    def want(self, reading: core.Reading, rank: int) -> None:
+        self.wishes.setdefault(reading.wanted, _Wish(reading)).ranks.add(rank)
+        fine = FINE[reading.wanted]
+        self.fine = fine if self.fine is None else self.fine & fine
+
+    def drop(self, rank: int) -> None:
+        for wish in self.wishes.values():
+            wish.ranks.discard(rank)
+        for branch in self.below.values():
+            branch.drop(rank)
+
+    def copy(self) -> Branch:
+        made = Branch()
+        made.wishes = {wanted: wish.copy() for wanted, wish in self.wishes.items()}
+        made.fine = self.fine
+        made.below = {key: branch.copy() for key, branch in self.below.items()}
+        return made
+
+    def sound(self, held: Any) -> bool:
+        """Whether `wrong` has surely nothing to tell of `held`; every message is asked this, and few the other."""
+        if not isinstance(held, dict):
+            return True
+        below = self.below
+        for key, value in held.items():
+            if key in below:
+                branch = below[key]
+                if branch.fine is not None and value.__class__ not in branch.fine:
+                    return False
+                if branch.below and not branch.sound(value):
+                    return False
+        return True
+
+    def wrong(self, held: Any) -> Iterator[tuple[_Wish, Any]]:
+        """The wishes below this value that are not fulfilled, and what was found instead."""
+        for key in held if isinstance(held, dict) else ():
+            branch = self.below.get(key)
+            if branch is not None:
+                value = held[key]
+                for wish in branch.wishes.values():
+                    if wish.ranks and value is not None and GUARDS[wish.reading.wanted](value) is None:
+                        yield wish, value
+                yield from branch.wrong(value)
 
 
 class _Wish:
@@ -82,20 +152,3 @@ def readings(condition: core.Core) -> list[core.Reading]:
             return [condition.reading] if condition.other is None else [condition.reading, condition.other]
         case _:
             return []
-
-
-def _wrong(
-    whole: core.Reading, by_key: dict[str, dict[str, _Wish]], facts: Any, rules: dict[int, Ready]
-) -> list[Mismatch]:
-    brought = raw(whole, facts)
-    if not isinstance(brought, dict):
-        return []
-    return [
-        Mismatch(wish.reading.name, wish.reading.wanted, type(value).__name__, wish.named(rules))
-        for key in brought
-        for wish in by_key.get(key, _NONE).values()
-        if (value := raw(wish.reading, facts)) is not None and GUARDS[wish.reading.wanted](value) is None and wish.ranks
-    ]
-
-
-_NONE: dict[str, _Wish] = {}

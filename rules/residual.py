@@ -125,7 +125,7 @@ def reading_source(reading: core.Reading, names: Names) -> str:
     field = reading.field
     source = _path_source(reading, names)
     if reading.keys:
-        source = f"dig({source}, {names.constant(reading.keys)})"
+        source = _below(source, reading.keys, names)
     trusted = field.exact and not reading.keys and reading.wanted == field.kind
     if not trusted or (reading.wanted in ("text", "list") and not field.nfc):
         guard = _GUARD_NAMES.get(reading.wanted)
@@ -135,6 +135,15 @@ def reading_source(reading: core.Reading, names: Names) -> str:
     if reading.transform:
         source = f"{_TRANSFORM_NAMES[reading.transform]}({source})"
     return source
+
+
+def _below(source: str, keys: tuple[str, ...], names: Names) -> str:
+    """`values.dig`; one key below a plain dictionary, which most rules read, is looked up at once."""
+    path = names.constant(keys)
+    if len(keys) > 1:
+        return f"dig({source}, {path})"
+    held, key = names.temporary(), names.constant(keys[0])
+    return f"({held}.get({key}) if ({held} := {source}).__class__ is dict else dig({held}, {path}))"
 
 
 def _path_source(reading: core.Reading, names: Names) -> str:

@@ -93,4 +93,4 @@ class Ruleset:
         self.engines = {}
 
 
-_NOTHING = Decision()
+_NOTHING = Decision(fixed=True)

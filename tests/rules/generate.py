@@ -31,6 +31,8 @@ def number(rng: Random) -> str:
 
 
 def dynamic(rng: Random) -> str:
+    if rng.random() < 0.1:
+        return "message.metadata.k.a"
     key = rng.choice(KEYS)
     return f'message.metadata["{key}"]' if " " in key or rng.random() < 0.5 else f"message.metadata.{key}"
 

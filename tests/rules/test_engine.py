@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from rules import RuleRef, Ruleset
 from rules.interpret import holds
+from rules.mismatch import readings
 from rules.reread import Reader
+from rules.values import GUARDS, raw
 from tests.rules import generate
 from tests.rules.language import NOON, STRUCT_VOCABULARY, Message, Sender, loaded
 
@@ -25,6 +27,15 @@ class Oracle:
 
     def matches(self, facts: Any) -> tuple[RuleRef, ...]:
         return tuple(ref for ref, condition in self.rules if holds(condition, facts, NOON))
+
+    def mismatches(self, facts: Any) -> set[tuple[str, str]]:
+        """Field and wanted type of every reading of a dynamic field that finds another type."""
+        return {
+            (reading.name, reading.wanted)
+            for _, condition in self.rules
+            for reading in readings(condition)
+            if reading.keys and (found := raw(reading, facts)) is not None and GUARDS[reading.wanted](found) is None
+        }
 
     def first(self, facts: Any) -> tuple[list[RuleRef], list[RuleRef]]:
         fired: list[RuleRef] = []
@@ -80,6 +91,41 @@ def test_attributes_are_read_like_the_keys_of_a_mapping(seed: int):
         facts = whole(generate.facts(rng))
         expected = by_key.decide("routing", facts, NOON)
         assert by_path.decide("routing", message_of(facts), NOON) == expected
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+def test_a_ruleset_that_decided_before_decides_like_a_new_one_and_tells_every_wrong_type(seed: int):
+    rng = Random(seed)
+    text = "".join(generate.rule(rng, number) for number in range(10))
+    used, oracle = loaded(text), Oracle(loaded(text))
+    for _ in range(20):
+        facts = generate.facts(rng)
+        decision = used.decide("routing", facts, NOON)
+        assert decision == loaded(text).decide("routing", facts, NOON)
+        assert {(found.field, found.wanted) for found in decision.mismatches} == oracle.mismatches(facts)
+        assert decision.fixed == (not decision.mismatches)
+
+
+def test_the_same_decision_is_handed_out_as_long_as_nothing_in_it_comes_from_the_message():
+    rules = loaded(
+        'RULE "tags" WHEN message.size > 3 THEN tag("big") CONTINUE\n'
+        'RULE "old" WHEN message.metadata.age > 18 THEN drop("old")\n'
+        'RULE "echo" WHEN message.type == "echo" THEN reply(message.content)\n'
+    )
+
+    def decided(**metadata: object) -> Any:
+        facts = {"message.content": "x", "message.type": "", "message.size": 9, "message.metadata": metadata}
+        return rules.decide("routing", facts, NOON)
+
+    assert decided(age=20) is decided(age=30.5)
+    assert decided() is decided(other="20")
+    assert [found.found for found in decided(age="20").mismatches] == ["str"]
+    assert decided(age="20") == decided(age="20")
+    assert not decided(age=float("nan")).fixed
+    echoes = {"message.type": "echo", "message.content": "hello"}
+    assert rules.decide("routing", echoes, NOON).actions[0].args == {"text": "hello"}
+    assert not rules.decide("routing", echoes, NOON).fixed
 
 
 def test_facts_of_a_wrong_type_count_as_missing_and_raise_nothing():
