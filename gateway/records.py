@@ -16,7 +16,7 @@ class InboundRecord(Struct, frozen=True, kw_only=True):
     id: str
     channel: str
     dedupe: bytes  # digest of (channel, dedupe key); empty when the message has none
-    dedupe_until: float
+    dedupe_seconds: float  # how long the digest stays known
     lane: bytes  # digest of the conversation
     sender: bytes
     received_at: float

@@ -27,6 +27,7 @@ from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.telling import Telling
 from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
+from gateway.journal.desk import Desk
 from gateway.media.store import SealedFiles
 from gateway.message.seal import Sealer
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped, RequestFailed
@@ -103,7 +104,7 @@ async def _with_journal(
             notify(READY)
             nursery.start_soon(feed_watchdog, Pulse(serving).alive)
             nursery.start_soon(telling.lag.watch)
-            nursery.start_soon(_sweep_media, media, settings)
+            nursery.start_soon(_sweep_media, media, journal, settings)
             why = await stop.asked()
             telling.report(GatewayDraining(why))
             notify(STOPPING)
@@ -125,11 +126,11 @@ def _control_socket(settings: Settings) -> Path:
     return path
 
 
-async def _sweep_media(media: SealedFiles, settings: Settings) -> None:
+async def _sweep_media(media: SealedFiles, journal: Desk, settings: Settings) -> None:
     """Remove files, at the start and daily, once no message that is kept can name them."""
     keep_days = max(settings.journal.retention_days, settings.journal.dead_retention_days)
     while True:
-        await media.sweep(keep_days * 86_400.0)
+        await media.sweep(await journal.wall_before(keep_days * 86_400.0))
         await trio.sleep(86_400.0)
 
 

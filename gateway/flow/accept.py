@@ -159,7 +159,7 @@ class Door:
             id=envelope.id,
             channel=message.channel,
             dedupe=digest("dedupe", message.channel, message.dedupe_key) if message.dedupe_key else b"",
-            dedupe_until=envelope.received_at + traits.dedupe_seconds,
+            dedupe_seconds=traits.dedupe_seconds,
             lane=digest("lane", message.channel, message.conversation.id, message.conversation.thread),
             sender=digest("sender", message.channel, message.sender.id),
             received_at=envelope.received_at,

@@ -14,6 +14,7 @@ from gateway.journal import reading
 from gateway.journal.clerk import Done
 from gateway.journal.ledger import Chore, Entry
 from gateway.journal.recovery import Unfinished, pages
+from gateway.journal.uptime import wall_before
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.records import DeliveryRow, InboundRow, Recovered, Work
 
@@ -35,6 +36,9 @@ class Store(Protocol):
     @property
     def stuck_seconds(self) -> float:
         """How long the writer has been at one commit."""
+
+    def uptime(self) -> float:
+        """The journal's own time."""
 
     async def read(self, function: Callable[..., Any], *values: Any) -> Any:
         """Run `function(connection, *values)` on a reading connection."""
@@ -75,6 +79,11 @@ class Desk:
             yield Recovered(deliveries=tuple(await self._store.read(reading.deliveries_at, page)))
         for page in pages(found.inbound):
             yield Recovered(inbound=tuple(await self._store.read(reading.inbound_at, page)))
+
+    async def wall_before(self, seconds: float) -> float:
+        """The earliest that the wall clock said within so many seconds of uptime; 0 when the journal is younger."""
+        wall: float = await self._store.read(wall_before, self._store.uptime() - seconds)
+        return wall
 
     async def message(self, envelope_id: str) -> InboundRow | None:
         row: InboundRow | None = await self._store.read(reading.message, envelope_id)

@@ -60,10 +60,16 @@ class Ledger:
     """
 
     def __init__(
-        self, db: sqlite3.Connection, commit: Callable[[], object] | None = None, *, place: Place | None = None
+        self,
+        db: sqlite3.Connection,
+        commit: Callable[[], object] | None = None,
+        *,
+        uptime: Callable[[], float],
+        place: Place | None = None,
     ) -> None:
         self._db = db
         self._place = place or _here
+        self._uptime = uptime
         self._end = commit or db.commit
         self._cursor = db.cursor()
         self._run = self._cursor.execute
@@ -189,7 +195,8 @@ class Ledger:
         """Claim the message's dedupe digest; who has it when it is taken."""
         if not record.dedupe:
             return None
-        values = (record.dedupe, record.dedupe_until, record.id, record.received_at)
+        now = self._uptime()
+        values = (record.dedupe, now + record.dedupe_seconds, record.id, now)
         if self._run(sql.CLAIM, values).rowcount:
             return None
         return Known(self._run(sql.KNOWN, (record.dedupe,)).fetchone()[0])

@@ -125,7 +125,7 @@ class MemoryStore:
 
     def __init__(self, memory: Memory, report: Report) -> None:
         self._memory = memory
-        self._clerk = Clerk(Ledger(memory.db, memory.commit), trio.current_time)
+        self._clerk = Clerk(Ledger(memory.db, memory.commit, uptime=self.uptime), trio.current_time)
         self._callbacks = Callbacks(report)
         self._inbox: deque[Item] = deque()
         self._news = trio.Event()
@@ -151,6 +151,9 @@ class MemoryStore:
         self._news.set()
         if done is not None:
             self._wanted.set()
+
+    def uptime(self) -> float:
+        return trio.current_time()
 
     async def read(self, function: Callable[..., Any], *values: Any) -> Any:
         await trio.lowlevel.checkpoint()

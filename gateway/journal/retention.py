@@ -3,17 +3,23 @@
 Each slice is a chore among the writer's other works: about 5 ms, then a pause, so that no
 commit waits for long. Nothing unfinished or held is ever deleted, nor the newest message
 and delivery: their numbers must not be given out again.
+
+What is over is old by the journal's own time and by the wall clock: the one says which messages
+had come so long ago, the other when each of them ended. So a wall clock that leaps ahead deletes nothing early, and one
+that is put back keeps nothing for ever.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 
 import trio
 from msgspec import Struct
 
 from gateway.journal.ledger import Chore
+from gateway.journal.uptime import Uptime, messages_before
 
 DAY = 86_400.0
 ROUND_SECONDS = 600.0
@@ -31,51 +37,64 @@ class Retention(Struct, frozen=True):
     dead_days: float = 30.0
 
 
-_OVER = """({0}.state IN ({1}) AND {0}.changed_at < :finished OR {0}.state IN ({2}) AND {0}.changed_at < :dead)"""
+# What ended in a future that a wall clock put back has taken away is as old as its number says.
+_OLD = """({0}.changed_at < :now - :{1}_seconds OR {0}.changed_at > :now)"""
+_OVER = f"""({{0}}.state IN ({{1}}) AND {_OLD.format("{0}", "finished")}
+    OR {{0}}.state IN ({{2}}) AND i.seq <= :dead_seq AND {_OLD.format("{0}", "dead")})"""
 _INBOUND_OVER = _OVER.format("i", "'done', 'rejected', 'dropped'", "'dead', 'unrouted'")
 _DELIVERY_OVER = _OVER.format("d", "'delivered', 'dropped'", "'dead', 'unknown'")
-_SLICE = f"""SELECT i.seq, i.received_at, {_INBOUND_OVER} AND NOT EXISTS (SELECT 1 FROM delivery d
+_SLICE = f"""SELECT i.seq, {_INBOUND_OVER} AND NOT EXISTS (SELECT 1 FROM delivery d
         WHERE d.inbound = i.seq AND (NOT {_DELIVERY_OVER} OR d.seq = (SELECT max(seq) FROM delivery)))
-    FROM inbound i WHERE i.seq > :after AND i.seq < (SELECT max(seq) FROM inbound) ORDER BY i.seq LIMIT {SLICE}"""
+    FROM inbound i WHERE i.seq > :after AND i.seq <= :finished_seq AND i.seq < (SELECT max(seq) FROM inbound)
+    ORDER BY i.seq LIMIT {SLICE}"""
 _DIGESTS = f"SELECT digest, until FROM dedupe WHERE digest > ? ORDER BY digest LIMIT {SLICE * 10}"
 
 
 class Pruner:
-    """One round of deleting; `now` is epoch seconds."""
+    """One round of deleting; `now` is the wall clock's, `uptime` the journal's own."""
 
-    def __init__(self, retention: Retention, now: float) -> None:
-        self._now = now
-        self._finished = now - retention.finished_days * DAY
-        self._dead = now - retention.dead_days * DAY
+    def __init__(self, retention: Retention, now: float, uptime: float) -> None:
+        self._uptime = uptime
+        self._finished_seconds, self._dead_seconds = retention.finished_days * DAY, retention.dead_days * DAY
+        self._values = {"now": now, "finished_seconds": self._finished_seconds, "dead_seconds": self._dead_seconds}
         self._after_seq = 0
         self._after_digest = b""
         self._more = True
 
     async def round(self, perform: Callable[[Chore], Awaitable[None]]) -> None:
         """Delete all that is over, slice by slice; `perform` returns after the commit."""
-        for step in (self._rows, self._claims, self._space):
+        for step in (self._rows, self._claims, self._marks, self._space):
             self._more = True
             while self._more:
                 await perform(Chore(step))
                 await trio.sleep(PAUSE_SECONDS)
 
     def _rows(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
-        values = {"finished": self._finished, "dead": self._dead, "after": self._after_seq}
-        rows = cursor.execute(_SLICE, values).fetchall()
-        for seq, _, over in rows:
+        numbers = {
+            "after": self._after_seq,
+            "finished_seq": messages_before(cursor, self._uptime - self._finished_seconds),
+            "dead_seq": messages_before(cursor, self._uptime - self._dead_seconds),
+        }
+        rows = cursor.execute(_SLICE, self._values | numbers).fetchall()
+        for seq, over in rows:
             if over:
                 _forget(cursor, tally, "delivery", "inbound", seq)
                 _forget(cursor, tally, "inbound", "seq", seq)
-        # Rows stand in order of arrival: a slice that arrived after the cut ends the round.
-        self._more = any(received_at < self._finished for _, received_at, _ in rows)
+        self._more = bool(rows)
         self._after_seq = rows[-1][0] if rows else 0
 
     def _claims(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
         rows = cursor.execute(_DIGESTS, (self._after_digest,)).fetchall()
-        over = [(digest,) for digest, until in rows if until <= self._now]
+        over = [(digest,) for digest, until in rows if until <= self._uptime]
         cursor.executemany("DELETE FROM dedupe WHERE digest = ?", over)
         self._more = bool(rows)
         self._after_digest = rows[-1][0] if rows else b""
+
+    def _marks(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
+        """Of the marks before the longest memory, the last one is enough."""
+        oldest = self._uptime - max(self._finished_seconds, self._dead_seconds)
+        cursor.execute("DELETE FROM mark WHERE uptime < (SELECT max(uptime) FROM mark WHERE uptime <= ?)", (oldest,))
+        self._more = False
 
     def _space(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
         free = cursor.execute("PRAGMA freelist_count").fetchone()[0]
@@ -89,8 +108,14 @@ def _forget(cursor: sqlite3.Cursor, tally: dict[str, int], table: str, column: s
         tally[f"{table}.{state}"] = tally.get(f"{table}.{state}", 0) - 1
 
 
-async def prune(perform: Callable[[Chore], Awaitable[None]], retention: Retention, now: Callable[[], float]) -> None:
-    """Prune for ever, every ten minutes."""
+async def prune(
+    perform: Callable[[Chore], Awaitable[None]],
+    retention: Retention,
+    uptime: Uptime,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Note what time it is, now and every ten minutes for ever, and delete what is over by then."""
     while True:
+        await perform(Chore(uptime.mark))
         await trio.sleep(ROUND_SECONDS)
-        await Pruner(retention, now()).round(perform)
+        await Pruner(retention, now(), uptime.now()).round(perform)

@@ -12,9 +12,19 @@ from collections.abc import Mapping
 from gateway.message.lifecycle import DeliveryState, InboundState
 
 APPLICATION_ID = 0x6F636C77  # "oclw", in the file's header: `file journal.sqlite` shows it
-VERSION = 1
+VERSION = 2
 
-STEPS: Mapping[int, str] = {}
+_MARK = """
+-- What time it was by the journal's own clock, which goes on while the gateway runs, what the wall clock said then, and
+-- which message was the newest.
+CREATE TABLE mark (
+    uptime REAL PRIMARY KEY,
+    wall REAL NOT NULL,
+    seq INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
+STEPS: Mapping[int, str] = {1: _MARK}
 """What turns a file of version n into one of version n + 1; run in one transaction, after a backup."""
 
 
@@ -70,6 +80,7 @@ CREATE INDEX delivery_to ON delivery (destination, seq);
 
 -- Which messages are known. A digest is claimed in the transaction that stores its message, so a
 -- message that was not stored is not known; it outlives its message when the horizon is longer.
+-- `until` is of the journal's own time (`uptime.py`).
 CREATE TABLE dedupe (
     digest  BLOB PRIMARY KEY,
     until   REAL NOT NULL,
@@ -89,7 +100,7 @@ CREATE TABLE tally (
     name    TEXT PRIMARY KEY,
     rows    INTEGER NOT NULL CHECK (rows >= 0)
 ) WITHOUT ROWID;
-"""
+{_MARK}"""
 
 
 def tally_names() -> list[str]:

@@ -23,6 +23,7 @@ from gateway.journal.ledger import Entry, Ledger
 from gateway.journal.lock import locked
 from gateway.journal.opening import connect, open_for_writing
 from gateway.journal.retention import Retention, prune
+from gateway.journal.uptime import Clock, Uptime, taken_up
 from gateway.journal.writer import Writer
 from gateway.notices import Notice, Report
 
@@ -42,11 +43,13 @@ async def open_journal(
     *,
     report: Report = _quiet,
     retention: Retention = Retention(),
-    now: Callable[[], float] = time.time,
+    wall: Clock = time.time,
+    steady: Clock = time.monotonic,
 ) -> AsyncIterator[Desk]:
     """Open the journal in the file at `path`, which is made when missing; its folder must exist.
 
-    `now` (epoch seconds) decides what is past `retention`.
+    What is past `retention` or its horizon is counted in the journal's own time, which goes on as `steady` does; `wall`
+    (epoch seconds) is what it begins with and what rows are stamped with.
 
     Raises JournalBusy, JournalDamaged or JournalFull before it yields. Should the writer die, everything inside is
     cancelled and its error raised. On leaving, also when cancelled, what was submitted is committed and its
@@ -55,13 +58,14 @@ async def open_journal(
     path = Path(path)
     with locked(path):
         db = await trio.to_thread.run_sync(open_for_writing, path)
-        store = SqliteStore(path, db, report)
+        uptime = taken_up(db, wall=wall, steady=steady)
+        store = SqliteStore(path, db, report, uptime)
         try:
             async with trio.open_nursery() as nursery:
                 await nursery.start(store.run)
                 nursery.start_soon(checkpoints, path, store.settled)
                 desk = Desk(store)
-                nursery.start_soon(prune, desk.perform, retention, now)
+                nursery.start_soon(prune, desk.perform, retention, uptime, wall)
                 try:
                     yield desk
                 finally:
@@ -76,13 +80,14 @@ async def open_journal(
 class SqliteStore:
     """The writer's thread, the callbacks' task and the reading connections of one file."""
 
-    def __init__(self, path: Path, db: sqlite3.Connection, report: Report) -> None:
+    def __init__(self, path: Path, db: sqlite3.Connection, report: Report, uptime: Uptime) -> None:
         self._path = path
         self._db = db
         self._callbacks = Callbacks(report)
         self._token = trio.lowlevel.current_trio_token()
         db.execute("PRAGMA busy_timeout = 0")  # whoever else writes is waited for in the thread, not in the loop
-        self._ledger = Ledger(db, place=InLoop())
+        self.uptime = uptime.now
+        self._ledger = Ledger(db, uptime=uptime.now, place=InLoop())
         self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
         self._ended = trio.Event()
         self._thread_over = False

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import struct
-import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
@@ -80,9 +79,9 @@ class SealedFiles:
         chunks = -(-length // (CHUNK_BYTES + overhead))
         return max(0, length - chunks * overhead)
 
-    async def sweep(self, older_than_seconds: float) -> int:
-        """Remove what is older, and return how many files went. Messages that named them are past retention."""
-        return await self._in_thread(_sweep, self._folder, time.time() - older_than_seconds)
+    async def sweep(self, before: float) -> int:
+        """Remove what was last written before that moment of the wall clock, and return how many files went."""
+        return await self._in_thread(_sweep, self._folder, before)
 
     async def _write(self, file: BufferedWriter, ref: str, pieces: AsyncIterable[bytes], max_bytes: int) -> int:
         held, size, number = bytearray(), 0, 0

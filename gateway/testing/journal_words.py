@@ -9,13 +9,13 @@ from gateway.ports import Journal
 from gateway.records import DeliveryRecord, DeliveryRow, HandOver, InboundRecord, InboundRow, Outcome, Settle, Work
 
 
-def a_message(name: str, *, lane: str = "lane", key: str = "", at: float = 100.0, until: float = 1e6) -> InboundRecord:
-    """Make a message of that name; `key` is its dedupe key."""
+def a_message(name: str, *, lane: str = "lane", key: str = "", at: float = 100.0, known: float = 1e6) -> InboundRecord:
+    """Make a message of that name; `key` is its dedupe key, `known` for so many seconds."""
     return InboundRecord(
         id=name,
         channel="memory",
         dedupe=key.encode(),
-        dedupe_until=until,
+        dedupe_seconds=known,
         lane=lane.encode(),
         sender=b"sender",
         received_at=at,

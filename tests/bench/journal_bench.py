@@ -33,7 +33,7 @@ def message(number: int) -> InboundRecord:
         id=f"0190aaaa-bbbb-7ccc-8ddd-{number:012x}",
         channel="bench",
         dedupe=digest,
-        dedupe_until=time.time() + 86400,
+        dedupe_seconds=86400.0,
         lane=lane,
         sender=lane,
         received_at=time.time(),

@@ -42,7 +42,7 @@ class Shop:
         envelope = Envelope(id=id, message=message, received_at=100.0, deadline=100.2, trace="00-ab-cd-01")
         sealed = self.sealer.seal(RecordKind.ENVELOPE, id, envelope)
         record = InboundRecord(
-            id=id, channel="shop", dedupe=id.encode(), dedupe_until=1e9, lane=b"l", sender=b"s", received_at=100.0,
+            id=id, channel="shop", dedupe=id.encode(), dedupe_seconds=1e9, lane=b"l", sender=b"s", received_at=100.0,
             sealed=sealed,
         )  # fmt: skip
         await self.commit(Accept((record,)))

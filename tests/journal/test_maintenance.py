@@ -11,7 +11,9 @@ import trio
 
 from gateway.errors import JournalDamaged, JournalError
 from gateway.journal import Retention, maintenance, open_journal
+from gateway.journal.ledger import Chore
 from gateway.journal.retention import DAY, Pruner
+from gateway.journal.uptime import Uptime
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.ports import Journal
 from gateway.records import Accept, HandOver
@@ -30,12 +32,18 @@ async def fill(journal: Journal, rows: int = 300) -> None:
     await committed(journal, *(settled(f"{name}.0", DeliveryState.DELIVERED, note=b"n") for name in names[:-1]))
 
 
+async def pruned(journal: Journal, at: float) -> None:
+    """Prune as if both clocks said so much, over a journal that was marked at 102 seconds."""
+    await journal.perform(Chore(Uptime(102.0, wall=lambda: 102.0).mark))
+    await Pruner(Retention(finished_days=7, dead_days=30), at, at).round(journal.perform)
+
+
 async def test_info_and_check_read_beside_the_daemon(path: Path) -> None:
     async with open_journal(path) as journal:
         await fill(journal)
         seen = maintenance.info(path)
         assert (seen.rows["inbound.done"], seen.rows["inbound.accepted"], seen.known_keys) == (299, 1, 300)
-        assert (seen.oldest_at, seen.version) == (100.0, 1)
+        assert (seen.oldest_at, seen.version) == (100.0, 2)
         assert maintenance.check(path) == []
 
 
@@ -106,12 +114,12 @@ async def test_retention_deletes_what_is_over_and_nothing_else(path: Path) -> No
         await committed(journal, *(HandOver(id=name, state=state, at=101.0) for name, state in states.items()))
         await committed(journal, done_with("waits", a_reply("waits.0")), done_with("newest", a_reply("newest.0")))
         await committed(journal, settled("newest.0", DeliveryState.DELIVERED))
-        await Pruner(Retention(finished_days=7, dead_days=30), 102.0 + 8 * DAY).round(journal.perform)
+        await pruned(journal, 102.0 + 8 * DAY)
         left = {row.id for state in InboundState for row in await journal.inbound_in(state, limit=999)}
         assert left == {"m299", "held", "dead", "waits", "newest"}
         assert maintenance.check(path) == []
         assert maintenance.info(path).known_keys == 300
-        await Pruner(Retention(), 2e6 + 31 * DAY).round(journal.perform)
+        await pruned(journal, 2e9)
         assert await journal.message("dead") is None
         assert maintenance.info(path).known_keys == 0
         assert maintenance.check(path) == []
@@ -125,7 +133,7 @@ async def test_retention_deletes_what_is_over_and_nothing_else(path: Path) -> No
 async def test_compacting_beside_the_daemon_gives_space_back(path: Path) -> None:
     async with open_journal(path) as journal:
         await fill(journal, 2500)
-        await Pruner(Retention(), 1e9).round(journal.perform)
+        await pruned(journal, 1e9)
         await trio.sleep(0.6)  # until the checkpoint has shrunk the file itself
         size = path.stat().st_size
         maintenance.compact(path)

@@ -11,7 +11,8 @@ import trio
 from gateway.errors import JournalBusy, JournalDamaged, JournalFull
 from gateway.journal import open_journal
 from gateway.journal.opening import open_for_writing
-from gateway.records import Accept
+from gateway.message.lifecycle import InboundState
+from gateway.records import Accept, Known, Stored
 from gateway.testing.journal_words import a_message, committed
 
 
@@ -106,27 +107,56 @@ def clobber(path: Path) -> None:
 
 # ---- versions ---------------------------------------------------------------------------------
 
-STEPS = {1: "ALTER TABLE inbound ADD COLUMN tag TEXT NOT NULL DEFAULT ''", 2: "CREATE TABLE later (x)"}
+STEPS = {2: "ALTER TABLE inbound ADD COLUMN tag TEXT NOT NULL DEFAULT ''", 3: "CREATE TABLE later (x)"}
 
 
-async def test_an_old_file_is_brought_forward_after_a_backup(path: Path) -> None:
-    await filled(path, 5)
-    db = open_for_writing(path, STEPS)
-    assert db.execute("PRAGMA user_version").fetchone() == (3,)
-    assert db.execute("SELECT count(*), max(tag) FROM inbound").fetchone() == (5, "")
+def of_version_1(path: Path) -> None:
+    """Make the file of a release before the journal had a time of its own."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript("DROP TABLE mark; PRAGMA user_version = 1")
     db.close()
+
+
+async def test_an_old_file_is_brought_forward_after_a_backup_and_serves_on(path: Path) -> None:
+    await filled(path, 5)
+    of_version_1(path)
+    async with open_journal(path) as journal:
+        known, new = await committed(journal, Accept((a_message("x", key="k1"),)), Accept((a_message("y", key="y"),)))
+        assert known == (Known("m1"),)
+        assert isinstance(new, tuple) and isinstance(new[0], Stored)
+        rows = await journal.inbound_in(InboundState.ACCEPTED, limit=9)
+        assert [row.id for row in rows] == ["m0", "m1", "m2", "m3", "m4", "y"]
     backup = sqlite3.connect(path.with_name(path.name + ".v1.backup"))
     assert backup.execute("PRAGMA user_version").fetchone() == (1,)
     assert backup.execute("SELECT count(*) FROM inbound").fetchone() == (5,)
     backup.close()
+    fresh = path.with_name("fresh")
+    await filled(fresh, 1)
+    assert schema_of(path) == schema_of(fresh)
+
+
+def schema_of(path: Path) -> list[tuple[str, ...]]:
+    db = sqlite3.connect(path)
+    rows = db.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name").fetchall()
+    rows += db.execute("PRAGMA user_version").fetchall()
+    db.close()
+    return rows
+
+
+async def test_steps_are_taken_one_after_the_other(path: Path) -> None:
+    await filled(path, 5)
+    db = open_for_writing(path, STEPS)
+    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("SELECT count(*), max(tag) FROM inbound").fetchone() == (5, "")
+    db.close()
 
 
 async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     await filled(path, 5)
     with pytest.raises(JournalFull):
-        open_for_writing(path, {1: STEPS[1], 2: "CREATE TABLE later (x); SELECT nonsense"})
+        open_for_writing(path, {2: STEPS[2], 3: "CREATE TABLE later (x); SELECT nonsense"})
     db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (2,)
+    assert db.execute("PRAGMA user_version").fetchone() == (3,)
     assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'later'").fetchone() == (0,)
     db.close()
 

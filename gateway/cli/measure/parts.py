@@ -144,7 +144,7 @@ async def _producers(submit: Callable[..., None], producers: int, seconds: float
             id=uuid7(now, os.urandom(10)),
             channel="bench",
             dedupe=digest,
-            dedupe_until=now + 86400,
+            dedupe_seconds=86400.0,
             lane=digest[:1] * 16,
             sender=digest[:2] * 8,
             received_at=now,
