@@ -171,6 +171,8 @@ class Ledger:
 
     def _store_ended(self, record: InboundRecord, end: HandOver) -> tuple[Outcome, Outcome]:
         known = self._claim(record)
+        if known is not None and known.id == end.id:  # stored by a commit whose answer was lost
+            return (known,), self._hand_over(end)
         if known is not None:
             return (known,), Impossible(f"{record.id} was known already, as {known.id}")
         self._inbound_seq = seq = self._inbound_seq + 1

@@ -6,13 +6,13 @@ from typing import Any
 
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gateway.journal import Memory, open_memory_journal
 from gateway.message.lifecycle import DELIVERY, INBOUND, DeliveryState, InboundState
 from gateway.records import Accept, HandOver, Impossible, Known, Moved, Revive, Settle, Stored, Work
-from gateway.testing.journal_words import a_message, a_reply, committed, recovered
+from gateway.testing.journal_words import a_message, a_reply, committed, done_with, recovered
 
 NAMES = [f"m{n}" for n in range(6)]
 SENDS = [f"{name}.0" for name in NAMES]
@@ -106,6 +106,7 @@ class Model:
 
 @settings(max_examples=100, deadline=None)
 @given(histories)
+@example([Accept((a_message("m0", key="k"),)), Accept((a_message("m0", key="k"),)), done_with("m0")])
 def test_any_history_leaves_what_the_model_says(history: list[Work | str]) -> None:
     trio.run(run, history, clock=trio.testing.MockClock(autojump_threshold=0))
 
