@@ -29,9 +29,13 @@ class Undone(Struct, frozen=True):
 
 
 class PlanDraft:
-    """Collects the parts of a plan; `over` when an action ended it at once (a rate that is exceeded)."""
+    """Collects the parts of a plan; `over` when an action ended it at once (a rate that is exceeded).
 
-    __slots__ = ("_admit", "_envelope", "_installed", "_names", "_now", "over", "parts", "undone")
+    `lasting` says that the plan would be the same for every message with this decision: no rate was asked, no
+    installed action, and nothing was left undone that each message must tell of.
+    """
+
+    __slots__ = ("_admit", "_envelope", "_installed", "_names", "_now", "lasting", "over", "parts", "undone")
 
     def __init__(
         self,
@@ -43,7 +47,7 @@ class PlanDraft:
     ) -> None:
         self._envelope, self._now, self._admit, self._installed, self._names = envelope, now, admit, installed, names
         self.parts: dict[str, Any] = {"tags": (), "forwards": (), "sets": ()}
-        self.over = False
+        self.over, self.lasting = False, True
         self.undone: list[Undone] = []
 
     def add(self, action: Action) -> None:
@@ -54,6 +58,7 @@ class PlanDraft:
             why = f"its arguments do not fit: {type(error).__name__}: {error}"
         if why:
             self.undone.append(Undone(action, why))
+            self.lasting = False
 
     def _add(self, action: Action) -> str:
         parts, args, rule = self.parts, action.args, action.rule.name
@@ -85,6 +90,7 @@ class PlanDraft:
                 parts["model"] = args["model"]
                 return self._named("models", args["model"], undo="model")
             case "throttle":
+                self.lasting = False
                 if not self._admit(action):
                     parts.update({"kind": "reject", "why": "throttled", "tell": "", "by": rule})
                     self.over = True
@@ -126,6 +132,7 @@ class PlanDraft:
         return f"{reference.field} says where a message came from and stays; set writes message.metadata.* and content"
 
     def _do_installed(self, action: Action) -> str:
+        self.lasting = False
         installed = self._installed.get(action.name)
         if installed is None:
             return "no installed package brings it any more"

@@ -7,6 +7,7 @@ words. State that actions need (throttle) lives in `memory.py`, never in conditi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from gateway.flow.actions import InstalledAction
 from gateway.flow.memory import RuleMemory
@@ -19,10 +20,15 @@ from rules import ROUTING, Action, Decision, Ruleset
 
 # Wide enough for text as people write it; one line in a trace.
 SHOWN = 80
+# One for each decision of a large set of rules; about 1 KB each.
+MOST_KEPT = 4096
 
 
 class Router:
-    """Plans the way of messages by the ruleset of the moment; `ruleset` may be replaced between two decisions."""
+    """Plans the way of messages by the ruleset of the moment; `ruleset` may be replaced between two decisions.
+
+    Plans that depend on the decision alone are kept beside it, as the rules keep the decision.
+    """
 
     def __init__(
         self,
@@ -34,27 +40,36 @@ class Router:
         memory: RuleMemory | None = None,
         installed: Mapping[str, InstalledAction] = {},
     ) -> None:
-        self.ruleset, self.default_pipeline = ruleset, default_pipeline
+        self._ruleset, self._default_pipeline = ruleset, default_pipeline
         self._report, self._now, self._installed = report, now, installed
         self._memory = memory or RuleMemory()
+        # By the decision's id, which is its own as long as it stands here.
+        self._kept: dict[int, tuple[Decision, Plan]] = {}
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """The rules of the moment."""
+        return self._ruleset
+
+    @ruleset.setter
+    def ruleset(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._kept = {}
 
     def plan(self, envelope: Envelope) -> Plan:
         """Decide once for a message, on the facts as they came in."""
         now = self._now()
         decision = self._decide(ROUTING, envelope, now)
+        message = envelope.message
+        takes = message.action == "new" and message.type not in ("reaction", "event")
+        usual = decision.fixed and takes and not envelope.passed
+        if usual and (kept := self._kept.get(id(decision))) is not None:
+            return kept[1]
         draft = self._drafted(decision, envelope, now)
-        parts = draft.parts
-        if "kind" not in parts:
-            takes = envelope.message.action == "new" and envelope.message.type not in ("reaction", "event")
-            if self.default_pipeline and takes:
-                parts |= {"kind": "pipeline", "pipeline": self.default_pipeline}
-            else:
-                parts["kind"] = "nothing"
-        return Plan(
-            rules=tuple([rule.name for rule in decision.matched]),
-            actions=shown_actions(decision),
-            **parts,
-        )
+        plan = self._finished(draft.parts, decision, takes=takes)
+        if usual and draft.lasting and len(self._kept) < MOST_KEPT:
+            self._kept[id(decision)] = (decision, plan)
+        return plan
 
     def model_for(self, facts: StepFacts, chosen: str) -> str:
         """Name the model for a step that names none: the rules' choice for this input, else what routing chose."""
@@ -65,7 +80,7 @@ class Router:
         return chosen
 
     def _decide(self, name: str, facts: Envelope | StepFacts, now: float) -> Decision:
-        decision = self.ruleset.decide(name, facts, now)
+        decision = self._ruleset.decide(name, facts, now)
         self._memory.counters.note(decision, now)
         for mismatch in decision.mismatches:
             for rule in mismatch.rules:
@@ -77,7 +92,7 @@ class Router:
             rate, key = action.args["rate"], str(action.per or "")
             return self._memory.throttle.admit(action.rule.name, key, rate.count, rate.seconds, now)
 
-        draft = PlanDraft(envelope, now, admit, self._installed, self.ruleset.vocabulary.names)
+        draft = PlanDraft(envelope, now, admit, self._installed, self._ruleset.vocabulary.names)
         for action in _still_to_do(decision, envelope):
             draft.add(action)
             if draft.over:
@@ -87,6 +102,14 @@ class Router:
             self._memory.counters.note_error(rule)
             self._report(RuleFailed(envelope.id, rule.name, undone.action.name, undone.why))
         return draft
+
+    def _finished(self, parts: dict[str, Any], decision: Decision, *, takes: bool) -> Plan:
+        """Make a plan of its parts; where no rule said where to go, the default pipeline `takes` it."""
+        if "kind" not in parts:
+            default = self._default_pipeline if takes else ""
+            parts |= {"kind": "pipeline", "pipeline": default} if default else {"kind": "nothing"}
+        rules = tuple([rule.name for rule in decision.matched])
+        return Plan(rules=rules, actions=shown_actions(decision), **parts)
 
 
 def shown_actions(decision: Decision) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ Which notice moves which number stands in `book.py`.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
 
 Labels = tuple[str, ...]
 
@@ -36,6 +38,21 @@ class Counter:
         except KeyError:
             key = values if len(self.values) < MOST_SERIES else ("other",) * len(values)
             self.values[key] = self.values.get(key, 0) + 1
+
+    def by(self, *fields: str) -> Callable[[Any], None]:
+        """Return what counts a notice under the values of these fields."""
+        if len(fields) != 1:
+            return lambda notice: self.add(*[getattr(notice, field) for field in fields])
+        values, value_of = self.values, attrgetter(*fields)
+
+        def count(notice: Any) -> None:
+            key = (value_of(notice),)
+            if key in values:
+                values[key] += 1
+            else:
+                self.add(*key)
+
+        return count
 
     def expect(self, *values: str) -> None:
         """Show these labels with 0 from now on: a rate can only be taken of what was there before."""
@@ -68,9 +85,7 @@ class Histogram:
 
     def observe(self, seconds: float, *values: str) -> None:
         """Count one duration."""
-        series = self.series.get(values)
-        if series is None:
-            series = self._new(values)
+        series = self.series[values] if values in self.series else self._new(values)
         series.buckets[bisect_left(self.bounds, seconds)] += 1
         series.total += seconds
 

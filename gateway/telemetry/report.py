@@ -40,11 +40,17 @@ def make_report(
     throttle = Throttle() if level != "debug" else None
     entries: dict[type[Notice], Entry] = book.entries
     watching = watchers.all
+    # Most notices are of this kind, so they are counted and gone after one look.
+    unseen = frozenset(name for name, rank in LEVELS.items() if name != "error" and (log is None or rank < threshold))
 
     def report(notice: Notice) -> None:
-        entry = entries.get(type(notice))
-        if entry is not None:
-            entry(notice)
+        kind = type(notice)
+        if kind in entries:
+            entries[kind](notice)
+        if watching or notice.level not in unseen:
+            show(notice)
+
+    def show(notice: Notice) -> None:
         for watcher in watching:
             watcher.put(_seen(notice, now()))
         if latest is not None and notice.level == "error":
