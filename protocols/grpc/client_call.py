@@ -14,7 +14,6 @@ from typing import Any
 import trio
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
-from hpack import NeverIndexedHeaderTuple
 
 from protocols.grpc.deadline import encode_timeout
 from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
@@ -31,8 +30,6 @@ _REQUEST: Headers = [
     (b"user-agent", b"grpc-python-trio-oclaw/1"),
     (b"grpc-accept-encoding", b"identity,gzip"),
 ]
-# RFC 7541 section 7.1.3: credentials stay out of the compression tables.
-_SECRET = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 READS_PER_CHECKPOINT = 32
 
 
@@ -165,9 +162,7 @@ class ClientCall:
             headers.append((b"grpc-timeout", encode_timeout(self._at - trio.current_time())))
         if self._compress:
             headers.append((b"grpc-encoding", b"gzip"))
-        for key, value in self._metadata:
-            headers.append(NeverIndexedHeaderTuple(key, value) if key in _SECRET else (key, value))
-        return headers
+        return headers + self._metadata
 
     def _judge(self, headers: Headers) -> None:
         fields = dict(headers)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from protocols.http2.errors import PeerBrokeRules
 from protocols.http2.frames import CONTINUATION, END_HEADERS, HIGHEST_STREAM_ID, PADDED, WITH_PRIORITY, ErrorCode
-from protocols.http2.header_cache import PATIENCE, Decoded, RememberingDecoder
+from protocols.http2.header_decoding import PATIENCE, Decoded, Decoder
 from protocols.http2.limits import Limits
 
 PRIORITY_BYTES = 5
@@ -18,7 +18,7 @@ class HeaderBlocks:
     """`incomplete` while a block goes on: then nothing else may come."""
 
     def __init__(self, limits: Limits) -> None:
-        self._decoder = RememberingDecoder(limits.max_header_list_bytes)
+        self._decoder = Decoder(limits.max_header_list_bytes)
         # Compression seldom makes a list longer: a block of this size is not worth decoding.
         self._most_bytes = PATIENCE * limits.max_header_list_bytes
         self._stream_id = 0

@@ -22,8 +22,6 @@ from protocols.http2.state import StreamState
 
 # The standard has six; a frame of thousands is work without a purpose.
 MOST_SETTINGS = 64
-# What we keep of our own headers for a peer that would keep more.
-HEADER_TABLE_BYTES = 4096
 
 
 class PeerSettings:
@@ -48,7 +46,7 @@ class PeerSettings:
     def _apply(self, key: int, value: int, streams: Mapping[int, StreamState]) -> None:
         match key:
             case Setting.HEADER_TABLE_SIZE:
-                self._sending.encoder.header_table_size = min(value, HEADER_TABLE_BYTES)
+                self._sending.encoder.resize(value)
             case Setting.ENABLE_PUSH:
                 if value > 1 or (value and self._client):
                     raise PeerBrokeRules(ErrorCode.PROTOCOL_ERROR, "an impossible SETTINGS_ENABLE_PUSH")

@@ -26,7 +26,7 @@ from protocols.http2.frames import (
     reset_frame,
 )
 from protocols.http2.header_blocks import PRIORITY_BYTES, HeaderBlocks, check_priority, unpadded
-from protocols.http2.header_cache import Decoded
+from protocols.http2.header_decoding import Decoded
 from protocols.http2.limits import Limits
 from protocols.http2.peer_settings import PeerSettings
 from protocols.http2.receive_windows import ReceiveWindows
@@ -153,17 +153,19 @@ class Receiving:
 
     def _request(self, stream_id: int, flags: int, head: Decoded) -> None:
         self.highest_id = stream_id
-        self._idle_frames.earn()
         end = flags & END_STREAM
         if head.too_large:
             self._misbehaved(stream_id, ErrorCode.ENHANCE_YOUR_CALM)
         elif head.fault(request_fault) or (end and head.content_length):
             self._misbehaved(stream_id, ErrorCode.PROTOCOL_ERROR)
-        elif stream_id > self.last_accepted or len(self.open) >= self._limits.max_streams:
+        elif stream_id > self.last_accepted:
             self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
+        elif len(self.open) >= self._limits.max_streams:
+            self._misbehaved(stream_id, ErrorCode.REFUSED_STREAM)
         else:
             side = StreamState(stream_id, self._sending.initial_window, self._limits.stream_window_bytes)
             self.open[stream_id] = side
+            self._idle_frames.earn()
             side.expected = head.content_length
             self._events.append(Opened(stream_id, head.fields))
             if end:
@@ -335,7 +337,7 @@ class Receiving:
 
     def _spend_reset(self) -> None:
         if not self._resets.spend(self._now):
-            why = "too many streams were reset; rapid reset is not served"
+            why = "too many streams were reset, refused or malformed; rapid reset is not served"
             raise PeerBrokeRules(ErrorCode.ENHANCE_YOUR_CALM, why)
 
 

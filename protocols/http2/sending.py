@@ -20,7 +20,7 @@ from protocols.http2.frames import (
     SMALLEST_FRAME_LIMIT,
     frame,
 )
-from protocols.http2.header_cache import RememberingEncoder
+from protocols.http2.header_encoding import Encoder
 from protocols.http2.state import StreamState
 
 # One turn of one stream. Small enough that a bulk transfer delays a short answer by well under a
@@ -32,7 +32,7 @@ class Sending:
     """Every stream's sending half on one connection, and the bytes that are ready to leave."""
 
     def __init__(self) -> None:
-        self.encoder = RememberingEncoder()
+        self.encoder = Encoder()
         self.wire = bytearray()
         #: What the peer allows: on the connection, on a new stream, in one frame.
         self.window = DEFAULT_WINDOW
