@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import trio
 
+from gateway.journal import Memory
 from gateway.message.envelope import Delivery
 from gateway.message.receipt import Delivered, Receipt
 from gateway.notices import RequestFailed
@@ -70,3 +71,33 @@ async def test_trouble_in_a_stream(trouble: Any, stream: Any, state: str, said: 
         assert await story.state(first) == state
         assert story.sent() == said
         assert story.reported(RequestFailed) == []
+
+
+async def test_what_was_streamed_before_a_crash_says_so_when_a_person_puts_it_back(
+    autojump_clock: Any,
+) -> None:
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Model(nothing)}, "default_pipeline": "it"}
+    memory, seen = Memory(), []
+
+    async def crashes(delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        memory.crash()
+        return await reads(delivery, pieces)
+
+    async def notes(delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        seen.append((delivery.id, delivery.repeated))
+        return await reads(delivery, pieces)
+
+    with trio.CancelScope() as life:
+        async with gateway(memory=memory, traits=Traits(idempotent=True, can_stream=True), **how) as story:
+            story.channels["chat"].stream = crashes  # type: ignore[attr-defined]
+            first = await story.receives("hello")
+            await memory.until_crashed()
+            life.cancel()
+            await trio.lowlevel.checkpoint()
+    rules = 'WHEN message.content == "hello" THEN hold("look at it")'
+    async with gateway(memory=memory, traits=Traits(idempotent=True, can_stream=True), rules=rules, **how) as story:
+        story.channels["chat"].stream = notes  # type: ignore[attr-defined]
+        await story.settles()
+        assert await story.flow.recovery.readmit(first, "put back")
+        await story.settles()
+        assert seen == [(f"{first}.0", True)]

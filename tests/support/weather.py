@@ -242,8 +242,8 @@ class World:
             case 7 | 8 if self.offered:
                 about = chance.choice(self.offered[-3:])
                 action = chance.choice(["edit", "delete"])
-                change = self.message(story, action=action, target_id=about.id)
-                self.offer(story, in_place_of(change, about))
+                self.offered[-1] = change = in_place_of(self.message(story, action=action, target_id=about.id), about)
+                self.offer(story, change)
             case 9 | 10:
                 self.offer(story, *[self.message(story) for _ in range(chance.randrange(2, 5))])
             case 11:
