@@ -20,33 +20,32 @@ _MOST_DIGITS = 19
 _ALONE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 
-def request_length(head: Head, headers: Headers, *, body_bytes: int) -> int:
-    """Return the body's length or CHUNKED; raise Refusal 400, 413 or 417."""
+def request_length(head: Head, headers: Headers) -> int:
+    """Return the body's length or CHUNKED; raise Refusal 400 or 417."""
     index = headers.index
     if headers.repeated is not None and not _ALONE.isdisjoint(headers.repeated):
         raise Refusal(400, "Host, Content-Length and Transfer-Encoding may each stand once.")
-    _check_host(index.get(b"host"), head.version)
+    if b"host" not in index:
+        if head.version == "1.1":
+            raise Refusal(400, "A request in HTTP/1.1 must carry a Host field.")
+    elif _HOST.fullmatch(index[b"host"]) is None:
+        raise Refusal(400, "The Host field is not a host name with an optional port.")
     if b"expect" in index and index[b"expect"].lower() != b"100-continue":
         raise Refusal(417, "The only expectation this server knows is 100-continue.")
     if b"transfer-encoding" in index:
         return _chunked_only(index, head.version)
-    return _length(index.get(b"content-length"), body_bytes)
+    length = index.get(b"content-length", b"0")
+    if not length.isdigit() or len(length) > _MOST_DIGITS:
+        raise Refusal(400, "Content-Length must be one number.")
+    return int(length)
 
 
 def wants_to_stay(version: str, headers: Headers) -> bool:
     """Tell whether the connection is kept after this message. HTTP/1.0 is never kept."""
     if version != "1.1":
         return False
-    connection = headers.index.get(b"connection")
-    return connection is None or not lists_token(connection, b"close")
-
-
-def _check_host(host: bytes | None, version: str) -> None:
-    if host is None:
-        if version == "1.1":
-            raise Refusal(400, "A request in HTTP/1.1 must carry a Host field.")
-    elif _HOST.fullmatch(host) is None:
-        raise Refusal(400, "The Host field is not a host name with an optional port.")
+    index = headers.index
+    return b"connection" not in index or not lists_token(index[b"connection"], b"close")
 
 
 def _chunked_only(index: dict[bytes, bytes], version: str) -> int:
@@ -57,14 +56,3 @@ def _chunked_only(index: dict[bytes, bytes], version: str) -> int:
     if index[b"transfer-encoding"].lower() != b"chunked":
         raise Refusal(400, "The only accepted Transfer-Encoding is chunked.")
     return CHUNKED
-
-
-def _length(value: bytes | None, body_bytes: int) -> int:
-    if value is None:
-        return 0
-    if not value.isdigit() or len(value) > _MOST_DIGITS:
-        raise Refusal(400, "Content-Length must be one number.")
-    length = int(value)
-    if length > body_bytes:
-        raise Refusal(413, f"The body may have at most {body_bytes} bytes.")
-    return length

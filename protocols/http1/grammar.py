@@ -25,19 +25,11 @@ _BARE_BREAK = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
 
 
-def check_request_head(head: bytes) -> None:
-    """Raise the Refusal that `head` (up to and with its empty line) deserves, if any."""
-    if _REQUEST_HEAD.fullmatch(head) is None:
-        raise _diagnosis(head)
-
-
-def is_response_head(head: bytes) -> bool:
-    return _RESPONSE_HEAD.fullmatch(head) is not None
-
-
-def are_field_lines(lines: bytes) -> bool:
-    """Tell whether `lines` are zero or more complete field lines, as in a chunked body's trailer."""
-    return _FIELD_LINES.fullmatch(lines) is not None
+# True of a whole head, up to and with its empty line.
+is_request_head = _REQUEST_HEAD.fullmatch
+is_response_head = _RESPONSE_HEAD.fullmatch
+# True of zero or more complete field lines, as in a chunked body's trailer.
+are_field_lines = _FIELD_LINES.fullmatch
 
 
 def has_bare_break(piece: bytes, start: int = 0) -> bool:
@@ -45,7 +37,8 @@ def has_bare_break(piece: bytes, start: int = 0) -> bool:
     return _BARE_BREAK.search(piece, start) is not None
 
 
-def _diagnosis(head: bytes) -> Refusal:
+def diagnosis(head: bytes) -> Refusal:
+    """Return the refusal that a head deserves which is none."""
     if has_bare_break(head):
         return Refusal(400, "The head has a line end other than CR LF.")
     line, _, fields = head.partition(b"\r\n")

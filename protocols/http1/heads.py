@@ -8,12 +8,13 @@ get the same answer whichever is installed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+
+import msgspec
 
 from protocols.http1.headers import RawFields
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True):
     """A request's first line and fields."""
 
     method: str
@@ -22,7 +23,7 @@ class Head(NamedTuple):
     fields: RawFields
 
 
-class Status(NamedTuple):
+class Status(msgspec.Struct, frozen=True):
     """A response's first line and fields."""
 
     status: int

@@ -12,7 +12,7 @@ from enum import Enum
 from protocols.errors import Refusal
 from protocols.http1.chunked import BadChunks, ChunkedBody
 from protocols.http1.framing import CHUNKED, request_length, wants_to_stay
-from protocols.http1.grammar import check_request_head, has_bare_break
+from protocols.http1.grammar import diagnosis, has_bare_break, is_request_head
 from protocols.http1.headers import Headers
 from protocols.http1.heads import Head, ReadHead, UnreadableHead
 from protocols.http1.limits import HttpLimits
@@ -31,11 +31,13 @@ class RequestReader:
     """One per connection. `feed` bytes, then call `next_request` until it returns None."""
 
     __slots__ = ("_buffer", "_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_read_head",
-                 "_searched", "_secure", "_wanted", "expects_continue", "phase")  # fmt: skip
+                 "_searched", "_secure", "_small", "_wanted", "expects_continue", "phase")  # fmt: skip
 
     def __init__(self, read_head: ReadHead, limits: HttpLimits, peer: Peer, *, secure: bool = False) -> None:
         self._read_head = read_head
         self._limits = limits
+        # A field takes four bytes at least, and no bound on bytes is that low: nothing to check up to here.
+        self._small = 4 * limits.head_fields
         self._peer = peer
         self._secure = secure
         self._buffer = b""
@@ -105,24 +107,23 @@ class RequestReader:
         if end < 0:
             self._check_unfinished(buffer)
             return False
-        self._read(buffer[: end + 4])
-        self._buffer = buffer[end + 4 :]
+        end += 4
+        self._read(buffer[:end])
+        self._buffer = buffer[end:]
         self._searched = 0
         return True
 
     def _check_unfinished(self, buffer: bytes) -> None:
         if buffer:
             self.phase = Phase.HEAD
-        self._check_head_size(buffer, 0)
+        if len(buffer) > self._small:
+            self._check_head_size(buffer, 0)
         if has_bare_break(buffer, max(0, self._searched - 1)):
             raise Refusal(400, "The head has a line end other than CR LF.")
         self._searched = max(0, len(buffer) - 3)
 
     def _check_head_size(self, head: bytes, line_end: int) -> None:
         limits = self._limits
-        if len(head) <= 4 * limits.head_fields:
-            # A field takes four bytes at least, and no bound on bytes is that low.
-            return
         line = line_end or (head.find(b"\r\n") if len(head) > limits.target_bytes else 0)
         if line < 0 or line > limits.target_bytes + 32:
             raise Refusal(414, f"The request target may have at most {limits.target_bytes} bytes.")
@@ -132,8 +133,10 @@ class RequestReader:
             raise Refusal(431, f"The head may have at most {limits.head_fields} fields.")
 
     def _read(self, head: bytes) -> None:
-        self._check_head_size(head, head.find(b"\r\n"))
-        check_request_head(head)
+        if len(head) > self._small:
+            self._check_head_size(head, head.find(b"\r\n"))
+        if not is_request_head(head):
+            raise diagnosis(head)
         try:
             parsed = self._read_head(head)
         except UnreadableHead as error:
@@ -141,16 +144,27 @@ class RequestReader:
         if parsed.target == "*" and parsed.method != "OPTIONS":
             raise Refusal(400, "The target * is for OPTIONS.")
         headers = Headers(parsed.fields)
-        self._most = self._limits.body_bytes
-        if self._limits.longer_bodies is not None:
-            self._most = max(self._most, self._limits.longer_bodies(parsed.target))
-        self._wanted = request_length(parsed, headers, body_bytes=self._most)
-        if self._wanted:
+        wanted = self._wanted = request_length(parsed, headers)
+        if wanted:
+            if wanted == CHUNKED or wanted > self._limits.body_bytes:
+                self._bound(parsed.target, wanted)
             self.expects_continue = b"expect" in headers.index and parsed.version == "1.1"
-            if self._wanted == CHUNKED:
+            if wanted == CHUNKED:
                 self._chunks, self._wanted = ChunkedBody(), 0
         self._head = (parsed, headers)
         self.phase = Phase.BODY
+
+    def _bound(self, target: str, wanted: int) -> None:
+        """Find out how long this body may be; raise Refusal when it says that it is longer."""
+        limits = self._limits
+        self._most = limits.body_bytes
+        if limits.longer_bodies is not None:
+            self._most = max(self._most, limits.longer_bodies(target))
+        if wanted > self._most:
+            raise self._too_long()
+
+    def _too_long(self) -> Refusal:
+        return Refusal(413, f"The body may have at most {self._most} bytes.")
 
     def _take_body(self) -> bool:
         if self._chunks is not None:
@@ -172,7 +186,7 @@ class RequestReader:
         piece = chunks.take()
         self._wanted -= len(piece)
         if -self._wanted > self._most:
-            raise Refusal(413, f"The body may have at most {self._most} bytes.")
+            raise self._too_long()
         self._parts.append(piece)
         if chunks.finished:
             self._wanted = 0

@@ -20,6 +20,7 @@ _HEAD_BYTES = 128 * 1024
 # A server that sends more interim answers than this is not going to answer.
 _MOST_INTERIM = 8
 _SWITCHING_PROTOCOLS = 101
+_NONE = Headers([])
 
 
 class ResponseReader:
@@ -41,7 +42,7 @@ class ResponseReader:
         self.finished = False
         self.reusable = False
         self.status = 0
-        self.headers = Headers([])
+        self.headers = _NONE
         self.tail = b""
 
     def feed(self, data: bytes) -> None:
@@ -81,16 +82,17 @@ class ResponseReader:
         if not is_response_head(head):
             raise BadAnswer("The answer is not HTTP/1.1.")
         try:
-            status, version, fields = self._read_status(head)
+            read = self._read_status(head)
         except UnreadableHead as error:
             raise BadAnswer("The head of the answer is malformed.") from error
+        status = read.status
         if status < 200 and status != _SWITCHING_PROTOCOLS:
             self._interim += 1
             if self._interim > _MOST_INTERIM:
                 raise BadAnswer("The server sends interim answers and no final one.")
             return
-        self.status, self.headers = status, Headers(fields)
-        self.reusable = wants_to_stay(version, self.headers)
+        self.status, self.headers = status, Headers(read.fields)
+        self.reusable = wants_to_stay(read.version, self.headers)
         self._left = self._length(status)
         if self._left == 0:
             self.finished = True
