@@ -1,12 +1,12 @@
 """Run what waits for a commit, in the loop, in commit order.
 
-`land` may be called from Trio's entry queue, where an exception would end the run; so it
-only stores the group and wakes `pump`, the one task that walks the callbacks.
+`land` is called where an exception would end the run (Trio's entry queue, the watch), so it never raises.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -19,40 +19,36 @@ _AT_ONCE = 32
 
 
 class Callbacks:
-    """The loop's side of the commits. A callback that raises is reported; the ones behind it still run."""
+    """The loop's side of the commits. A callback that raises is reported; the ones behind it still run.
 
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._landed: deque[tuple[list[Settled], str]] = deque()
-        self._news = trio.Event()
+    `soon` has a function called in the loop after other tasks had their turn.
+    """
+
+    def __init__(self, report: Report, soon: Callable[[Callable[[], object]], object]) -> None:
+        self._report, self._soon = report, soon
+        self._landed: deque[Settled] = deque()
         self._failing_since: float | None = None
+        self._going_on = False
         self._idle = trio.Event()
-        self._idle.set()
 
     def land(self, settled: list[Settled], failing: str) -> None:
-        """Take one commit's outcomes. Loop only; never raises."""
-        if self._idle.is_set():
-            self._idle = trio.Event()
-        self._landed.append((settled, failing))
-        self._news.set()
-
-    async def pump(self) -> None:
-        """Run the callbacks as they land, for ever."""
-        while True:
-            await self._news.wait()
-            self._news = trio.Event()
-            while self._landed:
-                settled, failing = self._landed.popleft()
-                self._tell(failing)
-                await self._walk(settled)
-            self._idle.set()
+        """Take one commit's outcomes and run their callbacks, now or behind those of earlier commits. Never raises."""
+        if failing or self._failing_since is not None:
+            self._tell(failing)
+        self._landed.extend(settled)
+        if not self._going_on:
+            self._go_on()
 
     async def idle(self) -> None:
         """Return when every callback that landed has run."""
-        await self._idle.wait()
+        while self._landed:
+            self._idle = trio.Event()
+            await self._idle.wait()
 
-    async def _walk(self, settled: list[Settled]) -> None:
-        for number, (done, outcome) in enumerate(settled, 1):
+    def _go_on(self) -> None:
+        landed = self._landed
+        for _ in range(min(len(landed), _AT_ONCE)):
+            done, outcome = landed.popleft()
             if type(outcome) is Impossible:
                 self._report(TransitionRefused(outcome.why))
             if done is not None:
@@ -60,8 +56,11 @@ class Callbacks:
                     done(outcome)
                 except Exception as error:
                     self._report(JournalCallbackFailed(f"{type(error).__name__}: {error}"))
-            if number % _AT_ONCE == 0:
-                await trio.lowlevel.checkpoint()
+        self._going_on = bool(landed)
+        if landed:
+            self._soon(self._go_on)
+        else:
+            self._idle.set()
 
     def _tell(self, failing: str) -> None:
         if failing and self._failing_since is None:

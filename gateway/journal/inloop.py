@@ -10,11 +10,11 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-
-import trio
+from functools import partial
 
 from gateway.journal.ledger import Fill
 from gateway.records import Outcome
+from protocols.transport.watch import Bell, BellGone
 
 # Another process writes (`oclaw journal compact`): it is waited for here and never in the loop.
 BUSY_SECONDS = 10.0
@@ -22,10 +22,10 @@ _LOOK_AGAIN_SECONDS = 0.005
 
 
 class InLoop:
-    """Runs fills in the loop of the thread it was made in; called from the writer's thread."""
+    """Runs fills in the loop of the thread the bell was hung in; called from the writer's thread."""
 
-    def __init__(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
+    def __init__(self, bell: Bell) -> None:
+        self._bell = bell
         self._done = threading.Semaphore(0)
         self._outcomes: list[Outcome] = []
         self._error: Exception | None = None
@@ -43,8 +43,8 @@ class InLoop:
 
     def _once(self, fill: Fill) -> list[Outcome]:
         try:
-            self._token.run_sync_soon(self._run, fill)
-        except trio.RunFinishedError:
+            self._bell.ring(partial(self._run, fill))
+        except BellGone:
             return fill()  # the loop is over: the last works are the thread's own
         self._done.acquire()
         error, self._error = self._error, None
@@ -55,7 +55,7 @@ class InLoop:
     def _run(self, fill: Fill) -> None:
         try:
             self._outcomes = fill()
-        except Exception as error:  # Trio's entry queue must not see it
+        except Exception as error:  # whoever answers the bell must not see it
             self._error = error
         finally:
             self._done.release()

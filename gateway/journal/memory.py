@@ -126,7 +126,7 @@ class MemoryStore:
     def __init__(self, memory: Memory, report: Report) -> None:
         self._memory = memory
         self._clerk = Clerk(Ledger(memory.db, memory.commit, uptime=self.uptime), trio.current_time)
-        self._callbacks = Callbacks(report)
+        self._callbacks = Callbacks(report, trio.lowlevel.current_trio_token().run_sync_soon)
         self._inbox: deque[Item] = deque()
         self._news = trio.Event()
         self._wanted = trio.Event()
@@ -162,10 +162,8 @@ class MemoryStore:
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         """Commit and run callbacks until closed."""
         with self._life:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._callbacks.pump)
-                nursery.start_soon(self._write)
-                task_status.started()
+            task_status.started()
+            await self._write()
 
     async def finish(self) -> None:
         """Settle what was submitted, unless the test crashed the disk; the caller's deadline ends a refusing one."""

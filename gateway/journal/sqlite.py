@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from gateway.journal.retention import Retention, prune
 from gateway.journal.uptime import Clock, Uptime, taken_up
 from gateway.journal.writer import Writer
 from gateway.notices import Notice, Report
+from protocols.transport.watch import Bell, shared_watch
 
 # Time to commit what is submitted when the gateway stops; what is not stays unfinished and is recovered.
 CLOSING_SECONDS = 10.0
@@ -78,16 +80,16 @@ async def open_journal(
 
 
 class SqliteStore:
-    """The writer's thread, the callbacks' task and the reading connections of one file."""
+    """The writer's thread, the callbacks and the reading connections of one file."""
 
     def __init__(self, path: Path, db: sqlite3.Connection, report: Report, uptime: Uptime) -> None:
         self._path = path
         self._db = db
-        self._callbacks = Callbacks(report)
-        self._token = trio.lowlevel.current_trio_token()
+        self._bell = Bell(shared_watch())
+        self._callbacks = Callbacks(report, self._bell.ring)
         db.execute("PRAGMA busy_timeout = 0")  # whoever else writes is waited for in the thread, not in the loop
         self.uptime = uptime.now
-        self._ledger = Ledger(db, uptime=uptime.now, place=InLoop())
+        self._ledger = Ledger(db, uptime=uptime.now, place=InLoop(self._bell))
         self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
         self._ended = trio.Event()
         self._thread_over = False
@@ -118,12 +120,10 @@ class SqliteStore:
         return await trio.to_thread.run_sync(self._read, function, values, limiter=self._reading)
 
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Write and run callbacks until closed. Shielded: a cancelled gateway still commits what it promised."""
+        """Write until closed. Shielded: a cancelled gateway still commits what it promised."""
         with self._life:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._callbacks.pump)
-                nursery.start_soon(self._write)
-                task_status.started()
+            task_status.started()
+            await self._write()
 
     async def finish(self) -> None:
         """Let the writer commit what was submitted, and return when the callbacks have run."""
@@ -132,11 +132,12 @@ class SqliteStore:
         await self._callbacks.idle()
 
     def end(self) -> None:
-        """End both tasks."""
+        """Wait for the thread no longer."""
         self._life.cancel()
 
     def disconnect(self) -> None:
         """Close all connections; the last one folds the WAL back into the file."""
+        self._bell.close()
         for reader in self._readers:
             reader.close()
         if self._thread_over:  # else a stalled disk holds it, and the connection ends with the process
@@ -159,7 +160,7 @@ class SqliteStore:
             self._thread_over = True
 
     def _announce(self, settled: list[Settled], failing: str) -> None:
-        self._token.run_sync_soon(self._callbacks.land, settled, failing)
+        self._bell.ring(partial(self._callbacks.land, settled, failing))
 
     def _read(self, function: Callable[..., Any], values: tuple[Any, ...]) -> Any:
         db = self._readers.pop() if self._readers else connect(self._path, read_only=True)

@@ -222,7 +222,9 @@ class HttpClient:
         key = (url.secure, url.host, url.port)
         pool = self._pools.get(key)
         if pool is None:
-            pool = self._pools[key] = Pool(self._connector, url, most=self._limits.connections_per_origin)
+            pool = self._pools[key] = Pool(
+                self._connector, url, self._listening, most=self._limits.connections_per_origin
+            )
         return pool
 
     def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, outgoing: Outgoing) -> None:

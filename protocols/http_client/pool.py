@@ -8,6 +8,7 @@ from __future__ import annotations
 import trio
 
 from protocols.http_client.connect import Connector
+from protocols.http_client.prompt import Listening
 from protocols.transport.pipes import Pipe
 from protocols.urls import Url
 
@@ -15,10 +16,10 @@ from protocols.urls import Url
 class Pool:
     """The connections to one origin."""
 
-    __slots__ = ("_connector", "_idle", "_most", "_url", "_waiting", "in_use")
+    __slots__ = ("_connector", "_idle", "_listening", "_most", "_url", "_waiting", "in_use")
 
-    def __init__(self, connector: Connector, url: Url, *, most: int) -> None:
-        self._connector = connector
+    def __init__(self, connector: Connector, url: Url, listening: Listening, *, most: int) -> None:
+        self._connector, self._listening = connector, listening
         self._url = url
         self._most = most
         # Each with the moment from which it is too old to be used. The youngest is last and used first.
@@ -34,10 +35,10 @@ class Pool:
         """Return a connection on which nothing has happened since its last answer, None if there is none."""
         while self._idle:
             pipe, until = self._idle.pop()
-            if until > trio.current_time() and _is_quiet(pipe):
+            if until > trio.current_time() and self._listening.is_quiet(pipe):
                 self.in_use += 1
                 return pipe
-            pipe.close()
+            self._close(pipe)
         return None
 
     async def open(self) -> Pipe:
@@ -61,7 +62,7 @@ class Pool:
 
     def drop(self, pipe: Pipe) -> None:
         """The connection is not fit for another request."""
-        pipe.close()
+        self._close(pipe)
         self._leave()
 
     def prune(self, now: float) -> None:
@@ -69,16 +70,12 @@ class Pool:
         old = [pipe for pipe, until in self._idle if until <= now]
         self._idle = [entry for entry in self._idle if entry[1] > now]
         for pipe in old:
-            pipe.close()
+            self._close(pipe)
+
+    def _close(self, pipe: Pipe) -> None:
+        self._listening.forget(pipe)
+        pipe.close()
 
     def _leave(self) -> None:
         self.in_use -= 1
         self._waiting.unpark()
-
-
-def _is_quiet(pipe: Pipe) -> bool:
-    """A server that closed, or spoke without being asked, cannot be trusted with a request."""
-    try:
-        return pipe.receive() is None
-    except OSError:
-        return False

@@ -1,28 +1,32 @@
 """Requests that leave at once, and one task that reads all their answers.
 
 A small request on a kept connection fits the socket's buffer: sending it needs no waiting, hence no
-task. Its answer is read by `listen`, which owns an epoll over all connections that owe one, so that
-many answers cost one wake-up. What needs waiting for (a connection to open, a full buffer) is
-declined, and the caller takes the ordinary way.
+task. From then on the connection stays in the watch, which reads all answers in one wake-up and also
+notices when a server closes what is idle. What needs waiting for (a connection to open, a full
+buffer) is declined, and the caller takes the ordinary way.
 """
 
 from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 
 from protocols.errors import HttpClientError, UnknownAfterSend
 from protocols.http1.response_reader import ResponseReader
 from protocols.http_client.answers import HttpAnswer
-from protocols.http_client.pool import Pool
 from protocols.transport.pipes import Pipe
+from protocols.transport.watch import Watch, shared_watch
+
+if TYPE_CHECKING:
+    from protocols.http_client.pool import Pool
 
 Then = Callable[[HttpAnswer | HttpClientError], None]
 Failed = Callable[[Exception], object]
-# Answers read per wake-up: other tasks wait meanwhile.
-_EVENTS = 256
+# Edges: bytes that the ordinary way is going to read must not ring for ever.
+_EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 # How often deadlines are looked at; an attempt's is tens of seconds away.
 _SWEEP_SECONDS = 0.5
 
@@ -39,6 +43,25 @@ class Owed:
         self.then, self.deadline, self.settle = then, deadline, settle
 
 
+class _Line:
+    """One connection in the watch, for as long as it is open."""
+
+    __slots__ = ("_read", "owed", "pipe", "stirred")
+
+    def __init__(self, pipe: Pipe, read: Callable[[_Line, Owed], None]) -> None:
+        self.pipe, self._read = pipe, read
+        self.owed: Owed | None = None
+        self.stirred = False  # something came that we did not ask for: look before it is used again
+
+    def wake(self, _events: int) -> None:
+        """Something came, or the server has closed."""
+        owed = self.owed
+        if owed is None:
+            self.stirred = True
+        else:
+            self._read(self, owed)
+
+
 class Listening:
     """All answers owed to one client. `active` while a task listens; `add` only then.
 
@@ -47,73 +70,87 @@ class Listening:
 
     def __init__(self, failed: Failed) -> None:
         self._failed = failed
-        self._owed: dict[int, Owed] = {}
-        self._epoll: select.epoll | None = None
+        self._lines: dict[int, _Line] = {}
+        self._watch: Watch | None = None
 
     @property
     def active(self) -> bool:
         """Whether somebody reads answers."""
-        return self._epoll is not None
+        return self._watch is not None
 
     def add(self, owed: Owed) -> None:
         """Await the answer on a connection that has just taken a request."""
-        assert self._epoll is not None
+        assert self._watch is not None
         descriptor = owed.pipe.socket.fileno()
-        self._owed[descriptor] = owed
-        self._epoll.register(descriptor, select.EPOLLIN)
+        line = self._lines.get(descriptor)
+        if line is None:
+            line = self._lines[descriptor] = _Line(owed.pipe, self._read)
+            self._watch.add(descriptor, line.wake, _EDGES)
+        line.owed = owed
+
+    def is_quiet(self, pipe: Pipe) -> bool:
+        """Say whether nothing came on an idle connection: a server that closed, or spoke unasked, is not trusted."""
+        line = self._lines.get(pipe.socket.fileno())
+        if line is not None and not line.stirred:
+            return True
+        try:
+            quiet = pipe.receive() is None
+        except OSError:
+            return False
+        if line is not None:
+            line.stirred = False
+        return quiet
+
+    def forget(self, pipe: Pipe) -> None:
+        """Take a connection out of the watch; to be called before it is closed."""
+        if self._lines.pop(pipe.socket.fileno(), None) is not None and self._watch is not None:
+            self._watch.remove(pipe.socket.fileno())
 
     async def listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read answers until cancelled; what is owed then is told as unknown."""
-        with select.epoll() as epoll:
-            self._epoll = epoll
-            try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._sweep)
-                    task_status.started()
-                    while True:
-                        await trio.lowlevel.wait_readable(epoll.fileno())
-                        for descriptor, _ in epoll.poll(0, _EVENTS):
-                            self._read(descriptor)
-            finally:
-                self._epoll = None
-                for owed in list(self._owed.values()):
-                    self._end(owed, UnknownAfterSend("The client stopped before the answer came."))
-                self._owed.clear()
+        shared = shared_watch()
+        watch = self._watch = shared or Watch()
+        try:
+            async with trio.open_nursery() as nursery:
+                if shared is None:
+                    nursery.start_soon(watch.run)
+                nursery.start_soon(self._sweep)
+                task_status.started()
+        finally:
+            for descriptor in self._lines:
+                watch.remove(descriptor)
+            if shared is None:
+                watch.close()
+            lines, self._lines, self._watch = self._lines, {}, None
+            for line in lines.values():
+                if line.owed is not None:
+                    self._end(line.owed, UnknownAfterSend("The client stopped before the answer came."))
 
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
             now = trio.current_time()
-            for descriptor, owed in [(at, owed) for at, owed in self._owed.items() if owed.deadline <= now]:
-                self._forget(descriptor)
+            late = [line.owed for line in self._lines.values() if line.owed is not None and line.owed.deadline <= now]
+            for owed in late:
                 self._end(owed, UnknownAfterSend("No answer came in time."))
 
-    def _read(self, descriptor: int) -> None:
-        owed = self._owed.get(descriptor)
-        if owed is None:
-            return
+    def _read(self, line: _Line, owed: Owed) -> None:
+        reader = owed.reader
         try:
-            piece = owed.pipe.receive()
-            if piece is None:
-                return
-            owed.reader.feed(piece)
+            while not reader.finished:
+                piece = owed.pipe.receive()
+                if piece is None:
+                    return
+                reader.feed(piece)
         except OSError as error:
-            self._forget(descriptor)
             self._end(owed, UnknownAfterSend(f"The connection broke before the answer was complete: {error}."))
             return
         except HttpClientError as error:
-            self._forget(descriptor)
             self._end(owed, error)
             return
-        if owed.reader.finished:
-            self._forget(descriptor)
-            owed.settle()
-            self._tell(owed, HttpAnswer(owed.reader.status, owed.reader.headers, owed.reader.take()))
-
-    def _forget(self, descriptor: int) -> None:
-        del self._owed[descriptor]
-        if self._epoll is not None:
-            self._epoll.unregister(descriptor)
+        line.owed = None
+        owed.settle()
+        self._tell(owed, HttpAnswer(reader.status, reader.headers, reader.take()))
 
     def _end(self, owed: Owed, error: HttpClientError) -> None:
         owed.pool.drop(owed.pipe)

@@ -51,7 +51,7 @@ class Connection:
         self._timed = Phase.IDLE
         self._room: trio.Event | None = None
         self._interest = EPOLLIN
-        state.epoll.register(self.descriptor, EPOLLIN)
+        state.watch.add(self.descriptor, self.wake)
 
     # ── what the hub calls ──────────────────────────────────────────────
 
@@ -148,7 +148,6 @@ class Connection:
     def detach(self) -> PipeStream:
         """Give the socket away, with what was read beyond the request."""
         tail = self.reader.take_tail()
-        self.state.epoll.unregister(self.descriptor)
         self.state.detach(self.descriptor)
         self.closed, self.exchange = True, None
         host, state = self.peer.host, self.state
@@ -336,4 +335,4 @@ class Connection:
             wanted |= EPOLLOUT
         if wanted != self._interest:
             self._interest = wanted
-            self.state.epoll.modify(self.descriptor, wanted)
+            self.state.watch.change(self.descriptor, wanted)

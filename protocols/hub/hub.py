@@ -1,4 +1,4 @@
-"""The server's one task: it owns an epoll, reads every ready connection, calls `dispatch`.
+"""The server: a watch reads every ready connection and calls `dispatch`, without a task for each.
 
 Measured against a task per connection this serves 1.7 times the requests: one wake-up of the
 scheduler reads all connections that are ready. The sweeper beside it keeps every deadline by
@@ -8,9 +8,9 @@ comparing numbers twice a second; two cancel scopes per request would halve the 
 from __future__ import annotations
 
 import errno
-import select
 import socket
 import time
+from functools import partial
 
 import trio
 
@@ -24,9 +24,9 @@ from protocols.hub.state import Dispatch, H2Entrance, HubState
 from protocols.problem import problem
 from protocols.transport.listeners import Listener
 from protocols.transport.pipes import Pipe, PlainPipe, TlsPipe
+from protocols.transport.watch import Watch, shared_watch
 
-# Events taken per wake-up, and clients accepted per wake-up and listener: other tasks wait meanwhile.
-_EVENTS = 512
+# Clients accepted per wake-up and listener: other tasks wait meanwhile.
 _ACCEPTS = 64
 # Nothing frees a descriptor faster than the sweeper closes connections.
 _ACCEPT_PAUSE_SECONDS = 1.0
@@ -37,7 +37,7 @@ _ONE_CLIENT = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EC
 class Hub:
     """An HTTP/1.1 server. Start it with `await nursery.start(hub.serve, listeners)`.
 
-    `dispatch` is a plain function, called in the hub's task for each complete request; it must be
+    `dispatch` is a plain function, called in the watch's task for each complete request; it must be
     quick and may answer later. What it raises becomes a 500 and a DispatchCrashed event.
     """
 
@@ -51,7 +51,9 @@ class Hub:
         read_head: ReadHead | None = None,
     ) -> None:
         chosen = read_head or best_read_head()
-        self._state = HubState(dispatch, limits or HttpLimits(), report, chosen, h2_entrance)
+        shared = shared_watch()
+        self._watch_is_shared = shared is not None
+        self._state = HubState(dispatch, limits or HttpLimits(), report, chosen, h2_entrance, shared or Watch())
         self._listeners: dict[int, Listener] = {}
         self._serving = trio.CancelScope()
         self._drain_until = float("inf")
@@ -77,13 +79,15 @@ class Hub:
         self._state.on_empty = self._check_drained
         try:
             async with trio.open_nursery() as nursery:
+                if not self._watch_is_shared:
+                    nursery.start_soon(self._state.watch.run)
                 self._listen()
                 self._state.now = trio.current_time()
                 self._mark_date()
                 nursery.start_soon(self._sweep)
                 task_status.started([listener.address for listener in listeners])
                 with self._serving:
-                    await self._turn()
+                    await trio.sleep_forever()
                 nursery.cancel_scope.cancel()
         finally:
             self._close_all()
@@ -103,24 +107,12 @@ class Hub:
             connection.drain()
         self._check_drained()
 
-    async def _turn(self) -> None:
-        state = self._state
-        epoll, connections = state.epoll, state.connections
-        while True:
-            await trio.lowlevel.wait_readable(epoll.fileno())
-            state.now = trio.current_time()
-            knocking = []
-            for descriptor, events in epoll.poll(0, _EVENTS):
-                connection = connections.get(descriptor)
-                if connection is not None:
-                    connection.wake(events)
-                elif descriptor in self._listeners:
-                    knocking.append(descriptor)
-            # Last: a descriptor closed above may be given out again, and its event must not meet the new one.
-            for descriptor in knocking:
-                self._accept(self._listeners[descriptor])
+    def _knocked(self, listener: Listener, _events: int) -> None:
+        self._state.watch.afterwards(partial(self._accept, listener))
 
     def _accept(self, listener: Listener) -> None:
+        if listener.socket.fileno() not in self._listeners:  # closed by a connection of the same wake-up: drained
+            return
         for _ in range(_ACCEPTS):
             try:
                 sock, address = listener.socket.accept()
@@ -171,12 +163,12 @@ class Hub:
         self._state.report(AcceptPaused(error))
         self._accept_from = trio.current_time() + _ACCEPT_PAUSE_SECONDS
         for descriptor in self._listeners:
-            self._state.epoll.unregister(descriptor)
+            self._state.watch.remove(descriptor)
 
     def _listen(self) -> None:
         self._paused = False
-        for descriptor in self._listeners:
-            self._state.epoll.register(descriptor, select.EPOLLIN)
+        for descriptor, listener in self._listeners.items():
+            self._state.watch.add(descriptor, partial(self._knocked, listener))
 
     async def _sweep(self) -> None:
         while True:
@@ -200,6 +192,9 @@ class Hub:
             self._serving.cancel()
 
     def _close_listeners(self) -> None:
+        if not self._paused:
+            for descriptor in self._listeners:
+                self._state.watch.remove(descriptor)
         listeners, self._listeners = self._listeners, {}
         self._paused = False
         for listener in listeners.values():
@@ -209,4 +204,5 @@ class Hub:
         self._close_listeners()
         for connection in list(self._state.connections.values()):
             connection.close()
-        self._state.epoll.close()
+        if not self._watch_is_shared:
+            self._state.watch.close()

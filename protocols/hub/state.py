@@ -1,8 +1,7 @@
-"""What the hub and its connections share: the outside world's callbacks, bounds and the epoll set."""
+"""What the hub and its connections share: the outside world's callbacks, bounds and the watch over their sockets."""
 
 from __future__ import annotations
 
-import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ from protocols.http1.heads import ReadHead
 from protocols.http1.limits import HttpLimits
 from protocols.hub.events import Report
 from protocols.transport.stream import PipeStream
+from protocols.transport.watch import Watch
 
 if TYPE_CHECKING:
     from protocols.hub.connection import Connection
@@ -22,8 +22,8 @@ H2Entrance = Callable[[PipeStream], None]
 class HubState:
     """One per hub; used by one task and by plain calls from the same thread."""
 
-    __slots__ = ("by_address", "connections", "date_line", "detached", "dispatch", "draining", "epoll",
-                 "h2_entrance", "limits", "now", "on_empty", "read_head", "report")  # fmt: skip
+    __slots__ = ("by_address", "connections", "date_line", "detached", "dispatch", "draining",
+                 "h2_entrance", "limits", "now", "on_empty", "read_head", "report", "watch")  # fmt: skip
 
     def __init__(
         self,
@@ -32,19 +32,20 @@ class HubState:
         report: Report,
         read_head: ReadHead,
         h2_entrance: H2Entrance | None,
+        watch: Watch,
     ) -> None:
+        self.watch = watch
         self.dispatch = dispatch
         self.limits = limits
         self.report = report
         self.read_head = read_head
         self.h2_entrance = h2_entrance
-        self.epoll = select.epoll()
         self.connections: dict[int, Connection] = {}
         self.by_address: dict[str, int] = {}
         self.detached = 0
         self.draining = False
         self.date_line = b""
-        # The time of the last wake-up or sweep: exact enough for deadlines that are kept to half a second.
+        # The time of the last sweep: exact enough for deadlines that are kept to half a second.
         self.now = 0.0
         self.on_empty: Callable[[], None] = lambda: None
 
@@ -61,6 +62,7 @@ class HubState:
     def leave(self, descriptor: int, host: str) -> None:
         """A connection is closed: it no longer counts."""
         del self.connections[descriptor]
+        self.watch.remove(descriptor)
         self.uncount(host)
         if not self.connections:
             self.on_empty()
@@ -68,6 +70,7 @@ class HubState:
     def detach(self, descriptor: int) -> None:
         """A connection is handed over: it counts until `reclaim`, but is no longer ours to serve."""
         del self.connections[descriptor]
+        self.watch.remove(descriptor)
         self.detached += 1
         if not self.connections:
             self.on_empty()

@@ -13,6 +13,7 @@ from gateway.journal.inloop import InLoop
 from gateway.journal.opening import connect
 from gateway.records import Accept, Moved, Stored
 from gateway.testing.journal_words import a_message, committed
+from protocols.transport.watch import Bell
 
 
 async def test_another_process_that_writes_is_waited_for_outside_the_loop(tmp_path: Path) -> None:
@@ -45,7 +46,7 @@ async def test_statements_run_in_the_loops_thread_and_the_commit_does_not(tmp_pa
         threads.append(threading.get_ident())
         return [Moved()]
 
-    place = InLoop()
+    place = InLoop(Bell(None))
     outcomes = await trio.to_thread.run_sync(place, fill)
     assert outcomes == [Moved()]
     assert threads == [threading.get_ident()]
@@ -56,7 +57,7 @@ async def test_an_error_in_the_loop_is_the_writers(tmp_path: Path) -> None:
     def fill() -> list[object]:
         raise sqlite3.IntegrityError("a row of its own fault")
 
-    place = InLoop()
+    place = InLoop(Bell(None))
     try:
         await trio.to_thread.run_sync(place, fill)
     except sqlite3.IntegrityError as error:

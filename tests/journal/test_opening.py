@@ -88,7 +88,7 @@ async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 async def test_damage_met_while_writing_stops_the_daemon(path: Path) -> None:
-    with pytest.RaisesGroup(pytest.RaisesGroup(JournalDamaged)):
+    with pytest.RaisesGroup(JournalDamaged):
         async with open_journal(path) as journal:
             await committed(journal, Accept((a_message("a"),)))
             clobber(path)
