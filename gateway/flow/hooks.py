@@ -88,36 +88,35 @@ class Chain:
 
     async def run(self, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]) -> Verdict:
         """Give the message to every hook in turn; adds a note for each. Never raises what a hook raises."""
+        verdict: Verdict = Passed(message)
+        began = perf_counter()
         for link in self.links:
             if link.channels and message.channel not in link.channels:
                 continue
-            verdict = await self._ask(link, envelope, message, turn, notes)
-            if not isinstance(verdict, Passed):
-                return verdict
-            message = verdict.message
-        return Passed(message)
+            verdict, word = await self._judge(link, envelope, message, turn)
+            ended = perf_counter()
+            seconds, began = ended - began, ended
+            if seconds > WORTH_A_NOTICE:
+                self._tell(link, envelope, seconds, word)
+            match verdict:
+                case Passed(message):
+                    notes.append(HookNote(link.name, word, seconds))
+                case _:
+                    notes.append(HookNote(link.name, word, seconds, verdict.why))
+                    break
+        return verdict
 
     def concerns(self, channel: str) -> bool:
         """Say whether any hook of the chain sees messages of this channel."""
         return any(not link.channels or channel in link.channels for link in self.links)
 
-    async def _ask(
-        self, link: Link, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]
-    ) -> Verdict:
-        began = perf_counter()
-        verdict, word = await self._judge(link, envelope, message, turn)
-        seconds = perf_counter() - began
-        why = "" if isinstance(verdict, Passed) else verdict.why
-        notes.append(HookNote(link.name, word, seconds, why))
-        if seconds > WORTH_A_NOTICE:
-            self._report(HookRan(link.name, seconds, word))
-            if seconds > link.deadline_seconds and link.mode == "loop" and not link.is_async:
-                self._overran(link, envelope, seconds)
-        return verdict
-
     async def _judge(self, link: Link, envelope: Envelope, message: Message, turn: Turn) -> tuple[Verdict, str]:
+        draft = Draft(message)
+        arguments = (draft, self._context(envelope, message)) if link.takes_context else (draft,)
         try:
-            answer = await self._answer(link, envelope, message, turn)
+            answer = link.call(*arguments) if link.mode == "loop" else await self._elsewhere(link, arguments, turn)
+            # A plain hook that changes nothing is the rule: it pays for no other question than this one.
+            left = draft.finish() if answer is draft or answer is None else await self._left(link, answer, draft, turn)
         except Reject as refusal:
             return Rejected(link.name, refusal.reason, refusal.tell or link.tell), "reject"
         except Hold as hold:
@@ -126,27 +125,19 @@ class Chain:
             if type(error) is ValueError:
                 return Rejected(link.name, str(error), link.tell), "reject"
             return self._failed(link, envelope, message, error)
-        return Passed(answer), "pass" if answer is message else "replace"
+        return Passed(left), "pass" if left is message else "replace"
 
-    async def _answer(self, link: Link, envelope: Envelope, message: Message, turn: Turn) -> Message:
-        if link.mode == "quarantined":
-            raise RuntimeError("quarantined after too many overruns")
-        draft = Draft(message)
-        arguments: tuple[Any, ...] = (draft,)
-        if link.takes_context:
-            arguments = (draft, self._context(envelope, message))
-        if link.mode == "slow":
-            answer = await self._in_thread(link, arguments, turn)
-        else:
-            answer = link.call(*arguments)
+    async def _left(self, link: Link, answer: Any, draft: Draft, turn: Turn) -> Message:
+        """Return the message that a hook left, by what it returned or by its draft."""
         if isawaitable(answer):
             answer = await self._awaited(link, answer, turn)
-        if answer is None or answer is draft:
-            return draft.finish()
-        if isinstance(answer, Draft):
-            return answer.finish()
-        if isinstance(answer, Message):
-            return verified(answer)
+        match answer:
+            case None:
+                return draft.finish()
+            case Draft():
+                return answer.finish()
+            case Message():
+                return verified(answer)
         raise TypeError(f"returned {type(answer).__name__}; a hook returns its message, another one, or None")
 
     async def _awaited(self, link: Link, answer: Awaitable[Any], turn: Turn) -> Any:
@@ -156,7 +147,9 @@ class Chain:
         assert scope.cancelled_caught
         raise TimeoutError(f"no answer within {link.deadline_seconds:g} s")
 
-    async def _in_thread(self, link: Link, arguments: tuple[Any, ...], turn: Turn) -> Any:
+    async def _elsewhere(self, link: Link, arguments: tuple[Any, ...], turn: Turn) -> Any:
+        if link.mode == "quarantined":
+            raise RuntimeError("quarantined after too many overruns")
         await turn.aside()
         with trio.move_on_after(link.deadline_seconds):
             return await trio.to_thread.run_sync(link.call, *arguments, abandon_on_cancel=True, limiter=self._threads)
@@ -174,7 +167,11 @@ class Chain:
             return Passed(message), "skip"
         return Rejected(link.name, said, link.tell), "reject"
 
-    def _overran(self, link: Link, envelope: Envelope, seconds: float) -> None:
+    def _tell(self, link: Link, envelope: Envelope, seconds: float, word: str) -> None:
+        """Report a hook that took long; a plain one on the loop beyond its deadline has overrun."""
+        self._report(HookRan(link.name, seconds, word))
+        if seconds <= link.deadline_seconds or link.mode != "loop" or link.is_async:
+            return
         self._report(HookOverran(envelope.id, link.name, seconds, link.deadline_seconds))
         link.overruns += 1
         if link.overruns >= link.overruns_allowed:

@@ -8,19 +8,22 @@ Copies are made when something is first touched, so a hook that only reads costs
 from __future__ import annotations
 
 from difflib import get_close_matches
+from types import NoneType
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from gateway.errors import DraftError
 from gateway.message.message import Attachment, Conversation, Message, Sender, nfc
 
-_TYPES: dict[type[Struct], dict[str, Any]] = {
+_TYPES: dict[type, dict[str, Any]] = {
     struct: {field.name: field.type for field in msgspec.structs.fields(struct)}
     for struct in (Message, Sender, Conversation)
 }
-_NO_TYPES: dict[str, Any] = {}
+# A draft without origin is one that is being copied.
+_TYPES[NoneType] = {}
+_PARTS = (Sender, Conversation)
+_CHANGEABLE = frozenset((*_PARTS, tuple, dict))
 _FOREIGN = (TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -45,32 +48,33 @@ class Draft:
     sent_at: float
     metadata: dict[str, Any]
 
-    def __init__(self, origin: Message) -> None:
+    # Whether the message may have changed: a field was assigned, or a part handed out that can be changed in place.
+    _open = False
+
+    def __init__(self, origin: Message | Sender | Conversation) -> None:
         self.__dict__["_origin"] = origin
 
     def __getattr__(self, name: str) -> Any:
         # Only asked for what is not in __dict__ yet: everything touched once is kept there.
-        origin: Any = self.__dict__.get("_origin")
-        if name not in _TYPES.get(origin.__class__, _NO_TYPES):
+        held = self.__dict__
+        origin: Any = held.get("_origin")
+        if name not in _TYPES[origin.__class__]:
             raise AttributeError(_no_field(origin, name))
         value = getattr(origin, name)
-        kind = value.__class__
-        if kind in _TYPES:
-            value = Draft(value)  # a part of a message is drafted like the whole
-        elif kind is tuple:
-            value = list(value)
-        elif kind is dict:
-            value = _own(value)
-        self.__dict__[name] = value
+        if value.__class__ in _CHANGEABLE:
+            value = _lent(value)
+            held["_open"] = True
+        held[name] = value
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _TYPES[self._origin.__class__]:
             raise AttributeError(_no_field(self._origin, name))
         self.__dict__[name] = value
+        self.__dict__["_open"] = True
 
     def __repr__(self) -> str:
-        touched = {name: value for name, value in self.__dict__.items() if name != "_origin"}
+        touched = {name: value for name, value in self.__dict__.items() if name in _TYPES[self._origin.__class__]}
         return f"Draft({self._origin!r}, touched={touched!r})"
 
     def finish(self) -> Message:
@@ -78,7 +82,7 @@ class Draft:
 
         Raises `DraftError` naming the field whose value is of the wrong type or cannot be stored.
         """
-        finished: Message = _finish(self, "")
+        finished: Message = _finish(self, "") if self._open else self._origin
         return finished
 
 
@@ -87,6 +91,13 @@ def verified(message: Message) -> Message:
     return msgspec.structs.replace(
         message, **{name: _checked(kind, getattr(message, name), name) for name, kind in _TYPES[Message].items()}
     )
+
+
+def _lent(value: Any) -> Any:
+    """Make of a part what a hook may change in place; a struct is drafted like the whole."""
+    if isinstance(value, _PARTS):
+        return Draft(value)
+    return list(value) if isinstance(value, tuple) else _own(value)
 
 
 def _own(value: Any) -> Any:
@@ -106,7 +117,7 @@ def _finish(draft: Draft, path: str) -> Any:
     origin, changes = draft._origin, {}
     types = _TYPES[origin.__class__]
     for name, value in draft.__dict__.items():
-        if name == "_origin" or value is (before := getattr(origin, name)):
+        if name not in types or value is (before := getattr(origin, name)):
             continue
         value = _finish(value, f"{path}{name}.") if isinstance(value, Draft) else value
         if value is not before:
@@ -132,7 +143,7 @@ def _shown(value: Any) -> str:
 
 
 def _no_field(origin: Any, name: str) -> str:
-    known = _TYPES.get(origin.__class__, _NO_TYPES)
+    known = _TYPES[origin.__class__]
     near = get_close_matches(name, known, 1)
     what = "message" if isinstance(origin, Message) else origin.__class__.__name__.lower()
     return f"a {what} has no '{name}'; " + (f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known)}.")
