@@ -68,7 +68,8 @@ class SlackChannel:
             sends_at_once=16,
         )
         token = settings.bot_token.reveal()
-        self._api = WebApi(kit, settings.base_url, token)
+        self._socket = self._socket_mode() if settings.mode == "socket" else None
+        self._api = WebApi(kit, settings.base_url, token, offline=self._is_away)
         guard = LoopGuard(answer_bots=settings.answer_bots)
         self._entrance = Entrance(Account(name, PLATFORM, in_threads=settings.reply_in_thread), guard, kit.report)
         self._door = door or MediaDoor(
@@ -91,9 +92,9 @@ class SlackChannel:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._identity.fail_when_refused)
-                if self._settings.mode == "socket":
+                if self._socket is not None:
                     nursery.start_soon(self._identity.learn, None)
-                    await keep_connected(self._socket().session, inlet, task_status=task_status)
+                    await keep_connected(self._socket.session, inlet, task_status=task_status)
                 else:
                     task_status.started()
                     await self._identity.learn(inlet)
@@ -188,8 +189,7 @@ class SlackChannel:
 
     async def doctor(self, tell: Callable[[Finding], None]) -> None:
         """Try the tokens, the scopes and the connection."""
-        socket = self._socket() if self._settings.mode == "socket" else None
-        await checkup(self._api, socket, self._settings, tell)
+        await checkup(self._api, self._socket, self._settings, tell)
 
     def _cut(self, text: str) -> tuple[str, ...]:
         return cut(text, self._settings.text_limit, self._settings.format)
@@ -208,7 +208,10 @@ class SlackChannel:
             report=self._kit.report,
         )
 
-    def _socket(self) -> SocketMode:
+    def _is_away(self) -> bool:
+        return self._socket is not None and not self._socket.stands
+
+    def _socket_mode(self) -> SocketMode:
         settings = self._settings
         assert settings.app_token is not None  # checked with the settings
         api = WebApi(self._kit, settings.base_url, settings.app_token.reveal())

@@ -6,12 +6,14 @@ the call may have worked: a word of refusal says no, `internal_error` and a lost
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from gateway.channels.postbox import pause_of, receipt_of
+from gateway.channels.shared.reconnect import OFFLINE_SECONDS
 from gateway.channels.slack_fields import text
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.ports import Kit
@@ -67,8 +69,9 @@ class NotAnswered(Exception):
 class WebApi:
     """Slack's Web API under one token."""
 
-    def __init__(self, kit: Kit, base_url: str, token: str) -> None:
-        self._kit, self._base_url = kit, base_url
+    def __init__(self, kit: Kit, base_url: str, token: str, *, offline: Callable[[], bool] = lambda: False) -> None:
+        """`offline` says that Slack cannot be reached in another way either: it is away, and this is no attempt."""
+        self._kit, self._base_url, self._offline = kit, base_url, offline
         self._headers = (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json; charset=utf-8"))
         self._form_headers = (self._headers[0], ("Content-Type", "application/x-www-form-urlencoded"))
 
@@ -86,7 +89,8 @@ class WebApi:
         except BadUrl as error:
             raise NotAnswered(Bounced(str(error))) from error
         except NothingSent as error:
-            raise NotAnswered(Deferred(str(error))) from error
+            away = Deferred(str(error), OFFLINE_SECONDS, offline=True) if self._offline() else Deferred(str(error))
+            raise NotAnswered(away) from error
         except UnknownAfterSend as error:
             raise NotAnswered(Unknown(str(error)), doubtful=True) from error
         return self._read(answered)

@@ -40,6 +40,12 @@ class SocketMode:
 
     def __init__(self, api: WebApi, take: Take, *, place: str, ping_seconds: float) -> None:
         self._api, self._take, self._place, self._ping_seconds = api, take, place, ping_seconds
+        self._standing = 0
+
+    @property
+    def stands(self) -> bool:
+        """There is a connection; two while one relieves the other."""
+        return self._standing > 0
 
     async def session(self, link: Link) -> None:
         """Hold one connection until it ends. Raises `ConnectionLost`, or `SettingError` when a person must act."""
@@ -51,8 +57,12 @@ class SocketMode:
                 if patience.cancelled_caught:
                     raise ConnectionLost("Slack did not say hello")
                 nursery.start_soon(_watch, connection, self._ping_seconds)
-                link.up("Socket Mode")
-                await self._read(connection, link, nursery)
+                self._standing += 1
+                try:
+                    link.up("Socket Mode")
+                    await self._read(connection, link, nursery)
+                finally:
+                    self._standing -= 1
         except HandshakeRefused as refused:
             # An address opens once; the next session asks for a new one.
             raise ConnectionLost(f"Slack's socket refused the connection: {refused}") from refused

@@ -9,6 +9,7 @@ twice can be told.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,7 @@ from protocols.problem import problem
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.keepalive import keep_alive
 from protocols.websocket.limits import WebSocketLimits
-from protocols.websocket.machine import TRY_AGAIN_LATER
+from protocols.websocket.machine import GOING_AWAY, TRY_AGAIN_LATER
 from protocols.websocket.server import accept_websocket
 
 PLATFORM = "websocket"
@@ -77,16 +78,18 @@ class WebSocketChannel:
         self._origins = Origins(settings.origins)
         self.rooms = Rooms(kit.now)
         self._inlet: Inlet | None = None
+        self._over = trio.Event()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Let clients in until cancelled; their connections are tasks of the endpoint."""
-        self._inlet = inlet
+        """Let clients in until cancelled; then they are sent away, as another channel may be there to come back to."""
+        self._inlet, self._over = inlet, trio.Event()
         task_status.started()
         inlet.connected("ready")
         try:
             await trio.sleep_forever()
         finally:
             self._inlet = None
+            self._over.set()
 
     def circuit_of(self, delivery: Delivery) -> str:
         """A client that is away says nothing about the others."""
@@ -186,6 +189,7 @@ class WebSocketChannel:
         line = Line[str](connection.send, frames=self._settings.queued_frames, acks=hello.acks)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_write, line, connection)
+            nursery.start_soon(_send_away, self._over, connection)
             nursery.start_soon(partial(keep_alive, connection, every_seconds=self._settings.ping_seconds))
             data = {"conversation": hello.conversation, "recovered": room.covers(hello.last)}
             line.say(self._frame("welcome", seq=room.seq, data=data))
@@ -245,6 +249,12 @@ async def _write(line: Line[str], connection: WebSocketConnection) -> None:
             await connection.close(TRY_AGAIN_LATER, "reading too slowly")
     except WebSocketClosed:
         return  # the reading task hears of it, too, and ends the conversation
+
+
+async def _send_away(over: trio.Event, connection: WebSocketConnection) -> None:
+    await over.wait()
+    with suppress(WebSocketClosed):
+        await connection.close(GOING_AWAY, "the channel stops; come back")
 
 
 def _away() -> Deferred:

@@ -33,7 +33,7 @@ class WebSocketConnection:
         self._messages: deque[str | bytes] = deque()
         self._flushing = False
         self._room = trio.lowlevel.ParkingLot()
-        self._receiving = False
+        self._receiving = self._closing = False
         self._over = trio.Event()
         self.subprotocol = subprotocol
         # When the peer was last heard, for whoever watches over silent connections.
@@ -56,6 +56,9 @@ class WebSocketConnection:
             if self._messages:
                 await trio.lowlevel.checkpoint()
             while not self._messages:
+                if self._closing:
+                    # Another task says farewell and reads until the peer has answered.
+                    await self._over.wait()
                 await self._read()
             return self._messages.popleft()
         finally:
@@ -140,13 +143,14 @@ class WebSocketConnection:
         if self._receiving:
             await self._over.wait()
             return
+        self._closing = True
         while self._machine.closed is None:
             await self._read()
             self._messages.clear()
 
     async def _until_end(self) -> None:
         """Read on: closing with unread bytes in the socket would reset it and eat our close frame."""
-        while not self._receiving and await self._stream.receive_some():
+        while (self._closing or not self._receiving) and await self._stream.receive_some():
             pass
 
     def _write(self) -> None:

@@ -55,6 +55,7 @@ class FakeHomeserver:
     def __init__(self, members: dict[str, dict[str, str]] | None = None) -> None:
         self.members = members or {ROOM: {ANNA: "Anna", BOT: "oclaw"}}
         self.titles: dict[str, str] = {}
+        self.knows_us = True
         self.encrypted: set[str] = set()
         self.sent: list[Sent] = []
         self.will: list[tuple[int, dict[str, Any]] | Exception] = []
@@ -96,7 +97,7 @@ class FakeHomeserver:
                 self.contents.setdefault(event, json.loads(body))
                 return 200, {"event_id": event}
             case _ if path == "account/whoami":
-                return 200, {"user_id": BOT}
+                return (200, {"user_id": BOT}) if self.knows_us else (401, {"errcode": "M_UNKNOWN_TOKEN"})
         return 200, {}
 
     def asked(self, part: str) -> list[Any]:

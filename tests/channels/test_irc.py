@@ -13,13 +13,7 @@ from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Bounced, Delivered
 from gateway.ports import Finding
 from gateway.testing.channels import FakeInlet, bench, delivery
-from gateway.testing.dialing_contract import PROMISES
 from tests.channels.irc_server import irc_server
-
-
-@pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)
-async def test_it_keeps_the_contract_of_channels_that_dial(promise, autojump_clock):
-    await promise(irc_server)
 
 
 async def heard(*lines):

@@ -12,6 +12,7 @@ import websockets.sync.client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.api.channels import door_to
 from gateway.channels.frames import BadFrame, NotAFrame, read_frame, read_hello, read_say
 from gateway.channels.websocket import WebSocketChannel
 from gateway.channels.websocket_settings import Settings
@@ -74,6 +75,19 @@ async def test_a_gateway_that_is_full_says_busy_to_one_message_and_goes_on():
         house.inlet().refusing = None
         await client.say("message", id="m1", data={"text": "hello"})
         assert (await client.hear())["type"] == "ack"
+
+
+async def test_clients_of_a_channel_that_ends_are_sent_away_and_find_the_next_one():
+    async with open_house(channel()) as house, trio.open_nursery() as nursery:
+        old = channel()
+        old.name, inlet = "old", house.inlet()
+        house.doors["old"] = door_to(old, inlet)
+        await nursery.start(old.run, inlet)
+        async with house.dial("old", **BEARER) as client:
+            await client.hello()
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True):
+                assert await client.end() == 1001
 
 
 async def test_a_reply_is_delivered_when_the_client_s_socket_took_it():

@@ -46,6 +46,7 @@ class SlackStub:
         self.files: dict[str, bytes] = {}
         self.sockets: list[WebSocketConnection] = []
         self.connections = 0
+        self._reading: dict[WebSocketConnection, trio.CancelScope] = {}
         # A server that holds its connections and reads nothing, as behind a cable that is cut.
         self.deaf = False
         self._again_seconds = again_seconds
@@ -100,6 +101,11 @@ class SlackStub:
         self._push(self._unacknowledged[envelope_id])
         return envelope_id
 
+    def goes_silent(self) -> None:
+        """Hold the connections that stand, and neither read nor write them any more."""
+        for socket in self.sockets:
+            self._reading[socket].cancel()
+
     async def say(self, frame: dict[str, Any], socket: int = -1) -> None:
         """Send any frame over one of the connections."""
         await self.sockets[socket].send(json.dumps(frame))
@@ -145,9 +151,14 @@ class SlackStub:
                 self._push(envelope)
             if self.deaf:
                 await trio.sleep_forever()
-            async for text in socket:
-                self._heard(json.loads(text))
+            with trio.CancelScope() as self._reading[socket]:
+                async for text in socket:
+                    self._heard(json.loads(text))
+            if self._reading[socket].cancelled_caught:
+                self.sockets.remove(socket)
+                await trio.sleep_forever()
         finally:
+            self._reading.pop(socket, None)
             if socket in self.sockets:
                 self.sockets.remove(socket)
             self.news.set()
