@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -46,14 +47,14 @@ class UnknownValue(ValueError):
 Part = Callable[[Telling], Any]
 
 VALUES: dict[str, Part] = {
-    "id": lambda told: told.source_id,
-    "text": lambda told: told.message.content,
-    "type": lambda told: told.message.type,
-    "delivery_id": lambda told: told.delivery_id,
-    "channel": lambda told: told.message.channel,
-    "conversation": lambda told: told.message.conversation.id,
-    "thread": lambda told: told.message.conversation.thread,
-    "in_reply_to": lambda told: told.message.reply_to,
+    "id": attrgetter("source_id"),
+    "text": attrgetter("message.content"),
+    "type": attrgetter("message.type"),
+    "delivery_id": attrgetter("delivery_id"),
+    "channel": attrgetter("message.channel"),
+    "conversation": attrgetter("message.conversation.id"),
+    "thread": attrgetter("message.conversation.thread"),
+    "in_reply_to": attrgetter("message.reply_to"),
     "attachments": lambda told: [msgspec.to_builtins(each) for each in told.message.attachments],
     "timestamp": lambda told: datetime.fromtimestamp(told.created_at, UTC).isoformat().replace("+00:00", "Z"),
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hmac import compare_digest, digest
 from typing import TYPE_CHECKING, Protocol
 
@@ -149,14 +149,15 @@ def verify(
 
 
 def signature_headers(
-    identity: str, body: bytes, keys: Iterable[SigningKey], *, now: float
+    identity: str, body: bytes, keys: Sequence[SigningKey], *, now: float
 ) -> tuple[tuple[str, str], ...]:
     """Make the three headers for a request of ours; without keys, the two that need none."""
     stamp = str(int(now))
     named = (("webhook-id", identity), ("webhook-timestamp", stamp))
+    if not keys:
+        return named
     signed = f"{identity}.{stamp}.".encode() + body
-    signatures = " ".join([key.sign(signed) for key in keys])
-    return (*named, ("webhook-signature", signatures)) if signatures else named
+    return (*named, ("webhook-signature", " ".join([key.sign(signed) for key in keys])))
 
 
 def _signed_by_one(keys: Iterable[VerifyingKey], signed: bytes, signatures: bytes) -> bool:

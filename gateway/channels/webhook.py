@@ -8,7 +8,7 @@ that waits (`Prefer: wait`) or has no address gets them from this gateway instea
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from typing import Any, Protocol, assert_never
@@ -251,18 +251,18 @@ class WebhookChannel:
         return _Post(client, url, self._headers(delivery, body), body)
 
     def _receipt(self, answered: Any) -> Receipt:
-        return receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
+        status, again = answered.status, answered.headers.index.get(b"retry-after", b"")
+        return receipt_of(status, again.decode("latin-1") if again else "", now=self._kit.now())
 
     def _address(self, delivery: Delivery) -> str:
         rest = delivery.message.metadata
-        ours = rest.get(OURS)
-        if isinstance(ours, dict) and ours.get("wait"):
+        if OURS in rest and _ours(rest).get("wait"):
             return ""
         return str(rest.get("reply_to") or self._settings.deliver_url)
 
     def _headers(self, delivery: Delivery, body: bytes) -> Fields:
-        ours = delivery.message.metadata.get(OURS)
-        hops = ours.get("hops", 0) if isinstance(ours, dict) else 0
+        rest = delivery.message.metadata
+        hops = _ours(rest).get("hops", 0) if OURS in rest else 0
         # The dot separates the parts of the signed text, so an id is better without.
         identity = delivery.id.replace(".", "_")
         signed = signature_headers(identity, body, self._own_keys, now=self._kit.now())
@@ -282,6 +282,12 @@ class _Post(msgspec.Struct, frozen=True):
     url: str
     headers: Fields
     body: bytes
+
+
+def _ours(rest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what this gateway noted of a message; a hook may have put anything in its place."""
+    ours = rest[OURS]
+    return ours if isinstance(ours, dict) else {}
 
 
 def _failed(error: HttpClientError) -> Receipt:

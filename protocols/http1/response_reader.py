@@ -21,6 +21,7 @@ _HEAD_BYTES = 128 * 1024
 _MOST_INTERIM = 8
 _SWITCHING_PROTOCOLS = 101
 _NONE = Headers([])
+_TOO_LARGE = "The answer's body is larger than allowed."
 
 
 class ResponseReader:
@@ -114,7 +115,8 @@ class ResponseReader:
         if not value.isdigit():
             raise BadAnswer("The answer's Content-Length is not one number.")
         length = int(value)
-        self._check_size(length)
+        if self._most is not None and length > self._most:
+            raise AnswerTooLarge(_TOO_LARGE)
         return length
 
     def _take_body(self, data: bytes) -> None:
@@ -145,13 +147,10 @@ class ResponseReader:
 
     def _keep(self, piece: bytes) -> None:
         if self._most is not None:
-            self._check_size(len(piece))
             self._most -= len(piece)
+            if self._most < 0:
+                raise AnswerTooLarge(_TOO_LARGE)
         self._parts.append(piece)
-
-    def _check_size(self, length: int) -> None:
-        if self._most is not None and length > self._most:
-            raise AnswerTooLarge("The answer's body is larger than allowed.")
 
     def _end(self) -> None:
         if self.finished:

@@ -91,7 +91,7 @@ class HttpClient:
         except BaseException:
             pool.drop(pipe)
             raise
-        self._settle(pool, pipe, reader, outgoing)
+        self._settle(pool, pipe, reader, trio.current_time(), complete=outgoing.complete)
         return HttpAnswer(reader.status, reader.headers, reader.take())
 
     async def listen(  # noqa: ASYNC128
@@ -120,14 +120,14 @@ class HttpClient:
             return False
         place = parse_url(url)
         pool = self._pools.get((place.secure, place.host, place.port))
-        pipe = pool.take_idle() if pool is not None else None
+        pipe = pool.take_idle(self._listening.now) if pool is not None else None
         if pool is None or pipe is None:
             return False
-        outgoing = Outgoing(_head(method, place, headers, body), body, None)
+        head = request_head(method, place.target, place.authority, headers, length=len(body))
         most = self._limits.body_bytes if body_bytes is None else body_bytes
         reader = ResponseReader(self._read_status, body_bytes=most, to_head=method == "HEAD")
         try:
-            pipe.write(outgoing.head + body)
+            pipe.write(head + body)
         except OSError:
             pool.drop(pipe)
             return False
@@ -135,8 +135,7 @@ class HttpClient:
             pool.drop(pipe)
             then(UnknownAfterSend("The connection took a part of the request and then no more."))
             return True
-        outgoing.complete = True
-        settle = partial(self._settle, pool, pipe, reader, outgoing)
+        settle = partial(self._settle, pool, pipe, reader, complete=True)
         self._listening.add(Owed(pipe, pool, reader, then, deadline, settle))
         return True
 
@@ -161,7 +160,7 @@ class HttpClient:
         except BaseException:
             pool.drop(pipe)
             raise
-        self._settle(pool, pipe, reader, outgoing)
+        self._settle(pool, pipe, reader, trio.current_time(), complete=outgoing.complete)
 
     def close(self) -> None:
         """Close idle connections now and busy ones when their answers are read."""
@@ -208,7 +207,7 @@ class HttpClient:
     async def _connection(self, pool: Pool) -> tuple[Pipe, bool]:
         if self._closed:
             raise NothingSent("The HTTP client is closed.")
-        pipe = pool.take_idle()
+        pipe = pool.take_idle(trio.current_time())
         if pipe is not None:
             return pipe, True
         return await pool.open(), False
@@ -227,10 +226,9 @@ class HttpClient:
             )
         return pool
 
-    def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, outgoing: Outgoing) -> None:
+    def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, now: float, *, complete: bool) -> None:
         # A server may answer before it has read the request; the rest would meet the next one.
-        fit = reader.finished and reader.reusable and not reader.tail and outgoing.complete
-        now = trio.current_time()
+        fit = reader.finished and reader.reusable and not reader.tail and complete
         if now >= self._prune_at:
             self._prune(now)
         if fit and not self._closed:
@@ -253,8 +251,7 @@ def _head(method: str, url: Url, headers: Fields, body: Body) -> bytes:
 
 def _patience(headers: Headers, idle_seconds: float) -> float:
     """How long the connection may stay idle: at most what the server announced, less a second of travel."""
-    announced = headers.index.get(b"keep-alive")
-    if announced is None:
+    if b"keep-alive" not in headers.index:
         return idle_seconds
-    found = _KEEP_ALIVE.search(announced)
+    found = _KEEP_ALIVE.search(headers.index[b"keep-alive"])
     return idle_seconds if found is None else min(idle_seconds, int(found[1]) - 1.0)

@@ -16,7 +16,7 @@ from protocols.urls import Url
 class Pool:
     """The connections to one origin."""
 
-    __slots__ = ("_connector", "_idle", "_listening", "_most", "_url", "_waiting", "in_use")
+    __slots__ = ("_connector", "_idle", "_listening", "_most", "_queued", "_url", "_waiting", "in_use")
 
     def __init__(self, connector: Connector, url: Url, listening: Listening, *, most: int) -> None:
         self._connector, self._listening = connector, listening
@@ -25,17 +25,18 @@ class Pool:
         # Each with the moment from which it is too old to be used. The youngest is last and used first.
         self._idle: list[tuple[Pipe, float]] = []
         self._waiting = trio.lowlevel.ParkingLot()
+        self._queued = 0
         self.in_use = 0
 
     @property
     def idle(self) -> int:
         return len(self._idle)
 
-    def take_idle(self) -> Pipe | None:
+    def take_idle(self, now: float) -> Pipe | None:
         """Return a connection on which nothing has happened since its last answer, None if there is none."""
         while self._idle:
             pipe, until = self._idle.pop()
-            if until > trio.current_time() and self._listening.is_quiet(pipe):
+            if until > now and self._listening.is_quiet(pipe):
                 self.in_use += 1
                 return pipe
             self._close(pipe)
@@ -44,8 +45,12 @@ class Pool:
     async def open(self) -> Pipe:
         """Open a connection, or wait for one to come free and return it. Raises NothingSent."""
         while self.in_use >= self._most:
-            await self._waiting.park()
-            pipe = self.take_idle()
+            self._queued += 1
+            try:
+                await self._waiting.park()
+            finally:
+                self._queued -= 1
+            pipe = self.take_idle(trio.current_time())
             if pipe is not None:
                 return pipe
         self.in_use += 1
@@ -78,4 +83,5 @@ class Pool:
 
     def _leave(self) -> None:
         self.in_use -= 1
-        self._waiting.unpark()
+        if self._queued:
+            self._waiting.unpark()

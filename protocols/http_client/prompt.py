@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from protocols.http_client.pool import Pool
 
 Then = Callable[[HttpAnswer | HttpClientError], None]
+Settle = Callable[[float], None]
 Failed = Callable[[Exception], object]
 # Edges: bytes that the ordinary way is going to read must not ring for ever.
 _EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
@@ -32,12 +33,12 @@ _SWEEP_SECONDS = 0.5
 
 
 class Owed:
-    """One request that was sent and whose answer is awaited. `settle` puts the connection back or drops it."""
+    """One request that was sent and whose answer is awaited. `settle` puts the connection back or drops it, now."""
 
     __slots__ = ("deadline", "pipe", "pool", "reader", "settle", "then")
 
     def __init__(
-        self, pipe: Pipe, pool: Pool, reader: ResponseReader, then: Then, deadline: float, settle: Callable[[], None]
+        self, pipe: Pipe, pool: Pool, reader: ResponseReader, then: Then, deadline: float, settle: Settle
     ) -> None:
         self.pipe, self.pool, self.reader = pipe, pool, reader
         self.then, self.deadline, self.settle = then, deadline, settle
@@ -72,6 +73,8 @@ class Listening:
         self._failed = failed
         self._lines: dict[int, _Line] = {}
         self._watch: Watch | None = None
+        # The moment of the last sweep: exact enough for how long a connection may stay idle.
+        self.now = 0.0
 
     @property
     def active(self) -> bool:
@@ -110,6 +113,7 @@ class Listening:
         """Read answers until cancelled; what is owed then is told as unknown."""
         shared = shared_watch()
         watch = self._watch = shared or Watch()
+        self.now = trio.current_time()
         try:
             async with trio.open_nursery() as nursery:
                 if shared is None:
@@ -129,7 +133,7 @@ class Listening:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
-            now = trio.current_time()
+            now = self.now = trio.current_time()
             late = [line.owed for line in self._lines.values() if line.owed is not None and line.owed.deadline <= now]
             for owed in late:
                 self._end(owed, UnknownAfterSend("No answer came in time."))
@@ -149,7 +153,7 @@ class Listening:
             self._end(owed, error)
             return
         line.owed = None
-        owed.settle()
+        owed.settle(self.now)
         self._tell(owed, HttpAnswer(reader.status, reader.headers, reader.take()))
 
     def _end(self, owed: Owed, error: HttpClientError) -> None:
