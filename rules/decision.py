@@ -68,10 +68,11 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True, gc=False):
-    """A rule once compiled: its reference and its checked actions."""
+    """A rule once compiled: its reference and its checked actions, and the block of its file it was read in."""
 
     ref: RuleRef
     calls: tuple[core.Call, ...]
+    block: int = 0
 
 
 def decision_of(

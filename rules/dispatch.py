@@ -9,10 +9,13 @@ skips tables that cannot hold a better one; rules that let the ruleset go on are
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import CodeType
 from typing import Any  # facts of the host
 
 from rules.core import Reading
 from rules.index import Index, Table
+from rules.layers import Layers
 from rules.mismatch import Watch
 from rules.residual import NAMESPACE, Names, reading_source
 from rules.tables import Affixes, Patterns, Thresholds, Words
@@ -70,6 +73,17 @@ class Source:
             self.held[reading.key] = name
         return self.held[reading.key]
 
+    def search(self, by_key: Layers[Any, Any], key: str, depth: int) -> None:
+        """Scan the bucket under `key`, if there is one."""
+        below = f"{self.constant(by_key.base.get)}({key})"
+        if by_key.over:
+            above = self.constant(by_key.over.get)
+            self.add(f"found = {above}({key})\nif found is None: found = {below}", depth)
+        else:
+            self.add(f"found = {below}", depth)
+        self.add("if found is not None:", depth)
+        self.scan("found", depth + 1)
+
 
 def compiled(
     index: Index,
@@ -83,7 +97,7 @@ def compiled(
     stops and those before it. `ready` has answers that need no making, unless `watch` finds the facts unsound."""
     source = Source(every=every)
     tables = sorted(index.tables.values(), key=lambda table: _ORDER.index(table.kind))
-    tables = [table for table in tables if table.buckets.by_key]
+    tables = [table for table in tables if len(table.buckets.by_key)]
     for table in tables:
         if table.kind == "equal":
             for reading in table.readings:
@@ -109,8 +123,9 @@ def _function(source: Source, finish: Callable[..., Any], ready: Mapping[Matched
         [f"def make(finish, ready, {params}):", " def find(f, m):", *head, *source.lines, *tail, " return find"]
     )
     scope: dict[str, Any] = dict(NAMESPACE)
-    exec(compile(text, "<rule index>", "exec"), scope)
-    made: Found = scope["make"](finish, ready.get, *source.names.constants)
+    exec(_code(text), scope)
+    # Taken out of its own globals: a ring would outlive its ruleset, as what was built is frozen for the collector.
+    made: Found = scope.pop("make")(finish, ready.get, *source.names.constants)
     return made
 
 
@@ -122,13 +137,19 @@ def _soundness(source: Source, watch: Watch) -> str:
     return " and ".join(tests) or "True"
 
 
+@lru_cache(maxsize=8)
+def _code(text: str) -> CodeType:
+    """The code of a dispatcher; an edit seldom changes its text, and to compile it takes 5 ms."""
+    return compile(text, "<rule index>", "exec")
+
+
 def _table(source: Source, table: Table) -> None:
     depth = 1
     if not source.every:
         source.add(f"if best > {table.buckets.least}:", 1)
         depth = 2
     if table.kind == "always":
-        source.scan(source.constant(table.buckets.by_key[None]), depth)
+        source.scan(source.constant(table.buckets.by_key.get(None)), depth)
     elif table.kind == "equal":
         _equal(source, table, depth)
     else:
@@ -137,9 +158,7 @@ def _table(source: Source, table: Table) -> None:
 
 def _equal(source: Source, table: Table, depth: int) -> None:
     held = [source.hold(reading, depth) for reading in table.readings]
-    get = source.constant(table.buckets.by_key.get)
-    source.add(f"found = {get}({_composite(held)})\nif found is not None:", depth)
-    source.scan("found", depth + 1)
+    source.search(table.buckets.by_key, _composite(held), depth)
 
 
 def _other(source: Source, table: Table, depth: int) -> None:
@@ -150,26 +169,19 @@ def _other(source: Source, table: Table, depth: int) -> None:
         depth += 1
     buckets = table.buckets
     if isinstance(buckets, Affixes):
-        _affixes(source, buckets, held, table.kind, depth)
+        for length in sorted(buckets.lengths):
+            cut = f"[:{length}]" if table.kind == "starts" else f"[-{length}:]"
+            source.search(buckets.by_key, held + cut, depth)
     elif isinstance(buckets, Words):
         _words(source, buckets, held, reading, depth)
     elif isinstance(buckets, Patterns):
         source.add(f"for key in {source.constant(buckets.finder())}({held}):", depth)
-        source.scan(f"{source.constant(buckets.by_key)}[key]", depth + 1)
+        source.search(buckets.by_key, "key", depth + 1)
     elif isinstance(buckets, Thresholds):
         _thresholds(source, buckets, held, table, depth)
     else:
-        get = source.constant(buckets.by_key.get)
-        source.add(f"for text in {held}:\n  found = {get}(text)\n  if found is not None:", depth)
-        source.scan("found", depth + 2)
-
-
-def _affixes(source: Source, buckets: Affixes, held: str, kind: str, depth: int) -> None:
-    for length, by_text in buckets.by_length():
-        cut = f"[:{length}]" if kind == "starts" else f"[-{length}:]"
-        get = source.constant(by_text.get)
-        source.add(f"found = {get}({held}{cut})\nif found is not None:", depth)
-        source.scan("found", depth + 1)
+        source.add(f"for text in {held}:", depth)
+        source.search(buckets.by_key, "text", depth + 1)
 
 
 def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: int) -> None:
@@ -182,12 +194,11 @@ def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: i
             source.add(f"if {source.constant(word)} in {held}:", depth)
             source.scan(source.constant(bucket), depth + 1)
     else:
-        get = source.constant(buckets.by_key.get)
         for automaton in buckets.automata():
             # A word may occur often; the set makes a text of one word repeated no dearer.
             walk = source.constant(automaton.iter)
             source.add(f"for word in {{word for _, word in {walk}({held})}}:", depth)
-            source.scan(f"{get}(word, ())", depth + 1)
+            source.search(buckets.by_key, "word", depth + 1)
 
 
 def _thresholds(source: Source, buckets: Thresholds, held: str, table: Table, depth: int) -> None:
@@ -213,7 +224,8 @@ def _composite(held: list[str]) -> str:
 
 def words_or_members(buckets: Words) -> Callable[[Any], list[Any]]:
     """For a value that may be a text or a list: the buckets of the words in it."""
-    automata, get = buckets.automata(), buckets.by_key.get
+    automata, by_key = buckets.automata(), buckets.by_key
+    get = by_key.get if by_key.over else by_key.base.get
 
     def find(value: Any) -> list[Any]:
         if value.__class__ is tuple:

@@ -7,14 +7,15 @@ together each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any  # facts are the host's own objects
 
 from rules import core
-from rules.decision import Decision, Ready, RuleRef, decision_of
+from rules.decision import Decision, RuleRef, decision_of
 from rules.dispatch import NEVER, Matched, compiled
-from rules.index import Index, Planned
+from rules.index import Index
 from rules.mismatch import Watch
+from rules.places import Ranked
 from rules.vocabulary import Scope
 
 # Besides one for each rule, so many decisions of several rules are kept: of 700 bytes each, 3 MB.
@@ -26,7 +27,7 @@ class Engine:
 
     def __init__(
         self,
-        rules: dict[int, Ready],
+        rules: Ranked,
         index: Index,
         otherwise: tuple[core.Call, ...],
         origin: RuleRef | None,
@@ -48,13 +49,26 @@ class Engine:
             self._every = compiled(self.index, every=True, finish=_in_order)
         return self._every(facts, moment)
 
+    def succeeds(self, other: Engine) -> bool:
+        """Whether this was made of `other` by an edit, and shares its tables."""
+        return self is not other and self.rules.succeeds(other.rules)
+
+    def settle(self) -> None:
+        """Take over the tables shared with the engine this was made of, which is of no use afterwards."""
+        self.rules.settle()
+        self.index.settle()
+
     def dismantle(self) -> None:
-        """Let go of the rules one by one; the engine is of no use afterwards."""
-        for table in self.index.tables.values():
-            while table.buckets.by_key:
-                table.buckets.by_key.popitem()
-        while self.rules:
-            self.rules.popitem()
+        """Let go of the rules one by one; the engine decides nothing any more."""
+        self.forget()
+        self.index.clear()
+        self.rules.clear()
+
+    def forget(self) -> None:
+        """Cut the ring of this engine and its functions, which nothing would free once it is frozen."""
+        self.decide, self._every = _nothing, _no_rules
+        while self._ready:
+            self._ready.popitem()
 
     def _finish(self, facts: Any, matched: Matched) -> Decision:
         mismatches = self.watch.found(facts, self.rules)
@@ -71,14 +85,13 @@ class Engine:
         return decision
 
 
-def indexed(plans: Iterable[Planned]) -> Index:
-    """A new index of `plans`, which come in rank order."""
-    index = Index()
-    for plan in plans:
-        index.add(plan)
-    index.residuals.forget()
-    return index
-
-
 def _in_order(_facts: Any, passed: list[int]) -> list[int]:
     return sorted(set(passed)) if len(passed) > 1 else passed
+
+
+def _nothing(_facts: Any, _moment: float) -> Decision:
+    return Decision(fixed=True)
+
+
+def _no_rules(_facts: Any, _moment: float) -> list[int]:
+    return []

@@ -69,7 +69,7 @@ def explain(ruleset: Ruleset, name: str, facts: Any, moment: float, *, misses: i
     matching = set(engine.every(facts, moment))
     verdicts: list[Verdict] = []
     left = misses
-    for rank in sorted(engine.rules):
+    for rank in engine.rules:
         if rank not in matching:
             left -= 1
             if left < 0:

@@ -69,6 +69,16 @@ class Index:
         made._shapes = self._shapes
         return made
 
+    def settle(self) -> None:
+        """Write what was changed since the copy into the tables that the original shares."""
+        for table in self.tables.values():
+            table.buckets.by_key.settle()
+
+    def clear(self) -> None:
+        """Let go of everything, piece by piece."""
+        for table in self.tables.values():
+            table.buckets.by_key.clear()
+
     def add(self, plan: Planned) -> None:
         for door in self._choose(ways(plan.condition)):
             test = None if door.rest is None else self.residuals.test(door.rest)
@@ -88,7 +98,7 @@ class Index:
         """How many entries each kind of table holds."""
         counted: dict[str, int] = {}
         for table in self.tables.values():
-            size = sum(len(bucket) for bucket in table.buckets.by_key.values())
+            size = sum(len(bucket) for _, bucket in table.buckets.by_key.items())
             counted[table.kind] = counted.get(table.kind, 0) + size
         return counted
 

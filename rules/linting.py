@@ -52,7 +52,7 @@ class _Linter:
         for engine in self._ruleset.engines.values():
             stopping: dict[frozenset[Any], RuleRef] = {}
             seen: dict[object, RuleRef] = {}
-            for rank in sorted(engine.rules):
+            for rank in engine.rules:
                 ready = engine.rules[rank]
                 read = self._reader.read(ready.ref)
                 yield from self._rule(ready.ref, read)

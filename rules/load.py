@@ -7,7 +7,7 @@ source is kept. Bounded in every direction: size of a file, number of problems, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -20,10 +20,12 @@ from rules.decision import Ready, RuleRef
 from rules.engine import Engine
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.index import Index, Planned
+from rules.layers import Layers
 from rules.lets import Definition, cycle_from
 from rules.mismatch import Watch
 from rules.parser import statement, statements
-from rules.ruleset import ROUTING, Placed, Ruleset
+from rules.places import BLOCK, Places, Ranked, Run
+from rules.ruleset import ROUTING, Blocks, Ruleset
 from rules.vocabulary import Loader, Scope, Vocabulary
 
 # 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
@@ -59,7 +61,6 @@ class Drafted(msgspec.Struct, frozen=True):
 
     ready: Ready
     condition: core.Core
-    file_order: int
 
 
 class Draft:
@@ -86,6 +87,7 @@ class Load:
         loader: Loader,
         lets: dict[str, Definition] | None = None,
         *,
+        block: int = 0,
         breathe: Callable[[], None] = lambda: None,
     ) -> None:
         self._breathe = breathe
@@ -96,7 +98,9 @@ class Load:
         self.checker = Checker(loader, self.lets)
         self.calls = ActionChecker(self.checker, dict(vocabulary.names))
         self.drafts: dict[str, Draft] = {}
+        self.tests: dict[str, list[int]] = {}
         self._file, self._text, self._reported = "", "", 0
+        self.block, self._filled = block, 0
 
     def run(self, files: Mapping[str, str | bytes]) -> Ruleset | Rejected:
         sources = {}
@@ -105,29 +109,34 @@ class Load:
             if text is not None:
                 sources[name] = text
         for name, text in sources.items():
-            self._guarded(name, text, self._gather_lets)
+            self.guarded(name, text, self._gather_lets)
         self._check_lets(sources)
         for name, text in sources.items():
-            self._guarded(name, text, self._read)
+            self.guarded(name, text, self._read)
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
-        places: dict[str, list[Placed]] = {name: [] for name in sources}
-        engines = {draft.name: _engine(draft, places, self._breathe) for draft in self.drafts.values()}
-        for placed in places.values():
-            placed.sort(key=lambda place: place.start)
-        names: set[tuple[str, str]] = set()
-        while self.names:
-            names.add(self.names.popitem()[0])
-        lists = self.checker.lists
-        return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader, places, names, lists)
+        return self._ruleset(sources)
 
-    def enter(self, name: str, text: str) -> None:
-        """Turn to another file."""
-        self._file, self._text = name, text
+    def _ruleset(self, sources: dict[str, str]) -> Ruleset:
+        found: dict[str, list[Found]] = {name: [] for name in sources}
+        order = list(self.drafts)
+        engines = {draft.name: _engine(draft, found, order, self._breathe) for draft in self.drafts.values()}
+        places = {name: _placed(each, self.tests.get(name, ()), self._breathe) for name, each in found.items()}
+        names: Layers[tuple[str, str], int] = Layers(0)
+        while self.names:
+            key, _ = self.names.popitem()
+            names.put(key, 1)
+            self._breathe()
+        blocks, lists = Blocks({}, self.block), self.checker.lists
+        return Ruleset(engines, sources, self.lets, self.vocabulary, self.loader, places, names, lists, blocks)
+
+    def _enter(self, name: str, text: str) -> None:
+        self._file, self._text, self._filled = name, text, BLOCK
         self._reported = sum(problem.file == name for problem in self.problems)
 
-    def _guarded(self, name: str, text: str, work: Callable[[], None]) -> None:
-        self.enter(name, text)
+    def guarded(self, name: str, text: str, work: Callable[[], None]) -> None:
+        """Work on a file until it is done or has too many problems."""
+        self._enter(name, text)
         try:
             work()
         except _TooMany:
@@ -221,7 +230,9 @@ class Load:
                     if opened is None:
                         self.report(made.start, made.end, "found END, but no RULESET is open")
                     opened, draft = None, self._draft(ROUTING)
-                case _:
+                case s.Test():
+                    self.tests.setdefault(self._file, []).append(made.start)
+                case s.Let():
                     pass
         if opened is not None:
             self.report(opened.start, opened.end, f'RULESET "{opened.name}" has no END')
@@ -271,7 +282,10 @@ class Load:
             other = self.names[(draft.name, name)]
             where = f"the other is at {other.file}:{other.line}"
             self.report(rule.start, rule.end, f'two rules are called "{name}"', where)
-        draft.rules.append(Drafted(Ready(ref, calls), condition, len(draft.rules)))
+        if self._filled == BLOCK:
+            self.block, self._filled = self.block + 1, 0
+        self._filled += 1
+        draft.rules.append(Drafted(Ready(ref, calls, self.block), condition))
 
     def _line(self, offset: int) -> int:
         if self._file != self._counted_file or offset < self._counted:
@@ -295,11 +309,13 @@ class Load:
         draft.otherwise = calls
 
 
-def _engine(draft: Draft, places: dict[str, list[Placed]], breathe: Callable[[], None]) -> Engine:
+Found = tuple[int, int, int, int]  # a rule's start, the number of its ruleset, its rank and its block
+
+
+def _engine(draft: Draft, found: dict[str, list[Found]], order: list[str], breathe: Callable[[], None]) -> Engine:
     """Rank the rules and index them; each condition is dropped once it is indexed."""
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
-    rules: dict[int, Ready] = {}
-    index, watch = Index(), Watch()
+    rules, index, watch, number = Ranked(), Index(), Watch(), order.index(draft.name)
     # Taken one by one from the end, so that 100,000 conditions are not freed in one breath, which
     # would hold the interpreter for 100 ms.
     draft.rules.reverse()
@@ -307,13 +323,29 @@ def _engine(draft: Draft, places: dict[str, list[Placed]], breathe: Callable[[],
         drafted = draft.rules.pop()
         ref = drafted.ready.ref
         rank = (len(rules) + 1) * RANK_STEP
-        rules[rank] = drafted.ready
+        rules.add(rank, drafted.ready)
         index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
         watch.add(drafted.condition, rank)
-        places[ref.file].append(Placed(ref.start, draft.name, rank))
+        found[ref.file].append((ref.start, number, rank, drafted.ready.block))
         breathe()
     index.residuals.forget()
     return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
+
+
+def _placed(found: list[Found], tests: Iterable[int], breathe: Callable[[], None]) -> Places:
+    """The rules of one file in its order."""
+    found.sort(reverse=True)
+    places = Places()
+    while found:
+        start, number, rank, block = found.pop()
+        places.add(start, number, rank)
+        if places.runs and places.runs[-1].block == block:
+            places.runs.append(Run(block, places.runs.pop().size + 1))
+        else:
+            places.runs.append(Run(block, 1))
+        breathe()
+    places.tests.extend(tests)
+    return places
 
 
 def _decoded(name: str, content: str | bytes) -> str | Problem:

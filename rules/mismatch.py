@@ -12,7 +12,8 @@ from types import NoneType
 from typing import Any  # facts are the host's own objects
 
 from rules import core
-from rules.decision import Mismatch, Ready, RuleRef
+from rules.decision import Mismatch, RuleRef
+from rules.places import Ranked
 from rules.values import GUARDS, raw
 
 # A mismatch names this many rules: enough to find the cause, no flood of counters.
@@ -53,7 +54,7 @@ class Watch:
         made.fields = {name: (whole, root.copy()) for name, (whole, root) in self.fields.items()}
         return made
 
-    def found(self, facts: Any, rules: dict[int, Ready]) -> tuple[Mismatch, ...]:
+    def found(self, facts: Any, rules: Ranked) -> tuple[Mismatch, ...]:
         """What is of another type in these facts than some rule wants."""
         found = [
             Mismatch(wish.reading.name, wish.reading.wanted, type(value).__name__, wish.named(rules))
@@ -137,7 +138,7 @@ class _Wish:
         made.ranks = set(self.ranks)
         return made
 
-    def named(self, rules: dict[int, Ready]) -> tuple[RuleRef, ...]:
+    def named(self, rules: Ranked) -> tuple[RuleRef, ...]:
         return tuple([rules[rank].ref for rank in sorted(self.ranks)[:NAMED_RULES]])
 
 

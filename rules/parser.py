@@ -28,7 +28,7 @@ def statements(text: str, report: Report) -> Iterator[s.Statement]:
             yield statement(cursor)
         except Mistake as mistake:
             report(mistake.start, mistake.end, mistake.message, mistake.hint)
-            _recover(cursor, begin)
+            recover(cursor, begin)
 
 
 def statement(c: Cursor) -> s.Statement:
@@ -56,8 +56,8 @@ def statement(c: Cursor) -> s.Statement:
             raise c.mistake("WHEN, RULE, RULESET, LET, OTHERWISE, END or TEST", keywords=STATEMENTS)
 
 
-def _recover(c: Cursor, begin: int) -> None:
-    """Skip to the next statement, past at least one token."""
+def recover(c: Cursor, begin: int) -> None:
+    """After a mistake in a statement that began at `begin`, skip to the next one, past at least one token."""
     before = ""
     if c.start == begin:
         before = c.word
@@ -231,4 +231,4 @@ def _expectation(c: Cursor) -> s.Expectation:
     return s.Expectation(_action(c), negated, "", start, c.last)
 
 
-__all__ = ["TESTS", "Report", "statement", "statements"]
+__all__ = ["TESTS", "Report", "recover", "statement", "statements"]

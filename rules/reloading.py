@@ -1,32 +1,33 @@
 """Make the ruleset of edited files out of the one that serves, at the price of the edit.
 
-The texts are compared stretch by stretch; only what lies between equal stretches is parsed and
-checked, and a copy of the index that shares all its tables has those rules dropped and added.
-What reaches beyond single rules (a LET, a RULESET line, OTHERWISE, a list, a new file, another
-vocabulary) loads everything anew. The old ruleset is never touched: swap the reference.
+The texts are compared stretch by stretch (`sweep.py`); only what lies between equal stretches is parsed
+and checked, and a copy of the index that shares all its tables has those rules dropped and added.
+A file that came holds new rules, one that went takes its rules along. What reaches beyond single
+rules (a LET, a RULESET line, OTHERWISE, a list, another vocabulary) loads everything anew. The old
+ruleset is never touched: swap the reference.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
+from msgspec.structs import replace
 
 from rules import syntax as s
-from rules.cursor import Cursor, Mistake
-from rules.decision import Ready, RuleRef
+from rules.decision import RuleRef
 from rules.engine import Engine
 from rules.errors import Rejected, Unavailable
 from rules.index import Planned
-from rules.load import RANK_STEP, Draft, Drafted, Load, load
-from rules.parser import statement
+from rules.load import RANK_STEP, Draft, Load, load
+from rules.places import Move, Places, Ranked, moved
+from rules.relaid import Came, Part, Relaid
 from rules.reread import Reader
-from rules.ruleset import Placed, Ruleset
+from rules.ruleset import ROUTING, Blocks, Ruleset
+from rules.sweep import Beyond, Sweep
 from rules.vocabulary import Scope, Vocabulary
-
-# After an edit this many of the old rules are looked at for the place where the texts agree again.
-WINDOW = 64
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -38,10 +39,6 @@ class Reloaded(msgspec.Struct, frozen=True):
     changed: tuple[RuleRef, ...]
 
 
-class _Beyond(Exception):
-    """The edit reaches beyond single rules."""
-
-
 def reload(
     old: Ruleset,
     files: Mapping[str, str | bytes],
@@ -49,15 +46,18 @@ def reload(
     *,
     breathe: Callable[[], None] = lambda: None,
 ) -> Reloaded | Rejected:
-    """The ruleset of `files` and how it differs from `old`, or every problem found; `breathe` as for `load`."""
+    """The ruleset of `files` and how it differs from `old`, or every problem found; `breathe` as for `load`.
+
+    A file that is known to be as it was is best given as the text in `old.sources`: it is not even compared.
+    """
     known = vocabulary is None or vocabulary == old.vocabulary
     try:
         if known and _lists_stand(old):
-            return _Patch(old).run(files)
-    except _Beyond:
+            return _Patch(old, breathe).run(files)
+    except Beyond:
         pass
     made = load(files, vocabulary or old.vocabulary, old.loader, breathe=breathe)
-    return made if isinstance(made, Rejected) else _compared(old, made)
+    return made if isinstance(made, Rejected) else _compared(old, made, breathe)
 
 
 def _lists_stand(old: Ruleset) -> bool:
@@ -67,213 +67,125 @@ def _lists_stand(old: Ruleset) -> bool:
         return False
 
 
-class _Patch:
-    """One edit: collects dropped and added rules, then builds the engines they touch."""
+_NO_PLACES = Places()
 
-    def __init__(self, old: Ruleset) -> None:
+
+class _Patch:
+    """One edit: collects what stays, goes and comes in each edited file, then builds the engines."""
+
+    def __init__(self, old: Ruleset, breathe: Callable[[], None]) -> None:
         self._old = old
-        self._load = Load(old.vocabulary, old.loader, dict(old.lets))
+        self._load = Load(old.vocabulary, old.loader, dict(old.lets), block=old.blocks.last, breathe=breathe)
         self._load.checker.lists.update(old.lists)
-        self._dropped: list[Placed] = []
-        self._added: list[tuple[str, Drafted]] = []
-        self._moved: list[tuple[list[Placed], int, int]] = []
-        self._places: dict[str, list[Placed]] = {}
+        self._order = list(old.engines)
+        self._parts: dict[str, list[Part]] = {}
 
     def run(self, files: Mapping[str, str | bytes]) -> Reloaded | Rejected:
-        sources = {name: self._load.decode(name, files[name]) for name in sorted(files)}
-        texts = {name: text for name, text in sources.items() if text is not None}
+        old, texts = self._old.sources, self._texts(files)
         if self._load.problems:
             return Rejected(tuple(self._load.problems))
-        if texts.keys() != self._old.sources.keys():
-            raise _Beyond
-        for name, text in texts.items():
-            if text != self._old.sources[name]:
-                self._load.enter(name, text)
-                self._sweep(name, self._old.sources[name], text)
+        for name in sorted(texts.keys() | old.keys()):
+            before, after = old.get(name, ""), texts.get(name, "")
+            if before != after:
+                self._sweep(name, before, after)
         if self._load.problems:
             return Rejected(tuple(self._load.problems))
         return self._finished(texts)
 
+    def _texts(self, files: Mapping[str, str | bytes]) -> dict[str, str]:
+        texts = {}
+        for name in sorted(files):
+            known, content = self._old.sources.get(name), files[name]
+            text = known if content is known else self._load.decode(name, content)
+            if text is not None:
+                texts[name] = text
+        return texts
+
     def _sweep(self, name: str, old: str, new: str) -> None:
-        """Walk both texts: over equal stretches in leaps, through the rest statement by statement."""
-        places = self._old.places.get(name, [])
-        bounds = [0, *[place.start for place in places], len(old)]
-        stays = self._places[name] = []
-        chunk, at, lines = 0, 0, 0
-        while chunk < len(bounds) - 1:
-            equal = _equal_chunks(old, new, bounds, chunk, at)
-            # The rule before an edit may go on in it (CONTINUE), so it is read again.
-            keep = equal if chunk + equal == len(bounds) - 1 else max(0, equal - 1)
-            kept = places[max(0, chunk - 1) : chunk + keep - 1] if keep else []
-            if lines or at != bounds[chunk]:
-                shift = at - bounds[chunk]
-                kept = [Placed(p.start + shift, p.ruleset, p.rank) for p in kept]
-                self._moved.append((kept, shift, lines))
-            stays.extend(kept)
-            at += bounds[chunk + keep] - bounds[chunk]
-            chunk += keep
-            if chunk < len(bounds) - 1:
-                begin, begun = chunk, at
-                chunk, at = self._differing(name, old, new, bounds, chunk, at)
-                lines += new.count("\n", begun, at) - old.count("\n", bounds[begin], bounds[chunk])
-        if at != len(new):
-            raise _Beyond
+        if ROUTING not in self._order:
+            raise Beyond
+        places, home = self._old.places.get(name, _NO_PLACES), self._order.index(ROUTING)
+        parts = self._parts[name] = []
+        sweep = Sweep(old, new, places, home, partial(self._read, name, parts), self._load.report)
+        self._load.guarded(name, new, partial(sweep.run, parts.append))
 
-    def _differing(self, name: str, old: str, new: str, bounds: list[int], chunk: int, at: int) -> tuple[int, int]:
-        """Read new statements until the texts agree again; then where they do."""
-        places = self._old.places.get(name, [])
-        ruleset = places[chunk - 1].ruleset if chunk else _ruleset_before(places)
-        first, last = chunk, chunk + 1
-        cursor = Cursor(new, at)
-        draft = self._draft(ruleset)
-        while True:
-            if cursor.kind == "end":
-                last = len(bounds) - 1
-                break
-            found = _agreeing(old, new, bounds, last, cursor.start)
-            if found is not None and places[found - 1].ruleset == ruleset:
-                last = found
-                break
-            self._read(cursor, draft)
-        self._gone(name, old, bounds, first, last, ruleset)
-        return last, (len(new) if last == len(bounds) - 1 else cursor.start)
+    def _read(self, file: str, parts: list[Part], made: s.Rule | s.Test, number: int) -> None:
+        if isinstance(made, s.Test):
+            self._load.tests.setdefault(file, []).append(made.start)
+            return
+        ruleset = self._order[number]
+        if made.named and (ruleset, made.name) in self._load.names:
+            raise Beyond  # a name used twice: the full load says where
+        draft = Draft(ruleset, self._old.vocabulary.scopes.get(ruleset) or Scope({}, {}))
+        draft.mode = self._old.engines[ruleset].mode
+        self._load.rule(made, draft)
+        parts.extend(Came(number, ruleset, drafted) for drafted in draft.rules)
 
-    def _draft(self, name: str) -> Draft:
-        scope = self._old.vocabulary.scopes.get(name) or Scope({}, {})
-        draft = Draft(name, scope)
-        draft.mode = self._old.engines[name].mode if name in self._old.engines else ""
-        return draft
+    def _finished(self, texts: dict[str, str]) -> Reloaded:
+        moves, last = self._old.blocks.moves.copy(), self._load.block
+        edited: dict[str, Relaid] = {}
+        for name, parts in self._parts.items():
+            edited[name] = Relaid(self._old.places.get(name, _NO_PLACES), parts, self._old.blocks.moves, last)
+            last = edited[name].last
+            moves |= edited[name].blocks
+        build = _Build(self._old, edited, [part for parts in self._parts.values() for part in parts], moves)
+        engines = build.engines() if edited else self._old.engines
+        places = {name: self._old.places.get(name, _NO_PLACES) for name in texts}
+        for name in edited.keys() & texts.keys():
+            places[name] = edited[name].places(self._load.tests.get(name, []))
+        old, lists = self._old, dict(self._load.checker.lists)
+        blocks = Blocks(moves, last)
+        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, build.names, lists, blocks)
+        return Reloaded(made, *_difference(old, build.before, made, build.after))
 
-    def _read(self, cursor: Cursor, draft: Draft) -> None:
-        begin = cursor.start
-        try:
-            made = statement(cursor)
-        except Mistake:
-            raise _Beyond from None  # a full load finds every problem, not only those of this stretch
-        if isinstance(made, s.Rule):
-            self._load.rule(made, draft)
-            self._added.extend((draft.name, drafted) for drafted in draft.rules)
-            draft.rules.clear()
-        elif not isinstance(made, s.Test):
-            raise _Beyond
-        assert cursor.start > begin or cursor.kind == "end"
 
-    def _gone(self, name: str, old: str, bounds: list[int], first: int, last: int, ruleset: str) -> None:
-        cursor = Cursor(old, bounds[first], bounds[last])
-        while cursor.kind != "end":
-            if not isinstance(statement(cursor), (s.Rule, s.Test)):
-                raise _Beyond
-        gone = self._old.places.get(name, [])[max(0, first - 1) : last - 1]
-        if any(place.ruleset != ruleset for place in gone):
-            raise _Beyond
-        self._dropped.extend(gone)
+class _Build:
+    """The engines of an edit, and the names of their rules. Raises `Beyond`."""
 
-    def _finished(self, texts: dict[str, str]) -> Reloaded | Rejected:
-        names = self._old.names.copy()
-        for place in self._dropped:
-            names.discard((place.ruleset, self._old.engines[place.ruleset].rules[place.rank].ref.name))
-        for ruleset, drafted in self._added:
-            ref = drafted.ready.ref
-            if ref.named and (ruleset, ref.name) in names:
-                raise _Beyond  # a name used twice: the full load says where
-            if ref.named:
-                names.add((ruleset, ref.name))
-        engines = dict(self._old.engines)
-        touched = {place.ruleset for place in self._dropped} | {name for name, _ in self._added}
-        for ruleset in touched | {place.ruleset for kept, _, _ in self._moved for place in kept}:
-            engines[ruleset] = self._engine(ruleset)
-        return self._reloaded(engines, texts, names)
+    def __init__(self, old: Ruleset, edited: dict[str, Relaid], parts: list[Part], moves: dict[int, Move]) -> None:
+        self._old, self._edited, self._moves = old, edited, moves
+        self._order = list(old.engines)
+        self._come = [part for part in parts if isinstance(part, Came)]
+        self._gone = [pair for each in edited.values() for pair in each.gone()]
+        self.before = [old.engines[self._order[number]].rules[rank].ref for number, rank in self._gone]
+        self.after = [came.drafted.ready.ref for came in self._come]
+        self.names = old.names.copy()
+        for ref in self.before:
+            self.names.drop((ref.ruleset, ref.name))
+        for ref in self.after:
+            if ref.named and not self.names.put((ref.ruleset, ref.name), 1):
+                raise Beyond  # a name used twice
 
-    def _engine(self, ruleset: str) -> Engine:
-        old = self._old.engines.get(ruleset)
-        if old is None:
-            raise _Beyond
-        reader = Reader(self._old)
-        rules, index, watch = dict(old.rules), old.index.copy(), old.watch.copy()
-        for place in self._dropped:
-            if place.ruleset == ruleset:
-                ref = rules.pop(place.rank).ref
-                index.drop(Planned(place.rank, reader.read(ref).condition, stops=True))
-                watch.drop(place.rank)
-        for kept, shift, lines in self._moved:
-            for place in kept:
-                if place.ruleset == ruleset:
-                    rules[place.rank] = _shifted(rules[place.rank], shift, lines)
-        ranks = sorted(rules)
-        for name, drafted in self._added:
-            if name == ruleset:
-                rank = _rank_for(drafted.ready.ref, ranks, rules)
-                insort(ranks, rank)
-                rules[rank] = drafted.ready
-                ref = drafted.ready.ref
-                index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
-                watch.add(drafted.condition, rank)
-                insort(self._places[ref.file], Placed(ref.start, ruleset, rank), key=_start)
+    def engines(self) -> dict[str, Engine]:
+        return {ruleset: self._engine(number, ruleset) for number, ruleset in enumerate(self._order)}
+
+    def _engine(self, number: int, ruleset: str) -> Engine:
+        old, reader = self._old.engines[ruleset], Reader(self._old)
+        rules, index, watch = old.rules.copy(self._moves), old.index.copy(), old.watch.copy()
+        for rank in [rank for of, rank in self._gone if of == number]:
+            index.drop(Planned(rank, reader.read(old.rules[rank].ref).condition, stops=True))
+            watch.drop(rank)
+            rules.drop(rank)
+        for each in [each for file in self._edited.values() for each in file.anew if each.number == number]:
+            rules.put(each.rank, moved(old.rules[each.rank], each.move, each.block))
+        for came in [came for came in self._come if came.number == number]:
+            ready, condition = came.drafted.ready, came.drafted.condition
+            rank = came.rank = _rank_for(ready.ref, rules)
+            rules.add(rank, ready)
+            index.add(Planned(rank, condition, ready.ref.stops and not ready.ref.shadow))
+            watch.add(condition, rank)
         index.residuals.forget()
-        return Engine(rules, index, old.otherwise, old.origin, watch, old.scope, old.mode)
+        return Engine(rules, index, old.otherwise, self._origin(old.origin), watch, old.scope, old.mode)
 
-    def _reloaded(self, engines: dict[str, Engine], texts: dict[str, str], names: set[tuple[str, str]]) -> Reloaded:
-        places = self._old.places | self._places
-        old = self._old
-        lists = dict(self._load.checker.lists)
-        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, names, lists)
-        before = [old.engines[p.ruleset].rules[p.rank].ref for p in self._dropped]
-        after = [drafted.ready.ref for _, drafted in self._added]
-        return Reloaded(made, *_difference(old, before, made, after))
+    def _origin(self, ref: RuleRef | None) -> RuleRef | None:
+        """Where OTHERWISE stands now; an edit that goes through it reaches beyond rules."""
+        move = self._edited[ref.file].moved(ref.start) if ref is not None and ref.file in self._edited else None
+        if ref is None or move is None:
+            return ref
+        return replace(ref, line=ref.line + move[1], start=ref.start + move[0], end=ref.end + move[0])
 
 
-def _start(place: Placed) -> int:
-    return place.start
-
-
-def _equal_chunks(old: str, new: str, bounds: list[int], chunk: int, at: int) -> int:
-    """How many chunks from `chunk` on stand in `new` at `at`; found by leaps that double."""
-    shift = at - bounds[chunk]
-    low, step = chunk, 1
-    while low < len(bounds) - 1:
-        high = min(low + step, len(bounds) - 1)
-        if new.startswith(old[bounds[low] : bounds[high]], bounds[low] + shift):
-            low, step = high, step * 2
-        elif step == 1:
-            break
-        else:
-            step = 1
-    return low - chunk
-
-
-def _agreeing(old: str, new: str, bounds: list[int], chunk: int, at: int) -> int | None:
-    """The next chunk, with a rule, that stands in `new` at `at`."""
-    for candidate in range(max(1, chunk), min(chunk + WINDOW, len(bounds) - 1)):
-        if new.startswith(old[bounds[candidate] : bounds[candidate + 1]], at):
-            return candidate
-    return None
-
-
-def _ruleset_before(places: list[Placed]) -> str:
-    if not places:
-        raise _Beyond
-    return places[0].ruleset
-
-
-def _shifted(ready: Ready, shift: int, lines: int) -> Ready:
-    ref = ready.ref
-    line = ref.line + lines
-    moved = RuleRef(
-        ref.ruleset,
-        ref.name if ref.named else f"{ref.file}:{line}",
-        ref.file,
-        line,
-        ref.start + shift,
-        ref.end + shift,
-        ref.priority,
-        ref.shadow,
-        ref.stops,
-        ref.named,
-    )
-    return Ready(moved, ready.calls)
-
-
-def _rank_for(ref: RuleRef, ranks: list[int], rules: dict[int, Ready]) -> int:
+def _rank_for(ref: RuleRef, rules: Ranked) -> int:
     """A free rank at the rule's place: by priority, file and position."""
     wanted = (-ref.priority, ref.file, ref.start)
 
@@ -281,29 +193,40 @@ def _rank_for(ref: RuleRef, ranks: list[int], rules: dict[int, Ready]) -> int:
         other = rules[rank].ref
         return (-other.priority, other.file, other.start)
 
+    ranks = rules.ranks
     place = bisect_left(ranks, wanted, key=order)
     before = ranks[place - 1] if place else 0
     after = ranks[place] if place < len(ranks) else before + 2 * RANK_STEP
     if after - before < 2:
-        raise _Beyond  # no number left between the two; a full load spreads them out again
+        raise Beyond  # no number left between the two; a full load spreads them out again
     return (before + after) // 2
 
 
-def _compared(old: Ruleset, new: Ruleset) -> Reloaded:
-    return Reloaded(new, *_difference(old, old.rules(), new, new.rules()))
+def _compared(old: Ruleset, new: Ruleset, breathe: Callable[[], None]) -> Reloaded:
+    return Reloaded(new, *_difference(old, old.rules(), new, new.rules(), breathe))
 
 
 def _difference(
-    old: Ruleset, before: list[RuleRef], new: Ruleset, after: list[RuleRef]
+    old: Ruleset,
+    before: list[RuleRef],
+    new: Ruleset,
+    after: list[RuleRef],
+    breathe: Callable[[], None] = lambda: None,
 ) -> tuple[tuple[RuleRef, ...], tuple[RuleRef, ...], tuple[RuleRef, ...]]:
     """Added, removed and changed rules; those that only moved are none of these."""
-    gone = {_identity(old, ref): ref for ref in before}
-    come = {_identity(new, ref): ref for ref in after}
-    added = tuple([ref for key, ref in come.items() if key not in gone])
-    removed = tuple([ref for key, ref in gone.items() if key not in come])
-    both = [(gone[key], ref) for key, ref in come.items() if key in gone]
-    changed = tuple([ref for was, ref in both if _text(old, was) != _text(new, ref)])
-    return added, removed, changed
+    gone: dict[tuple[str, str], RuleRef] = {}
+    for ref in before:
+        gone[_identity(old, ref)] = ref
+        breathe()
+    added, changed = [], []
+    for ref in after:
+        was = gone.pop(_identity(new, ref), None)
+        if was is None:
+            added.append(ref)
+        elif _text(old, was) != _text(new, ref):
+            changed.append(ref)
+        breathe()
+    return tuple(added), tuple(gone.values()), tuple(changed)
 
 
 def _identity(ruleset: Ruleset, ref: RuleRef) -> tuple[str, str]:

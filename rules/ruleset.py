@@ -5,25 +5,24 @@ Built by `load.load`; immutable for its users. A host keeps one reference and sw
 
 from __future__ import annotations
 
-from typing import Any  # facts are the host's own objects
-
-import msgspec
+from typing import Any, NamedTuple  # facts are the host's own objects
 
 from rules.decision import Decision, RuleRef
 from rules.engine import Engine
 from rules.guarded import guarded
+from rules.layers import Layers
 from rules.lets import Definition
+from rules.places import Move, Places
 from rules.vocabulary import Loader, Vocabulary
 
 ROUTING = "routing"
 
 
-class Placed(msgspec.Struct, frozen=True, gc=False):
-    """Where a rule starts in its file, and under which rank its ruleset has it."""
+class Blocks(NamedTuple):
+    """How far each block of rules has moved since it was read, if it has; `last` is the last one's number."""
 
-    start: int
-    ruleset: str
-    rank: int
+    moves: dict[int, Move]
+    last: int
 
 
 class Ruleset:
@@ -36,9 +35,10 @@ class Ruleset:
         lets: dict[str, Definition],
         vocabulary: Vocabulary,
         loader: Loader,
-        places: dict[str, list[Placed]],
-        names: set[tuple[str, str]],
+        places: dict[str, Places],
+        names: Layers[tuple[str, str], int],
         lists: dict[str, tuple[str, ...]],
+        blocks: Blocks,
     ) -> None:
         self.engines = engines
         self.sources = sources
@@ -48,6 +48,7 @@ class Ruleset:
         self.places = places
         self.names = names
         self.lists = lists
+        self.blocks = blocks
 
     def decide(self, ruleset: str, facts: Any, moment: float) -> Decision:
         """The decision of the ruleset called `ruleset`; an empty one if no file has it.
@@ -71,26 +72,31 @@ class Ruleset:
 
     def rules(self) -> list[RuleRef]:
         """Every enabled rule, ruleset by ruleset, in rank order."""
-        return [engine.rules[rank].ref for engine in self.engines.values() for rank in sorted(engine.rules)]
+        return [engine.rules[rank].ref for engine in self.engines.values() for rank in engine.rules]
 
     def retire(self, successor: Ruleset) -> None:
         """Take this ruleset apart, piece by piece, once `successor` serves; run it in a thread.
 
         Letting go of 100,000 rules in one breath holds the interpreter for 60 ms. What the
-        successor shares stays whole; this ruleset decides nothing any more.
+        successor shares becomes its own; this ruleset decides nothing any more.
         """
-        shared = {id(engine) for engine in successor.engines.values()}
-        for engine in self.engines.values():
-            if id(engine) not in shared:
-                engine.dismantle()
-        if self.names is not successor.names:
-            while self.names:
-                self.names.pop()
-        kept = {id(places) for places in successor.places.values()}
-        for places in self.places.values():
-            while places and id(places) not in kept:
-                places.pop()
+        for name, engine in self.engines.items():
+            after = successor.engines.get(name)
+            if after is not engine:
+                _retire(engine, after)
+        if self.names.base is successor.names.base:
+            successor.names.settle()
+        else:
+            self.names.clear()
         self.engines = {}
+
+
+def _retire(engine: Engine, after: Engine | None) -> None:
+    if after is not None and after.succeeds(engine):
+        after.settle()
+        engine.forget()
+    else:
+        engine.dismantle()
 
 
 _NOTHING = Decision(fixed=True)

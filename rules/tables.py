@@ -2,16 +2,18 @@
 
 An entry is (rank, test or None, stops); a bucket is a sequence of entries in rank order. Tables
 are filled once and then shared: `copy` makes one that can be changed without touching the
-first, and what is costly to build is kept in shards, so that a change rebuilds a small one.
+first, at the price of the change, and what is costly to build is kept in shards, so that a change rebuilds a small one.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any  # keys of every type, pyahocorasick and google-re2 objects
+from typing import Any, Self  # keys of every type, pyahocorasick and google-re2 objects
 
+from rules.layers import Layers
 from rules.matchers import pattern_search, word_automaton
 
 Entry = tuple[int, Any, bool]
@@ -28,54 +30,74 @@ SET_MEMORY = 64 * 1024 * 1024
 class Buckets:
     """Entries by key. `put` and `drop` keep buckets in rank order."""
 
-    __slots__ = ("by_key", "least", "shared")
+    __slots__ = ("by_key", "least")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
-        self.shared = by_key is not None
+    def __init__(self) -> None:
         # No entry has a better rank than this; after a drop it may be lower than need be.
-        self.least = least
-        self.by_key: dict[Any, Bucket] = {} if by_key is None else dict(by_key)
+        self.least = 1 << 62
+        self.by_key: Layers[Any, Bucket] = Layers(())
 
     def put(self, key: Any, entry: Entry) -> bool:
         """Add an entry; whether the key is new."""
         self.least = min(self.least, entry[0])
         old = self.by_key.get(key)
         if old is None:
-            self.by_key[key] = (entry,)
-            return True
-        if old.__class__ is list and not self.shared:
+            return self.by_key.put(key, (entry,))
+        if old.__class__ is list and not self.by_key.shared:
             insort(old, entry, key=_rank) if old[-1][0] > entry[0] else old.append(entry)
         else:
             new = list(old)
             insort(new, entry, key=_rank)
-            self.by_key[key] = new
+            self.by_key.put(key, new)
         return False
 
-    def drop(self, key: Any, rank: int) -> None:
-        """Take out the entries of `rank` under `key`, if there are any."""
-        left = [entry for entry in self.by_key.get(key, ()) if entry[0] != rank]
+    def drop(self, key: Any, rank: int) -> bool:
+        """Take out the entries of `rank` under `key`, if there are any; whether the key is gone with them."""
+        old = self.by_key.get(key)
+        if old is None:
+            return False
+        left = [entry for entry in old if entry[0] != rank]
         if left:
-            self.by_key[key] = left
+            self.by_key.put(key, left)
         else:
-            self.by_key.pop(key, None)
+            self.by_key.drop(key)
+        return not left
 
     def size(self, key: Any) -> int:
-        return len(self.by_key.get(key, ()))
+        return len(self.by_key.get(key) or ())
 
-    def copy(self) -> Buckets:
-        return type(self)(self.by_key, self.least)
+    def copy(self) -> Self:
+        made = type(self)()
+        made.by_key, made.least = self.by_key.copy(), self.least
+        return made
 
 
 class Affixes(Buckets):
-    """Prefixes or suffixes; `by_length` holds one table for each length."""
+    """Prefixes or suffixes; `lengths` counts those of each length.
 
-    __slots__ = ()
+    All lengths share one table: a shorter text than the cut may find its bucket twice, which says the same.
+    """
 
-    def by_length(self) -> list[tuple[int, dict[str, Bucket]]]:
-        tables: dict[int, dict[str, Bucket]] = {}
-        for text, bucket in self.by_key.items():
-            tables.setdefault(len(text), {})[text] = bucket
-        return sorted(tables.items())
+    __slots__ = ("lengths",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lengths: Counter[int] = Counter()
+
+    def put(self, key: Any, entry: Entry) -> bool:
+        new = super().put(key, entry)
+        self.lengths[len(key)] += new
+        return new
+
+    def drop(self, key: Any, rank: int) -> bool:
+        gone = super().drop(key, rank)
+        self.lengths[len(key)] -= gone
+        return gone
+
+    def copy(self) -> Self:
+        made = super().copy()
+        made.lengths = +self.lengths
+        return made
 
 
 class Words(Buckets):
@@ -83,8 +105,8 @@ class Words(Buckets):
 
     __slots__ = ("_fresh", "_shards")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
-        super().__init__(by_key, least)
+    def __init__(self) -> None:
+        super().__init__()
         self._shards: list[tuple[list[str], Any]] = []
         self._fresh: list[str] = []
 
@@ -94,21 +116,22 @@ class Words(Buckets):
             self._fresh.append(key)
         return new
 
-    def copy(self) -> Words:
-        made = Words(self.by_key, self.least)
-        made._shards = list(self._shards)
+    def copy(self) -> Self:
+        made = super().copy()
+        made._shards, made._fresh = list(self._shards), list(self._fresh)
         return made
 
     def automata(self) -> list[Any]:
         """The automata; new words join the last shard while it has room. A word whose rules are
         gone stays until its shard is rebuilt, and finds an empty bucket."""
-        if self._fresh:
-            tail = [word for word in self._shards.pop()[0] if word in self.by_key] if self._roomy() else []
-            words = list(dict.fromkeys([*tail, *self._fresh]))
+        fresh = [word for word in self._fresh if not any(automaton.exists(word) for _, automaton in self._shards)]
+        if fresh:
+            tail = [word for word in self._shards.pop()[0] if self.by_key.get(word)] if self._roomy() else []
+            words = list(dict.fromkeys([*tail, *fresh]))
             for first in range(0, len(words), SHARD_WORDS):
                 shard = words[first : first + SHARD_WORDS]
                 self._shards.append((shard, word_automaton(shard)))
-            self._fresh = []
+        self._fresh = []
         return [automaton for _, automaton in self._shards]
 
     def _roomy(self) -> bool:
@@ -120,8 +143,8 @@ class Patterns(Buckets):
 
     __slots__ = ("_fresh", "_shards")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
-        super().__init__(by_key, least)
+    def __init__(self) -> None:
+        super().__init__()
         self._shards: list[tuple[list[str], Callable[[str], list[str]]]] = []
         self._fresh: list[str] = []
 
@@ -131,21 +154,22 @@ class Patterns(Buckets):
             self._fresh.append(key)
         return new
 
-    def copy(self) -> Patterns:
-        made = Patterns(self.by_key, self.least)
-        made._shards = list(self._shards)
+    def copy(self) -> Self:
+        made = super().copy()
+        made._shards, made._fresh = list(self._shards), list(self._fresh)
         return made
 
     def finder(self) -> Callable[[str], Iterable[str]]:
         """A function from a text to the patterns found in it."""
-        if self._fresh:
+        fresh = [pattern for pattern in self._fresh if not any(pattern in shard for shard, _ in self._shards)]
+        if fresh:
             roomy = self._shards and len(self._shards[-1][0]) < SHARD_PATTERNS
-            tail = [p for p in self._shards.pop()[0] if p in self.by_key] if roomy else []
-            patterns = list(dict.fromkeys([*tail, *self._fresh]))
+            tail = [p for p in self._shards.pop()[0] if self.by_key.get(p)] if roomy else []
+            patterns = list(dict.fromkeys([*tail, *fresh]))
             for first in range(0, len(patterns), SHARD_PATTERNS):
                 shard = patterns[first : first + SHARD_PATTERNS]
                 self._shards.append((shard, pattern_set(shard)))
-            self._fresh = []
+        self._fresh = []
         finders = [finder for _, finder in self._shards]
         if len(finders) == 1:
             return finders[0]
@@ -158,8 +182,8 @@ class Thresholds(Buckets):
 
     __slots__ = ("_changed", "_ladders")
 
-    def __init__(self, by_key: dict[Any, Bucket] | None = None, least: int = 1 << 62) -> None:
-        super().__init__(by_key, least)
+    def __init__(self) -> None:
+        super().__init__()
         self._ladders: dict[Any, Ladder] = {}
         self._changed: set[Any] = set()
 
@@ -167,13 +191,13 @@ class Thresholds(Buckets):
         self._changed.add(key[1])
         return super().put(key, entry)
 
-    def drop(self, key: Any, rank: int) -> None:
+    def drop(self, key: Any, rank: int) -> bool:
         self._changed.add(key[1])
-        super().drop(key, rank)
+        return super().drop(key, rank)
 
-    def copy(self) -> Thresholds:
-        made = Thresholds(self.by_key, self.least)
-        made._ladders = dict(self._ladders)
+    def copy(self) -> Self:
+        made = super().copy()
+        made._ladders, made._changed = dict(self._ladders), set(self._changed)
         return made
 
     def ladders(self, operator: str) -> dict[Any, Ladder]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from types import SimpleNamespace
 from typing import Any  # field values of every type
 
@@ -16,9 +17,10 @@ from rules import core
 from rules import syntax as s
 from rules.calls import ActionChecker
 from rules.check import Checker, Unfit
+from rules.cursor import Cursor
 from rules.decision import Action, Decision
 from rules.errors import Problem, Rejected, meant, problem_at
-from rules.parser import statements
+from rules.parser import statement, statements
 from rules.ruleset import Ruleset
 from rules.vocabulary import Field, Scope, Vocabulary
 
@@ -40,7 +42,7 @@ class Outcome(msgspec.Struct, frozen=True):
 def run_tests(ruleset: Ruleset, cases: Mapping[str, str] | None = None) -> list[Outcome] | Rejected:
     """Every TEST of the rule files and of `cases` (files of TEST blocks alone), in order."""
     runner = _Runner(ruleset)
-    outcomes = [one for name, text in ruleset.sources.items() for one in runner.file(name, text)]
+    outcomes = [one for name, text in ruleset.sources.items() for one in runner.known(name, text)]
     for name, text in sorted((cases or {}).items()):
         outcomes.extend(runner.file(name, text))
     return Rejected(tuple(runner.problems)) if runner.problems else outcomes
@@ -53,20 +55,27 @@ class _Runner:
         self._calls = ActionChecker(self._checker, dict(ruleset.vocabulary.names))
         self.problems: list[Problem] = []
 
+    def known(self, name: str, text: str) -> Iterator[Outcome]:
+        """The tests of a rule file, which stand where loading found them."""
+        for start in self._ruleset.places[name].tests:
+            yield from self._outcome(name, text, statement(Cursor(text, start)))
+
     def file(self, name: str, text: str) -> Iterator[Outcome]:
-        if "test" not in text.lower():
+        """The tests of a file that was not loaded with the rules."""
+        for made in statements(text, partial(self._report, name, text)):
+            yield from self._outcome(name, text, made)
+
+    def _outcome(self, name: str, text: str, made: s.Statement) -> Iterator[Outcome]:
+        if not isinstance(made, s.Test):
             return
+        line = problem_at(name, text, made.start, made.end, "").line
+        try:
+            yield Outcome(made.name, name, line, tuple(self._run(made)))
+        except Unfit as unfit:
+            self._report(name, text, unfit.start, unfit.end, unfit.message, unfit.hint)
 
-        def report(start: int, end: int, message: str, hint: str) -> None:
-            self.problems.append(problem_at(name, text, start, end, message, hint))
-
-        for made in statements(text, report):
-            if isinstance(made, s.Test):
-                line = problem_at(name, text, made.start, made.end, "").line
-                try:
-                    yield Outcome(made.name, name, line, tuple(self._run(made)))
-                except Unfit as unfit:
-                    report(unfit.start, unfit.end, unfit.message, unfit.hint)
+    def _report(self, name: str, text: str, start: int, end: int, message: str, hint: str) -> None:
+        self.problems.append(problem_at(name, text, start, end, message, hint))
 
     def _run(self, test: s.Test) -> Iterator[str]:
         moment = moment_of(test, self._ruleset)

@@ -121,7 +121,7 @@ def _compiled(settings: Settings, files: dict[str, bytes], words: Vocabulary, ol
     if old is not None:
         before = old.settings
         if (before.rules_dir, before.gateway.time_zone) == (settings.rules_dir, settings.gateway.time_zone):
-            return recompiled(old.ruleset, files, words)
+            return recompiled(old.ruleset, old.rule_files, files, words)
     return compiled(files, words, FolderLoader(settings.rules_dir, settings.gateway.time_zone))
 
 

@@ -191,11 +191,13 @@ class Desk:
     async def rules(self, *, limit: int) -> Sequence[RuleLine]:
         """List rules with their counts."""
         counted = dict(self._serving.staging.memory.counters.rules)
-        return await trio.to_thread.run_sync(rule_lines, self._serving.parts.ruleset, counted, limit)
+        with self._serving.rules.reading() as ruleset:
+            return await trio.to_thread.run_sync(rule_lines, ruleset, counted, limit)
 
     async def explain(self, envelope_id: str) -> Explained:
         """Explain a journaled message by the rules in force."""
-        return await self._lives.explained(envelope_id, self._serving.parts.ruleset)
+        with self._serving.rules.reading() as ruleset:
+            return await self._lives.explained(envelope_id, ruleset)
 
     async def _outcome(self, envelope_id: str, wait_seconds: float) -> Sent:
         results = self._flow.results

@@ -30,7 +30,6 @@ LARGE_SECONDS = 0.03
 # socket call of the loop, would let a compile of seconds take most of the gateway's throughput.
 TURN_SECONDS = 0.0001
 BREATH_SECONDS = 0.001
-SLICE = 256 * 1024
 
 
 class Compiled(Struct, frozen=True):
@@ -66,12 +65,18 @@ def compiled(files: Mapping[str, bytes], words: Vocabulary, loader: FolderLoader
         return _tested(made) or Compiled(made)
 
 
-def recompiled(old: Ruleset, files: Mapping[str, bytes], words: Vocabulary | None = None) -> Compiled | Wrong:
-    """Compile edited rule files, at the price of the edit where that is possible; `old` is left as it is."""
+def recompiled(
+    old: Ruleset, known: Mapping[str, bytes], files: Mapping[str, bytes], words: Vocabulary | None = None
+) -> Compiled | Wrong:
+    """Compile edited rule files, at the price of the edit where that is possible; `old` is left as it is.
+
+    `known` are the bytes that `old` was made of.
+    """
     from rules import reload
 
     with unhurried():
-        done = reload(old, files, words, breathe=Breath())
+        texts = {name: old.sources[name] if known.get(name) == content else content for name, content in files.items()}
+        done = reload(old, texts, words, breathe=Breath())
         if isinstance(done, Rejected):
             return _wrong(done)
         wrong = _tested(done.ruleset)
@@ -94,13 +99,13 @@ class Breath:
     """Rests as long as it computed, a millisecond each: a loop under load needs most of the one interpreter."""
 
     def __init__(self) -> None:
-        self._since = time.perf_counter()
+        self._since = time.thread_time()
 
     def __call__(self) -> None:
-        """Rest when a millisecond is over since the last rest."""
-        if time.perf_counter() - self._since > BREATH_SECONDS:
+        """Rest when this thread has computed for a millisecond since the last rest."""
+        if time.thread_time() - self._since > BREATH_SECONDS:
             time.sleep(BREATH_SECONDS)
-            self._since = time.perf_counter()
+            self._since = time.thread_time()
 
 
 @contextmanager
@@ -120,7 +125,7 @@ def unhurried() -> Iterator[None]:
 
 
 def _tested(ruleset: Ruleset) -> Wrong | None:
-    if not any(_may_test(text) for text in ruleset.sources.values()):
+    if not any(places.tests for places in ruleset.places.values()):
         return None  # and the tools that run TESTs are not even imported
     from rules import run_tests
 
@@ -131,11 +136,6 @@ def _tested(ruleset: Ruleset) -> Wrong | None:
         f'{one.file}:{one.line}: TEST "{one.name}" fails: {failure}' for one in outcomes for failure in one.failures
     ]
     return Wrong(_bounded(failed)) if failed else None
-
-
-def _may_test(text: str) -> bool:
-    """Say whether a file may hold a TEST; slice by slice, as one call over 9 MB would hold the loop for 20 ms."""
-    return any("test" in text[at : at + SLICE + 4].lower() for at in range(0, len(text), SLICE))
 
 
 def _wrong(rejected: Rejected) -> Wrong:

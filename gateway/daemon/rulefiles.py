@@ -7,6 +7,7 @@ never do. A FILE list is looked for beside the rules and nowhere above.
 from __future__ import annotations
 
 import os
+import time
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,6 +18,10 @@ from rules import Unavailable
 MOST_LIST_BYTES = 64 * 1024 * 1024
 # One byte more than the rules library takes: a larger file is refused by it, and never held in memory whole.
 MOST_RULE_BYTES = 64 * 1024 * 1024 + 1
+# A file may be written twice within one tick of its file system's clock (2 s on FAT) and keep its size: only one
+# that was older than this when it was read is known by its stamp.
+SETTLED_NS = 3_000_000_000
+Stamp = tuple[int, int, int, int]  # changed, changed or renamed, size, inode
 
 
 def rule_paths(folder: Path) -> list[Path]:
@@ -36,18 +41,50 @@ def read_rules(folder: Path, *, may_lack: bool = True) -> dict[str, bytes]:
 
     A folder that is not there is one without rules, unless it must be: `may_lack` is False once rules serve.
     """
-    try:
-        paths = rule_paths(folder)
-    except FileNotFoundError:
-        if may_lack:
-            return {}
-        raise
-    return {path.name: _content(path) for path in paths}
+    return RuleFiles().read(folder, may_lack=may_lack)
 
 
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(MOST_RULE_BYTES)
+class RuleFiles:
+    """Reads a folder again and again: a file that is as it was is not opened, and its bytes are the same object."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Stamp, bytes]] = {}
+        self._read: dict[Path, Stamp] = {}
+
+    def read(self, folder: Path, *, may_lack: bool) -> dict[str, bytes]:
+        """As `read_rules`."""
+        try:
+            paths = rule_paths(folder)
+        except FileNotFoundError:
+            if may_lack:
+                return {}
+            raise
+        self._read.clear()
+        return {path.name: self._content(path) for path in paths}
+
+    def at_rest(self) -> bool:
+        """Say whether the files that were opened by the last `read` are still what they were before it."""
+        return all(_stamp(path) == stamp for path, stamp in self._read.items())
+
+    def _content(self, path: Path) -> bytes:
+        # Looked at before it is opened: what is written in between makes the next look see another file.
+        stamp, now = _stamp(path), time.time_ns()
+        known = self._known.get(path.name)
+        if known is not None and known[0] == stamp:
+            return known[1]
+        with path.open("rb") as file:
+            content = file.read(MOST_RULE_BYTES)
+        self._read[path] = stamp
+        if max(stamp[:2]) < now - SETTLED_NS:
+            self._known[path.name] = stamp, content
+        else:
+            self._known.pop(path.name, None)
+        return content
+
+
+def _stamp(path: Path) -> Stamp:
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 class FolderLoader:

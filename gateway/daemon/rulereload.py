@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import trio
 from msgspec import Struct
 
 from gateway.daemon.rulebuild import Compiled, Wrong, recompiled, unhurried
-from gateway.daemon.rulefiles import read_rules
+from gateway.daemon.rulefiles import RuleFiles
 from gateway.daemon.watching import REST_SECONDS
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
 from gateway.supervise.crash import tell
@@ -26,12 +27,11 @@ MOST_READINGS = 10
 
 
 class Live(Struct, frozen=True):
-    """The rules that serve, and the bytes they were made of; `sight` tells what the files on the disk are."""
+    """The rules that serve, and the bytes they were made of."""
 
     folder: Path
     ruleset: Ruleset
     files: Mapping[str, bytes]
-    sight: Callable[[], object] = lambda: None
 
 
 class RulesState(Struct):
@@ -60,12 +60,15 @@ class RuleReload:
         self.state = RulesState(now())
         # One at a time, and never in one of the threads that the journal or DNS waits for.
         self._threads = trio.CapacityLimiter(1)
+        self._files = RuleFiles()
+        self._readers = 0
+        self._read = trio.lowlevel.ParkingLot()
 
     async def look(self) -> bool:
         """Compare the disk with what serves and act on it; say whether other rules went live."""
         live = self._live()
         try:
-            found = await trio.to_thread.run_sync(_read_and_compile, live, limiter=self._threads)
+            found = await trio.to_thread.run_sync(_read_and_compile, live, self._files, limiter=self._threads)
         except Exception as error:  # unforeseen; what serves goes on
             found = Wrong((f"the rules cannot be compiled: {tell(error)}",))
         match found:
@@ -78,8 +81,24 @@ class RuleReload:
             case (files, Compiled() as done):
                 self._swap(done, files)
                 self.took(done)
-                await trio.to_thread.run_sync(_retire, live.ruleset, done.ruleset, limiter=self._threads)
+                await self.retire(live.ruleset, done.ruleset)
                 return True
+
+    async def retire(self, old: Ruleset, new: Ruleset) -> None:
+        """Take rules apart that decide nothing any more, once nobody reads them either."""
+        while self._readers:
+            await self._read.park()
+        await trio.to_thread.run_sync(_retire, old, new, limiter=self._threads)
+
+    @contextmanager
+    def reading(self) -> Iterator[Ruleset]:
+        """Hold the rules in force as they are: for whoever reads them in a thread."""
+        self._readers += 1
+        try:
+            yield self._live().ruleset
+        finally:
+            self._readers -= 1
+            self._read.unpark_all()
 
     def took(self, done: Compiled) -> None:
         """Note and tell that these rules are in force."""
@@ -106,27 +125,27 @@ class RuleReload:
             self._report(ConfigurationLoaded("rules", "the files are again as they serve"))
 
 
-def _read_and_compile(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
+def _read_and_compile(live: Live, reader: RuleFiles) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
     """Read and compile the files until nobody wrote to them meanwhile: half a file is no rule file."""
     for _ in range(MOST_READINGS):
-        before = live.sight()
-        done = _read_once(live)
-        if live.sight() == before:
+        done, rests = _read_once(live, reader)
+        if rests:
             break
         time.sleep(REST_SECONDS)
     return done
 
 
-def _read_once(live: Live) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
+def _read_once(live: Live, reader: RuleFiles) -> tuple[tuple[dict[str, bytes], Compiled] | Wrong | None, bool]:
     try:
-        files = read_rules(live.folder, may_lack=not live.files)
+        files = reader.read(live.folder, may_lack=not live.files)
+        done = recompiled(live.ruleset, live.files, files)
+        rests = reader.at_rest()
     except OSError as error:
         place = os.fspath(error.filename or live.folder)
-        return Wrong((f"{place} cannot be read: {error.strerror}; the rules in force stay",))
-    done = recompiled(live.ruleset, files)
+        return Wrong((f"{place} cannot be read: {error.strerror}; the rules in force stay",)), True
     if isinstance(done, Compiled) and files == live.files and not done.changes:
-        return None
-    return done if isinstance(done, Wrong) else (files, done)
+        return None, rests
+    return done if isinstance(done, Wrong) else (files, done), rests
 
 
 def _retire(old: Ruleset, new: Ruleset) -> None:

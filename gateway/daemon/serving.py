@@ -28,7 +28,7 @@ from gateway.daemon.rulefiles import FolderLoader
 from gateway.daemon.rulereload import Live, RuleReload
 from gateway.daemon.stages import Staging
 from gateway.daemon.telling import Telling
-from gateway.daemon.watching import Places, Watch, rules_sight
+from gateway.daemon.watching import Places, Watch
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
 from gateway.notices import ChildCrashed, ChildLate
@@ -162,8 +162,8 @@ class Serving:
         await self.rpc.end()
 
     def _live_rules(self) -> Live:
-        parts, places = self.parts, self._places()
-        return Live(parts.settings.rules_dir, parts.ruleset, parts.rule_files, lambda: rules_sight(places))
+        parts = self.parts
+        return Live(parts.settings.rules_dir, parts.ruleset, parts.rule_files)
 
     def _swap_rules(self, done: Compiled, files: dict[str, bytes]) -> None:
         old = self.parts

@@ -15,16 +15,20 @@ async def test_a_bug_in_the_compiler_leaves_the_rules_in_force(tmp_path: Path) -
     ruleset = load({}, _words(), _NoLoader())
     assert isinstance(ruleset, Ruleset)
 
-    def sight() -> object:
-        raise RecursionError("too deep")
-
+    (tmp_path / "main.rules").write_text("# edited\n")
+    ruleset.loader, ruleset.lists = _Deep(), {"words": ()}
     reload = RuleReload(
-        lambda: Live(tmp_path, ruleset, {}, sight), lambda *done: swapped.append(done), told.append, lambda: 0.0
+        lambda: Live(tmp_path, ruleset, {}), lambda *done: swapped.append(done), told.append, lambda: 0.0
     )
     assert not await reload.look()
     assert "too deep" in reload.state.refused
     assert [type(notice) for notice in told] == [ConfigurationRefused]
     assert swapped == []
+
+
+class _Deep(_NoLoader):
+    def lines(self, name: str) -> tuple[str, ...]:
+        raise RecursionError("too deep")
 
 
 def _words() -> object:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules import Rejected, Reloaded, Ruleset, load, reload
+from rules import Rejected, Reloaded, Ruleset, explain, load, reload, run_tests
 from tests.rules import generate
 from tests.rules.language import NOON, VOCABULARY, Shelf, loaded
 
@@ -25,7 +26,10 @@ def edited(rng: Random, chunks: list[str]) -> list[str]:
     chunks = list(chunks)
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(chunks))
-        match rng.randint(0, 5):
+        match rng.randint(0, 6):
+            case 6 if rng.random() < 0.2:
+                at = rng.randrange(len(chunks[place]))
+                chunks[place] = chunks[place][:at] + rng.choice(['"', "", "WHEN", "(", "tga"]) + chunks[place][at + 1 :]
             case 0:
                 chunks.insert(place, generate.rule(rng, rng.randrange(100_000, 900_000)))
             case 1:
@@ -42,21 +46,77 @@ def edited(rng: Random, chunks: list[str]) -> list[str]:
     return chunks
 
 
+def statement(rng: Random, number: int) -> str:
+    """A rule, often one without a name, or now and then something else that stands in a rule file."""
+    match rng.randint(0, 11):
+        case 0:
+            return f'TEST "t{number}" GIVEN message.type = "x" EXPECT NO RULE\n'
+        case 1:
+            return f'RULESET "models"\n  WHEN input CONTAINS "w{number}" THEN use_model("default_model")\nEND\n'
+        case 2 | 3:
+            return f'WHEN message.type == "x{number}" OR message.content CONTAINS "w{number % 4}" THEN tag("u")\n'
+        case _:
+            return generate.rule(rng, number)
+
+
+def edited_files(rng: Random, files: dict[str, list[str]]) -> dict[str, list[str]]:
+    files = {name: list(chunks) for name, chunks in files.items()}
+    match rng.randint(0, 7):
+        case 0 if len(files) > 1:
+            del files[rng.choice(sorted(files))]
+        case 1:
+            files[f"{rng.randrange(100)}.rules"] = [statement(rng, rng.randrange(100_000, 900_000)) for _ in range(3)]
+        case _:
+            name = rng.choice(sorted(files))
+            files[name] = edited(rng, files[name])
+    return files
+
+
+def joined(files: dict[str, list[str]]) -> dict[str, str]:
+    return {name: "".join(chunks) for name, chunks in files.items()}
+
+
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None)
-def test_edits_one_after_the_other_give_what_a_fresh_load_gives(seed: int):
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_edits_one_after_the_other_give_what_a_fresh_load_gives(monkeypatch: pytest.MonkeyPatch, seed: int):
     rng = Random(seed)
-    chunks = [generate.rule(rng, number) for number in range(rng.randint(1, 25))]
-    rules = loaded("".join(chunks))
-    for _ in range(4):
-        chunks = edited(rng, chunks)
-        rules = reloaded(rules, "".join(chunks)).ruleset
-        fresh = loaded("".join(chunks))
-        assert rules.rules() == fresh.rules()
-        for _ in range(6):
-            facts = generate.facts(rng)
-            assert rules.matches("routing", facts, NOON) == fresh.matches("routing", facts, NOON)
-            assert rules.decide("routing", facts, NOON) == fresh.decide("routing", facts, NOON)
+    monkeypatch.setattr(sys.modules["rules.load"], "BLOCK", rng.choice([1, 3, 256]))
+    names = ("a.rules", "main.rules", "z.rules")[: rng.randint(1, 3)]
+    files = {
+        name: [statement(rng, 100 * file + rule) for rule in range(rng.randint(1, 25))]
+        for file, name in enumerate(names)
+    }
+    rules = fresh(joined(files))
+    for _ in range(5):
+        wanted = edited_files(rng, files)
+        made = reload(rules, joined(wanted))
+        again = load(joined(wanted), VOCABULARY, Shelf())
+        if isinstance(again, Rejected):
+            assert made == again
+            continue
+        files = wanted
+        assert isinstance(made, Reloaded)
+        if rng.random() < 0.7:
+            rules.retire(made.ruleset)
+        rules = made.ruleset
+        same(rng, rules, again)
+
+
+def fresh(files: dict[str, str]) -> Ruleset:
+    made = load(files, VOCABULARY, Shelf())
+    assert isinstance(made, Ruleset)
+    return made
+
+
+def same(rng: Random, rules: Ruleset, again: Ruleset) -> None:
+    assert rules.rules() == again.rules()
+    assert rules.sources == again.sources
+    assert run_tests(rules) == run_tests(again)
+    for _ in range(6):
+        facts = generate.facts(rng)
+        for ruleset in ("routing", "models"):
+            assert rules.matches(ruleset, facts, NOON) == again.matches(ruleset, facts, NOON)
+            assert rules.decide(ruleset, facts, NOON) == again.decide(ruleset, facts, NOON)
 
 
 @pytest.mark.parametrize(
@@ -88,6 +148,74 @@ def test_a_wrong_edit_leaves_the_old_rules_as_they_were():
     assert isinstance(twice, Rejected)
     assert 'two rules are called "a"' in twice.render()
     assert [ref.name for ref in rules.matches("routing", {"message.type": "x"}, NOON)] == ["a"]
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [r"message.content MATCHES /[a-z]+\d/", 'message.content CONTAINS "z1"', 'message.content STARTS WITH "z"'],
+)
+def test_a_condition_whose_rules_are_gone_matches_nothing_and_raises_nothing(condition: str):
+    gone = "".join(f'RULE "{number}" WHEN {condition} THEN tag("x")\n' for number in range(2))
+    more = "".join(
+        f'WHEN message.content MATCHES /\\d[a-z]{{{n}}}/ OR message.content CONTAINS "w{n}" THEN tag("y")\n'
+        for n in range(1, 10)
+    )
+    made = reloaded(loaded(PAIR + gone + more), PAIR + more)
+    assert made.ruleset.matches("routing", {"message.content": "z1"}, NOON) == ()
+    assert made.ruleset.decide("routing", {"message.content": "z1"}, NOON).actions == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PAIR + 'RULE "c" WHEN message.size > 1 THEN tag("3")',
+        'RULE "c" WHEN message.size > 1 THEN tag("3")\n' + PAIR,
+        PAIR.replace("RULE", "# why\n\nRULE").replace('"2"', '"3"'),
+        PAIR.splitlines()[0],
+        PAIR.splitlines()[1],
+        "",
+        "# nothing\n",
+    ],
+)
+def test_an_edit_of_rules_loads_nothing_anew(monkeypatch: pytest.MonkeyPatch, text: str):
+    rules = loaded(PAIR)
+    monkeypatch.setattr("rules.reloading.load", None)
+    made = reloaded(rules, text)
+    monkeypatch.undo()
+    assert made.ruleset.rules() == loaded(text).rules()
+    assert reloaded(made.ruleset, PAIR).ruleset.rules() == loaded(PAIR).rules()
+
+
+def test_a_rule_that_was_pushed_down_is_named_where_it_stands_now():
+    text = "".join(f'WHEN message.type == "t{number}" THEN tag("x") CONTINUE\n' for number in range(600))
+    text += 'OTHERWISE drop("o")\n'
+    rules = loaded(text)
+    for number in range(1, 4):
+        text = f'WHEN message.type == "new{number}" THEN tag("y")\n\n' + text
+        made = reloaded(rules, text)
+        assert [ref.name for ref in made.added] == ["main.rules:1"]
+        rules = made.ruleset
+    (matched,) = rules.matches("routing", {"message.type": "t599"}, NOON)
+    assert (matched.name, matched.line) == ("main.rules:606", 606)
+    assert explain(rules, "routing", {"message.type": "t599"}, NOON).decision.actions[-1].rule.line == 607
+
+
+def test_a_file_that_comes_or_goes_costs_its_own_rules(monkeypatch: pytest.MonkeyPatch):
+    rules = load({"main.rules": PAIR}, VOCABULARY, Shelf())
+    assert isinstance(rules, Ruleset)
+    monkeypatch.setattr("rules.reloading.load", None)  # nothing is loaded anew
+    third = 'RULE "c" WHEN message.type == "y" THEN tag("3")\nTEST "t" GIVEN message.type = "y" EXPECT RULE "c"\n'
+    came = reload(rules, {"a.rules": third, "main.rules": PAIR})
+    assert isinstance(came, Reloaded)
+    assert [ref.name for ref in came.added] == ["c"]
+    assert [ref.name for ref in came.ruleset.rules()] == ["c", "a", "b"]
+    outcomes = run_tests(came.ruleset)
+    assert isinstance(outcomes, list)
+    assert [one.failures for one in outcomes] == [()]
+    went = reload(came.ruleset, {"a.rules": third})
+    assert isinstance(went, Reloaded)
+    assert [ref.name for ref in went.removed] == ["a", "b"]
+    assert [ref.name for ref in went.ruleset.rules()] == ["c"]
 
 
 def test_a_list_that_changed_is_read_again():

@@ -1,0 +1,48 @@
+"""A folder is read again at the price of what changed in it, and an edit is never missed for that."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from gateway.daemon.rulefiles import RuleFiles
+
+HOUR_NS = 3_600_000_000_000
+
+
+def settled(path: Path, text: str, hours: int = 1) -> None:
+    """Write a file whose clock stands long enough ago; what the system notes of the change itself stays."""
+    path.write_text(text)
+    at = path.stat().st_mtime_ns - hours * HOUR_NS
+    os.utime(path, ns=(at, at))
+
+
+def test_a_file_written_just_now_is_read_each_time(tmp_path: Path) -> None:
+    path, files = tmp_path / "a.rules", RuleFiles()
+    settled(path, "one")
+    assert files.read(tmp_path, may_lack=False) == {"a.rules": b"one"}
+    stat = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"two")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert files.read(tmp_path, may_lack=False) == {"a.rules": b"two"}
+
+
+def test_a_file_that_is_as_it_was_is_not_opened_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("gateway.daemon.rulefiles.SETTLED_NS", -HOUR_NS)
+    path, files = tmp_path / "a.rules", RuleFiles()
+    path.write_text("one")
+    first = files.read(tmp_path, may_lack=False)
+    assert files.read(tmp_path, may_lack=False)["a.rules"] is first["a.rules"]
+    path.write_text("other")
+    (tmp_path / "b.rules").write_text("new")
+    assert files.read(tmp_path, may_lack=False) == {"a.rules": b"other", "b.rules": b"new"}
+
+
+def test_a_file_that_is_written_while_it_is_read_is_not_at_rest(tmp_path: Path) -> None:
+    path, files = tmp_path / "a.rules", RuleFiles()
+    path.write_text("half")
+    files.read(tmp_path, may_lack=False)
+    assert files.at_rest()
+    path.write_text("half and half")
+    assert not files.at_rest()
