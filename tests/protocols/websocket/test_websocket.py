@@ -258,7 +258,7 @@ async def test_one_task_may_close_what_another_begins_to_read_from_meanwhile() -
 
     async with open_room(busy) as room, await room.site.connect() as client:
         await client.send_all(upgrade_head())
-        assert await past_the_switch(client) == frame(8, (1001).to_bytes(2, "big"), masked=False)
+        await past_the_switch(client)
         assert await room.end() == "end"
 
 
