@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 import trio
@@ -86,8 +87,8 @@ class Staging:
         crew = self._crew(parts, router, outbound)
         actors = {name: Actor(spec, crew, ground.report) for name, spec in parts.pipelines.items()}
 
-        async def run(envelope: Envelope, plan: Plan, turn: Turn) -> Produced:
-            return await actors[plan.pipeline].run(envelope, plan, turn)
+        def run(envelope: Envelope, plan: Plan, turn: Turn) -> Coroutine[Any, Any, Produced]:
+            return actors[plan.pipeline].run(envelope, plan, turn)
 
         stages = Stages(
             inbound=Chain("inbound", parts.inbound, ground.report, self._threads),
@@ -103,7 +104,7 @@ class Staging:
     def _crew(self, parts: Parts, router: Router, outbound: Chain) -> Crew:
         streamer = Streamer(
             provider=parts.models.provider,
-            streaming=lambda envelope: self._streaming(envelope, outbound),
+            streaming=partial(self._streaming, outbound),
             address_of=self._address_of,
             now=self._ground.now,
             expiry_seconds=self._ground.policy.expiry_seconds,
@@ -119,7 +120,7 @@ class Staging:
             history=History(self._ground.journal, self._ground.sealer),
         )
 
-    def _streaming(self, envelope: Envelope, outbound: Chain) -> StreamTo | None:
+    def _streaming(self, outbound: Chain, envelope: Envelope) -> StreamTo | None:
         """Return the channel's stream when it has one, no outbound hook must see the text first, and order allows."""
         message = envelope.message
         channel = self._channels.get(message.channel)

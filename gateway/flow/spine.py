@@ -88,7 +88,7 @@ class Flow:
             now=now,
         )
         self.typist = Typist(nursery, channels, report)
-        self.walker = Walker(stages, report, now)
+        self.walker = Walker(stages, report)
         self.lanes = Lanes(
             nursery,
             walk=self._walk,

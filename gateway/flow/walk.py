@@ -6,7 +6,7 @@ that is the hand-over's work. A walk may run again after a crash, with the same 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from time import perf_counter
 from typing import Any, Protocol, assert_never
 
@@ -60,6 +60,10 @@ class Produced(Struct, frozen=True):
     repeated: bool = False
 
 
+_NOTHING_YET = Produced(())
+_NO_PLAN = Plan(kind="nothing")
+
+
 class RunPipeline(Protocol):
     """The pipeline actors: hand a message to the one that the plan names."""
 
@@ -81,13 +85,12 @@ class Stages(Struct, frozen=True):
 class Walker:
     """Walks messages with the stages of the moment; `stages` may be replaced between two messages."""
 
-    def __init__(self, stages: Stages, report: Report, now: Callable[[], float]) -> None:
-        self.stages, self._report, self._now = stages, report, now
+    def __init__(self, stages: Stages, report: Report) -> None:
+        self.stages, self._report = stages, report
 
-    async def walk(self, envelope: Envelope, turn: Turn) -> Ending:
+    def walk(self, envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Ending]:
         """Take one message from the inbound hooks to its replies. Raises only what is a bug."""
-        run = _Run(envelope, turn, self.stages, self._report, self._now())
-        return run.told(await run.through())
+        return _Run(envelope, turn, self.stages, self._report).through()
 
 
 class _Run:
@@ -99,7 +102,6 @@ class _Run:
         "_envelope",
         "_marks",
         "_notes",
-        "_now",
         "_plan",
         "_produced",
         "_report",
@@ -107,17 +109,17 @@ class _Run:
         "_turn",
     )
 
-    def __init__(self, envelope: Envelope, turn: Turn, stages: Stages, report: Report, now: float) -> None:
-        self._envelope, self._turn, self._stages, self._report, self._now = envelope, turn, stages, report, now
+    def __init__(self, envelope: Envelope, turn: Turn, stages: Stages, report: Report) -> None:
+        self._envelope, self._turn, self._stages, self._report = envelope, turn, stages, report
         self._came_in = envelope.message
         self._began = perf_counter()
-        self._marks: dict[str, float] = {}
+        self._marks: dict[str, float] = {}  # when each stage ended, in seconds since the walk began
         self._notes: list[HookNote] = []
-        self._plan: Plan | None = None
-        self._produced = Produced(())
+        self._plan = _NO_PLAN
+        self._produced = _NOTHING_YET
 
     async def through(self) -> Ending:
-        envelope = self._envelope
+        envelope, marks = self._envelope, self._marks
         match await self._stages.inbound.run(envelope, envelope.message, self._turn, self._notes):
             case Rejected(by, why, tell):
                 return self._rejected("hooks", by, why, tell)
@@ -126,32 +128,13 @@ class _Run:
             case Passed(message):
                 if message is not envelope.message:
                     envelope = self._envelope = replace(envelope, message=message)
-        self._mark("hooks")
+        marks["hooks"] = perf_counter() - self._began
         plan = self._plan = self._stages.route(envelope)
-        self._mark("route")
-        self._report(RulesRan(self._marks["route"] - self._marks["hooks"]))
+        marks["route"] = perf_counter() - self._began
+        self._report(RulesRan(marks["route"] - marks["hooks"]))
         self._envelope = plan.applied(envelope)
         early = await self._carry_out(plan)
         return early if early is not None else await self._answer(plan)
-
-    def told(self, ending: Ending) -> Ending:
-        """Add the story to an ending."""
-        self._mark("end")
-        plan = self._plan
-        story = Story(
-            attempt=self._envelope.attempt,
-            stages=self._marks,
-            hooks=tuple(self._notes),
-            rules=plan.rules if plan else (),
-            actions=plan.actions if plan else (),
-            pipeline=plan.pipeline if plan else "",
-            steps=self._produced.steps,
-            tags=plan.tags if plan else (),
-            by=ending.by,
-            why=ending.why,
-            tell=ending.tell,
-        )
-        return replace(ending, story=story)
 
     async def _carry_out(self, plan: Plan) -> Ending | None:
         """Do what the plan says; an ending when there is nothing more to send."""
@@ -167,12 +150,11 @@ class _Run:
                 return self._rejected("rules", plan.by, plan.why, plan.tell)
             case "drop":
                 self._report(EnvelopeDropped(self._envelope.id, self._came_in.channel, plan.why))
-                return Ending(InboundState.DROPPED, why=plan.why, by=plan.by)
+                return self._ended(InboundState.DROPPED, why=plan.why, by=plan.by)
             case "hold":
                 return self._set_aside(InboundState.HELD, plan.by, plan.why)
             case "delay":
-                aside = self._set_aside(InboundState.DELAYED, plan.by, plan.why)
-                return replace(aside, delay_seconds=plan.delay_seconds)
+                return self._set_aside(InboundState.DELAYED, plan.by, plan.why, plan.delay_seconds)
             case never:
                 assert_never(never)
 
@@ -182,16 +164,18 @@ class _Run:
         if unaddressed and message.channel in self._stages.mention_only:
             if plan.forwards:
                 return None
-            return Ending(InboundState.DONE, why="said in a group without mentioning the gateway", by="walk")
+            return self._ended(InboundState.DONE, why="said in a group without mentioning the gateway", by="walk")
         self._report(EnvelopeRouted(self._envelope.id, plan.pipeline, plan.by))
         self._produced = await self._stages.run(self._envelope, plan, self._turn)
-        self._mark("pipeline")
+        self._marks["pipeline"] = perf_counter() - self._began
         return None
 
     async def _answer(self, plan: Plan) -> Ending:
         """Put what was produced and forwarded through the outbound hooks."""
         produced, envelope = self._produced, self._envelope
-        drafts = tuple(self._reply(text) for text in produced.texts if text) + self._forwards(plan)
+        drafts = [self._reply(text) for text in produced.texts if text]
+        if plan.forwards:
+            drafts += self._forwards(plan)
         checked: list[Message] = []
         for draft in drafts:
             match await self._stages.outbound.run(envelope, draft, self._turn, self._notes):
@@ -201,11 +185,11 @@ class _Run:
                     return self._set_aside(InboundState.HELD, by, why)
                 case Passed(message):
                     checked.append(message)
-        self._mark("outbound")
+        self._marks["outbound"] = perf_counter() - self._began
         if produced.failed:
             self._report(EnvelopeBuried(envelope.id, self._came_in.channel, produced.failed))
-            return Ending(InboundState.DEAD, tuple(checked), why=produced.failed, by=plan.pipeline)
-        return Ending(InboundState.DONE, tuple(checked), streamed=produced.streamed, repeated=produced.repeated)
+            return self._ended(InboundState.DEAD, tuple(checked), why=produced.failed, by=plan.pipeline)
+        return self._ended(InboundState.DONE, tuple(checked), sent=produced)
 
     def _reply(self, text: str) -> Message:
         came_in = self._came_in
@@ -218,11 +202,9 @@ class _Run:
             metadata=self._stages.address_of(came_in),
         )
 
-    def _forwards(self, plan: Plan) -> tuple[Message, ...]:
-        if not plan.forwards:
-            return ()
+    def _forwards(self, plan: Plan) -> list[Message]:
         message, platform_of = self._envelope.message, self._stages.platform_of
-        return tuple(
+        return [
             Message(
                 channel=channel,
                 platform=platform_of(channel),
@@ -232,23 +214,50 @@ class _Run:
                 metadata={"forwarded_from": {"channel": message.channel, "sender": message.sender.name}},
             )
             for channel, to in plan.forwards
-        )
+        ]
 
     def _rejected(self, stage: str, by: str, why: str, tell: str) -> Ending:
         self._report(EnvelopeRejected(self._envelope.id, self._came_in.channel, stage, by, why))
         replies = (self._reply(tell),) if tell else ()
-        return Ending(InboundState.REJECTED, replies, why=why, by=by, tell=tell)
+        return self._ended(InboundState.REJECTED, replies, why=why, by=by, tell=tell)
 
-    def _set_aside(self, state: InboundState, by: str, why: str) -> Ending:
+    def _set_aside(self, state: InboundState, by: str, why: str, delay_seconds: float = 0.0) -> Ending:
         self._report(EnvelopeSetAside(self._envelope.id, self._came_in.channel, state.value, why))
-        return Ending(state, why=why, by=by)
+        return self._ended(state, why=why, by=by, delay_seconds=delay_seconds)
 
     def _unrouted(self) -> Ending:
         message = self._came_in
         if message.action != "new" or message.type in ("reaction", "event"):
-            return Ending(InboundState.DONE, why=f"no rule is about this {message.action} {message.type}", by="walk")
+            why = f"no rule is about this {message.action} {message.type}"
+            return self._ended(InboundState.DONE, why=why, by="walk")
         self._report(EnvelopeUnrouted(self._envelope.id, message.channel))
-        return Ending(InboundState.UNROUTED, why="no rule and no default pipeline took it", by="walk")
+        return self._ended(InboundState.UNROUTED, why="no rule and no default pipeline took it", by="walk")
 
-    def _mark(self, stage: str) -> None:
-        self._marks[stage] = perf_counter() - self._began
+    def _ended(
+        self,
+        state: InboundState,
+        replies: tuple[Message, ...] = (),
+        *,
+        why: str = "",
+        by: str = "",
+        tell: str = "",
+        delay_seconds: float = 0.0,
+        sent: Produced = _NOTHING_YET,
+    ) -> Ending:
+        """End here, with the story of how it came to that; `sent` is what went out while it was being written."""
+        self._marks["end"] = perf_counter() - self._began
+        plan = self._plan
+        story = Story(
+            attempt=self._envelope.attempt,
+            stages=self._marks,
+            hooks=tuple(self._notes),
+            rules=plan.rules,
+            actions=plan.actions,
+            pipeline=plan.pipeline,
+            steps=self._produced.steps,
+            tags=plan.tags,
+            by=by,
+            why=why,
+            tell=tell,
+        )
+        return Ending(state, replies, why, by, tell, delay_seconds, story, sent.streamed, sent.repeated)

@@ -32,25 +32,22 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
     while True:
         tries += 1
         try:
-            return await _once(step, call, asker, turn, slot), tries
+            answer = asker(call)
+            if type(answer) is not ModelAnswer and isawaitable(answer):
+                answer = await _awaited(step, answer, turn, slot)
+            return answer, tries
         except ModelError as error:
             if not error.passing or tries >= step.tries:
                 raise
+        except Exception as error:  # an operator's function or a third party's provider; contained to this step
+            raise ModelError(f"{type(error).__name__}: {error}", passing=False) from error
         await turn.aside()
         await trio.sleep(PAUSE_SECONDS * 2.0 ** (tries - 1))
 
 
-async def _once(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot: Slot) -> ModelAnswer:
-    try:
-        answer = asker(call)
-        if not isawaitable(answer):
-            return answer
-        await turn.aside(answer)
-        await slot()
-        with trio.move_on_after(step.deadline_seconds):
-            return await answer
-    except ModelError:
-        raise
-    except Exception as error:  # an operator's function or a third party's provider; contained to this step
-        raise ModelError(f"{type(error).__name__}: {error}", passing=False) from error
+async def _awaited(step: StepSpec, answer: Awaitable[ModelAnswer], turn: WalkTurn, slot: Slot) -> ModelAnswer:
+    await turn.aside(answer)
+    await slot()
+    with trio.move_on_after(step.deadline_seconds):
+        return await answer
     raise ModelError(f"no answer within {step.deadline_seconds:g} s", passing=True)

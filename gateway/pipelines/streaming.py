@@ -50,7 +50,7 @@ class _Heard:
 
 
 class Streamer:
-    """Decides whether a reply may be streamed, and does it."""
+    """Streams replies; `streaming` says where to, or that this one may not be streamed."""
 
     def __init__(
         self,
@@ -61,20 +61,17 @@ class Streamer:
         now: Callable[[], float],
         expiry_seconds: float,
     ) -> None:
-        self._provider, self._streaming, self._address_of = provider, streaming, address_of
+        self._provider, self.streaming, self._address_of = provider, streaming, address_of
         self._now, self._expiry_seconds = now, expiry_seconds
 
     async def __call__(
-        self, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+        self, to: StreamTo, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
     ) -> tuple[str, Delivery | None] | None:
         """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
 
-        None when this reply is not to be streamed, or the channel gave up before the model ended.
+        None when the channel gave up before the model ended.
         Raises `ModelError` when the model broke off, or was not through at the step's deadline.
         """
-        stream_to = self._streaming(envelope)
-        if stream_to is None:
-            return None
         provider = self._provider(call.model)
         await turn.aside()
         await slot()
@@ -84,7 +81,7 @@ class Streamer:
         with trio.move_on_after(step.deadline_seconds) as scope:
             async with aclosing(heard.pieces()) as pieces:
                 try:
-                    receipt = await stream_to(delivery, pieces)
+                    receipt = await to(delivery, pieces)
                 except Exception:  # the model broke off, or it is the channel's bug and the outbox sends what was said
                     receipt = None
         if scope.cancelled_caught:
