@@ -10,11 +10,13 @@ from collections.abc import Iterable
 
 import trio
 
+from protocols.http2.held import Held
+
 
 class Calls:
     """Share one between all connections of a server. `endless`: paths of methods that never end by themselves."""
 
-    __slots__ = ("_endless", "_finished", "_finite", "_scopes", "ended_because")
+    __slots__ = ("_endless", "_finished", "_finite", "_scopes", "ended_because", "held")
 
     def __init__(self, endless: Iterable[str] = ()) -> None:
         self._endless = frozenset(endless)
@@ -22,6 +24,8 @@ class Calls:
         self._finite = 0
         self._finished = trio.Event()
         self.ended_because = ""
+        #: What all callers together have sent and no handler has taken yet.
+        self.held = Held()
 
     async def finished(self) -> None:
         """Return when only endless calls run. The caller sets the deadline."""

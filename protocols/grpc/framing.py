@@ -37,6 +37,11 @@ class Unpacker:
         self._most = most_bytes
         self._gzip = encoding == b"gzip"
 
+    @property
+    def held_bytes(self) -> int:
+        """How much of what was fed is not taken."""
+        return len(self._bytes)
+
     def feed(self, piece: bytes) -> None:
         self._bytes += piece
 

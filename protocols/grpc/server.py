@@ -47,6 +47,10 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one call may cost; the connection's limits are in `http2`."""
 
     max_message_bytes: int = MAX_MESSAGE_BYTES
+    # Anybody may ask the standard services (health, reflection), without a token; their requests are a few names.
+    max_standard_message_bytes: int = 64 * 1024
+    # A request of one message must be there after this long: the largest one at 1 Mbit/s takes half of it.
+    request_seconds: float = 60.0
 
 
 def methods_of(services: Iterable[Service]) -> Methods:
@@ -71,7 +75,7 @@ async def serve_h2(
     and lets running ones end; `calls.end()` makes an end of those, too. Returns how the peer broke HTTP/2, if it did.
     Closes the transport.
     """
-    served = _Served(methods, (limits or GrpcLimits()).max_message_bytes, report or ignore, calls or Calls())
+    served = _Served(methods, limits or GrpcLimits(), report or ignore, calls or Calls())
 
     async def answer(stream: Stream) -> None:
         try:
@@ -84,14 +88,17 @@ async def serve_h2(
             served.report(HandlerCrashed(_path(dict(stream.headers or [])), error))
             stream.reset(ErrorCode.INTERNAL_ERROR)
 
-    return await serve_connection(transport, answer, already_read=already_read, limits=http2, draining=draining)
+    held = served.calls.held
+    return await serve_connection(
+        transport, answer, already_read=already_read, limits=http2, draining=draining, held=held
+    )
 
 
 class _Served(msgspec.Struct, frozen=True):
     """What all calls of a connection have in common."""
 
     methods: Methods
-    most_bytes: int
+    limits: GrpcLimits
     report: Report
     calls: Calls
 
@@ -104,7 +111,7 @@ async def _answer(stream: Stream, served: _Served) -> None:
         return
     try:
         handler, deadline = _admit(headers, served.methods)
-        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=served.most_bytes)
+        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=_most_bytes(headers, served.limits))
     except (GRPCError, MetadataError) as error:
         stream.send_headers(_trailers_only(error), end=True)
         served.report(CallRefused(_path(headers), str(error.message if isinstance(error, GRPCError) else error)))
@@ -124,15 +131,20 @@ async def _run(stream: Stream, call: ServerCall, handler: Handler, method: str, 
 async def _within(stream: Stream, call: ServerCall, handler: Handler, method: str, served: _Served, at: float) -> None:
     with trio.CancelScope(deadline=at) as scope:
         stream.scope = scope
+        if not stream.ended and not handler.cardinality.client_streaming:
+            call.expect_request(scope, trio.current_time() + served.limits.request_seconds)
         served.calls.enter(scope, method)
         try:
             await _outcome(call, handler, method, served.report)
             await call.sent()
         finally:
             served.calls.leave(scope)
+            call.let_go()
     if scope.cancelled_caught and stream.fault is None:
         if served.calls.ended_because and trio.current_time() < at:
             await _cut(stream, call, Status.UNAVAILABLE, served.calls.ended_because)
+        elif trio.current_time() < at:
+            await _cut(stream, call, Status.DEADLINE_EXCEEDED, "The request did not arrive in time.")
         else:
             await _cut(stream, call, Status.DEADLINE_EXCEEDED, "The call's deadline passed.")
 
@@ -174,6 +186,11 @@ async def _cut(stream: Stream, call: ServerCall, status: Status, why: str) -> No
         await stream.sent()
     if scope.cancelled_caught:
         stream.reset(ErrorCode.CANCEL)
+
+
+def _most_bytes(headers: dict[bytes, bytes], limits: GrpcLimits) -> int:
+    standard = headers.get(b":path", b"").startswith(b"/grpc.")
+    return min(limits.max_message_bytes, limits.max_standard_message_bytes) if standard else limits.max_message_bytes
 
 
 def _refusal(headers: dict[bytes, bytes]) -> Headers | None:

@@ -36,8 +36,8 @@ class ServerCall:
     """Duck-typed as grpclib.server.Stream. `Any`: messages are whatever the generated code says."""
 
     __slots__ = (
-        "_handler", "_headers_sent", "_messages_sent", "_reads", "_stream", "_unpacker", "compress",
-        "deadline", "finished", "metadata", "status", "user_agent", )  # fmt: skip
+        "_awaited", "_handler", "_headers_sent", "_kept_bytes", "_messages_sent", "_reads", "_stream", "_unpacker",
+        "compress", "deadline", "finished", "metadata", "status", "user_agent", )  # fmt: skip
 
     def __init__(
         self,
@@ -56,6 +56,9 @@ class ServerCall:
         self._headers_sent = False
         self._messages_sent = 0
         self._reads = 0
+        self._kept_bytes = 0
+        # The scope whose deadline is the request's, and what it is once the request is there.
+        self._awaited: tuple[trio.CancelScope, float] | None = None
         self.deadline = deadline
         self.metadata: Metadata = decode_metadata(stream.headers or [])
         self.user_agent = headers.get(b"user-agent", b"").decode("utf-8", "replace")
@@ -73,6 +76,8 @@ class ServerCall:
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
         message = await self._next_message()
+        if self._awaited is not None:
+            self._arrived(*self._awaited)
         if message is None:
             return None
         try:
@@ -128,6 +133,17 @@ class ServerCall:
             raise CallMisused("A unary call that ends OK needs its reply first.")
         self.finish(status, status_message, status_details, encode_metadata(metadata))
 
+    def expect_request(self, scope: trio.CancelScope, until: float) -> None:
+        """Cancel `scope`, in which the handler runs, unless the one message of a request is there by then."""
+        self._awaited = (scope, scope.deadline)
+        scope.deadline = min(scope.deadline, until)
+
+    def let_go(self) -> None:
+        """The call is over: what is kept of its messages is kept no longer."""
+        if self._kept_bytes:
+            self._stream.hold(-self._kept_bytes)
+            self._kept_bytes = 0
+
     @property
     def left(self) -> bool:
         """True when the caller has gone: by a reset, or with its connection."""
@@ -162,6 +178,8 @@ class ServerCall:
         unpacker = self._unpacker
         try:
             while (message := unpacker.take()) is None:
+                if unpacker.held_bytes:
+                    self._keep(unpacker.held_bytes)
                 piece = await self._stream.receive()
                 if not piece and self._stream.ended:
                     unpacker.check_end()
@@ -171,7 +189,21 @@ class ServerCall:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, str(error)) from error
         except MessageError as error:
             raise GRPCError(Status.INTERNAL, str(error)) from error
+        self.let_go()
         return message
+
+    def _keep(self, size: int) -> None:
+        """Part of a message has arrived and been acknowledged, or the rest would never come."""
+        if not self._stream.hold(size - self._kept_bytes):
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "Too many large messages are under way at once.")
+        self._kept_bytes = size
+
+    def _arrived(self, scope: trio.CancelScope, deadline: float) -> None:
+        self._awaited = None
+        scope.deadline = deadline
+        if not self._stream.ended:
+            # There is one message in a request; more of them would fill memory for a handler that waits.
+            self._stream.discard()
 
     def _send_headers(self, metadata: Headers) -> None:
         self._headers_sent = True

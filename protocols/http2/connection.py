@@ -26,6 +26,7 @@ from protocols.http2.events import (
     WasReset,
 )
 from protocols.http2.frames import HIGHEST_STREAM_ID, ErrorCode
+from protocols.http2.held import Held
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
 from protocols.http2.stream import Stream
@@ -47,13 +48,17 @@ class Connection:
         *,
         answer: Answer | None,
         draining: trio.Event | None = None,
+        held: Held | None = None,
     ) -> None:
-        """With `answer` a server, which gets each request's stream in a task of its own; without, a client."""
+        """With `answer` a server, which gets each request's stream in a task of its own; without, a client.
+        `held` is shared by connections whose memory is bounded together.
+        """
         self._transport = transport
         self._limits = limits
         self._machine = Machine(client=answer is None, limits=limits)
         self._answer = answer
         self._draining = draining
+        self._held = held or Held()
         self._streams: dict[int, Stream] = {}
         self._unsent = trio.lowlevel.ParkingLot()
         self._slots = trio.lowlevel.ParkingLot()
@@ -112,7 +117,9 @@ class Connection:
             return
         if not (stream.ended and self._machine.ended_by_us(stream.id)):
             self._machine.reset(stream.id, ErrorCode.NO_ERROR if self._answer else ErrorCode.CANCEL)
-        self._machine.release(stream.id, stream.unread_bytes())
+        unread = stream.unread_bytes()
+        self._held.free(unread)
+        self._machine.release(stream.id, unread)
         self._slots.unpark()
         self._wake()
         self._close_when_idle()
@@ -147,8 +154,12 @@ class Connection:
         self._wake()
 
     def consumed(self, stream_id: int, size: int) -> None:
+        self._held.free(size)
         if self._machine.consumed(stream_id, size):
             self._wake()
+
+    def hold(self, size: int) -> bool:
+        return self._held.take(size)
 
     # -- the tasks
 
@@ -230,10 +241,7 @@ class Connection:
     def _dispatch(self, event: Event, nursery: trio.Nursery) -> None:
         match event:
             case Chunk():
-                if (stream := self._streams.get(event.stream_id)) is not None:
-                    stream.put(event.body, event.size)
-                else:
-                    self._machine.consumed(event.stream_id, event.size)
+                self._keep(event)
             case Ended():
                 if (stream := self._streams.get(event.stream_id)) is not None:
                     stream.finish()
@@ -256,6 +264,17 @@ class Connection:
                     self._finish_drain()
             case GoneAway():
                 self._gone_away(event)
+
+    def _keep(self, chunk: Chunk) -> None:
+        stream = self._streams.get(chunk.stream_id)
+        if stream is None:
+            self._machine.consumed(chunk.stream_id, chunk.size)
+        elif self._held.take(chunk.size):
+            stream.put(chunk.body, chunk.size)
+        else:
+            self._machine.consumed(chunk.stream_id, chunk.size)
+            self._machine.reset(chunk.stream_id, ErrorCode.ENHANCE_YOUR_CALM)
+            stream.fail(StreamReset(ErrorCode.ENHANCE_YOUR_CALM))
 
     def _was_reset(self, event: WasReset) -> None:
         stream = self._streams.get(event.stream_id)

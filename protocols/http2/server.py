@@ -6,6 +6,7 @@ import trio
 
 from protocols.http2.connection import Answer, Connection
 from protocols.http2.errors import PeerBrokeRules
+from protocols.http2.held import Held
 from protocols.http2.limits import Limits
 
 
@@ -16,14 +17,15 @@ async def serve_connection(
     already_read: bytes = b"",
     limits: Limits | None = None,
     draining: trio.Event | None = None,
+    held: Held | None = None,
 ) -> PeerBrokeRules | None:
     """Answer each request in a task of its own until the peer leaves or a drain is done.
 
-    `answer` must not raise: what it cannot handle ends the connection and reaches the caller. When
-    `draining` is set, new streams are refused and the call returns after the running ones; a caller in a
-    hurry cancels. Returns how the peer broke the rules, if it did. The transport is closed on every way
-    out.
+    `answer` must not raise: what it cannot handle ends the connection and reaches the caller. When `draining` is
+    set, new streams are refused and the call returns after the running ones; a caller in a hurry cancels.
+    Connections that share `held` share the memory for what they were sent. Returns how the peer broke the rules,
+    if it did. The transport is closed on every way out.
     """
-    connection = Connection(transport, limits or Limits(), answer=answer, draining=draining)
+    connection = Connection(transport, limits or Limits(), answer=answer, draining=draining, held=held)
     await connection.run(already_read)
     return connection.ended_because

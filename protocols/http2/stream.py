@@ -24,6 +24,11 @@ class Carrier(Protocol):
     def ended_by_us(self, stream_id: int) -> bool: ...
     def reset(self, stream_id: int, code: int) -> None: ...
     def consumed(self, stream_id: int, size: int) -> None: ...
+    def hold(self, size: int) -> bool: ...
+
+
+# Bytes that come in smaller pieces are put together: a piece of one byte would cost a hundred.
+SMALL_PIECE_BYTES = 4096
 
 
 class Stream:
@@ -31,6 +36,7 @@ class Stream:
 
     __slots__ = (
         "_carrier",
+        "_discards",
         "_inbox",
         "_readable",
         "_writable",
@@ -45,6 +51,7 @@ class Stream:
     def __init__(self, carrier: Carrier, stream_id: int, headers: Headers | None = None) -> None:
         self._carrier = carrier
         self._inbox: deque[tuple[bytes, int]] = deque()
+        self._discards = False
         self._readable = trio.lowlevel.ParkingLot()
         self._writable = trio.lowlevel.ParkingLot()
         self.id = stream_id
@@ -77,6 +84,16 @@ class Stream:
         self._carrier.consumed(self.id, size)
         return body
 
+    def discard(self) -> None:
+        """Nothing more of the body is wanted: what comes is given back to the peer at once."""
+        self._discards = True
+        if size := self.unread_bytes():
+            self._carrier.consumed(self.id, size)
+
+    def hold(self, size: int) -> bool:
+        """Count bytes that were received and are kept (or with a minus, are no more); False when there are too many."""
+        return self._carrier.hold(size)
+
     def send_headers(self, headers: Headers, *, end: bool = False) -> None:
         self._carrier.send_headers(self.id, headers, end=end)
 
@@ -104,8 +121,15 @@ class Stream:
     # -- filled in by the connection
 
     def put(self, body: bytes, size: int) -> None:
-        self._inbox.append((body, size))
-        _wake(self._readable)
+        inbox = self._inbox
+        if self._discards:
+            self._carrier.consumed(self.id, size)
+        elif inbox and len(inbox[-1][0]) < SMALL_PIECE_BYTES:
+            held, before = inbox[-1]
+            inbox[-1] = (held + body, before + size)
+        else:
+            inbox.append((body, size))
+            _wake(self._readable)
 
     def begin(self, headers: Headers) -> None:
         self.headers = headers

@@ -2,85 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
 
 import pytest
 import trio
 from grpclib.const import Status
 from hyperframe.frame import Frame
 from trio.testing import (
-    MemoryReceiveStream,
     MockClock,
     lockstep_stream_pair,
-    memory_stream_pair,
     wait_all_tasks_blocked,
 )
 
-from protocols.grpc.events import CallEnded, CallRefused, GrpcEvent, HandlerCrashed
+from protocols.grpc.events import CallEnded, CallRefused, HandlerCrashed
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
 from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
 from tests.protocols.grpc.echo import Echo
-from tests.protocols.http2.peer import REQUEST, Peer, data, frames_of, ping, raw, reset, window
-
-SETTINGS = raw(4, 0, 0, b"")
-
-
-class Wire:
-    """The client's end of the connection."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.peer = Peer()
-        self.ended: list[Any] = []
-        self.events: list[GrpcEvent] = []
-        self.echo = Echo()
-
-    async def say(self, *frames: bytes | Frame) -> None:
-        await self.stream.send_all(b"".join(f if isinstance(f, bytes) else f.serialize() for f in frames))
-        await wait_all_tasks_blocked()
-
-    async def hears(self) -> list[tuple[Any, ...]]:
-        """What the server has sent, without its settings and windows."""
-        await wait_all_tasks_blocked()
-        receive: MemoryReceiveStream = self.stream.receive_stream
-        wire = b""
-        with trio.move_on_after(0.001):
-            while got := await receive.receive_some():
-                wire += got
-        told = [self.peer.tell(frame) for frame in frames_of(wire)]
-        return [frame for frame in told if frame[0] not in ("settings", "window")]
-
-    def request(self, stream_id: int, *changes: tuple[bytes, bytes], end: bool = False) -> Frame:
-        fields = dict(REQUEST) | dict(changes)
-        return self.peer.headers(stream_id, list(fields.items()), *(["END_STREAM"] if end else []))
-
-
-@asynccontextmanager
-async def connected(limits: Limits | None = None, *, already_read: int = 0, greet: bool = True) -> AsyncIterator[Wire]:
-    ours, theirs = memory_stream_pair()
-    wire = Wire(theirs)
-    greeting = PREFACE + SETTINGS
-
-    async def serve() -> None:
-        read = greeting[:already_read]
-        methods = methods_of([wire.echo])
-        wire.ended.append(await serve_h2(ours, read, methods, http2=limits, report=wire.events.append))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
-        if greet:
-            await wire.say(greeting[already_read:])
-        yield wire
-        nursery.cancel_scope.cancel()
-
-
-def trailers(frames: list[tuple[Any, ...]], stream_id: int = 1) -> dict[bytes, bytes]:
-    return {k: v for frame in frames if frame[:2] == ("headers", stream_id) for k, v in frame[2]}
+from tests.protocols.grpc.wire import SETTINGS, connected, trailers
+from tests.protocols.http2.peer import data, ping, reset, window
 
 
 async def test_headers_message_and_trailers_leave_in_one_piece(autojump_clock: MockClock) -> None:
