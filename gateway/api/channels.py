@@ -84,19 +84,23 @@ def door_to(channel: Any, inlet: Inlet) -> Door:
 
 
 class ChannelsEndpoint:
-    """Dispatches requests to channels. `doors` may change while serving; `nursery` holds what waits."""
+    """Dispatches requests to channels, and to `otherwise` those on paths that are neither theirs nor a platform's.
+
+    `doors` may change while serving; `nursery` holds what waits.
+    """
 
     def __init__(
         self,
         doors: Mapping[str, Door],
         nursery: trio.Nursery,
         *,
+        otherwise: Callable[[Exchange], None],
         results: Results,
         now: Callable[[], float],
         report: Report,
     ) -> None:
         self._doors, self._nursery, self._results = doors, nursery, results
-        self._now, self._report = now, report
+        self._otherwise, self._now, self._report = otherwise, now, report
         # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
         self._entries: dict[str, tuple[Door, Webhook]] = {}
 
@@ -108,8 +112,8 @@ class ChannelsEndpoint:
             return door.body_bytes if door is not None and door.routes(f"/{rest}") else 0
         return max((door.body_bytes for door in self._routed(target)), default=0)
 
-    def take(self, exchange: Exchange) -> bool:
-        """Answer an exchange, now or later; False when its path is neither a channel's nor a platform's."""
+    def dispatch(self, exchange: Exchange) -> None:
+        """Answer an exchange, now or later."""
         path = exchange.request.path
         entry = self._entries.get(path)
         if entry is not None and self._doors.get(entry[0].name) is entry[0]:
@@ -119,8 +123,7 @@ class ChannelsEndpoint:
         elif path in FRONT or self._routed(path):
             self._elsewhere(exchange, exchange.request)
         else:
-            return False
-        return True
+            self._otherwise(exchange)
 
     def _enter(self, exchange: Exchange, request: Request) -> None:
         """Answer what stands below `/channels/`."""

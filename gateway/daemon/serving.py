@@ -6,7 +6,6 @@ reload changes under the running hub.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -38,7 +37,6 @@ from gateway.ports import Channel, Kit
 from gateway.supervise import Supervisor
 from gateway.supervise.crash import tell
 from protocols.hub.events import HubEvent
-from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 
 # A channel gets so long to say that it can serve, or to end; then whoever waits for it goes on without it.
@@ -82,12 +80,16 @@ class Serving:
         for channel in self.parts.channels.values():
             self.attach(channel)
             nursery.start_soon(self._start_channel, channel)
-        endpoint = ChannelsEndpoint(
-            self.doors, nursery, results=self.flow.results, now=self.ground.now, report=self.telling.report
-        )
         desk = Desk(self)
         routes = health_routes(partial(vitals, self), metrics(self), access(self.parts.settings))
-        public = Router(routes, nursery, self.telling.report)
+        endpoint = ChannelsEndpoint(
+            self.doors,
+            nursery,
+            otherwise=Router(routes, nursery, self.telling.report).dispatch,
+            results=self.flow.results,
+            now=self.ground.now,
+            report=self.telling.report,
+        )
         control = Router(
             control_routes(desk, self.telling.watchers, masks=self.telling.masks, texts=self.telling.texts),
             nursery,
@@ -97,7 +99,7 @@ class Serving:
         self.rpc = Rpc(self, nursery)
         if is_configured(self):
             await self.rpc.load()
-        hub = Hub(_dispatch(endpoint, public), self._hub_event, limits=limits, h2_entrance=self.rpc.entrance)
+        hub = Hub(endpoint.dispatch, self._hub_event, limits=limits, h2_entrance=self.rpc.entrance)
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)
@@ -182,11 +184,3 @@ class Serving:
 
     def _hub_event(self, event: HubEvent) -> None:
         self.telling.report(notice_of(event))
-
-
-def _dispatch(channels: ChannelsEndpoint, others: Router) -> Callable[[Exchange], None]:
-    def dispatch(exchange: Exchange) -> None:
-        if not channels.take(exchange):
-            others.dispatch(exchange)
-
-    return dispatch

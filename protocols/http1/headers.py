@@ -76,4 +76,6 @@ class Headers:
 def lists_token(value: bytes, token: bytes) -> bool:
     """Tell whether the comma-separated `value` holds `token` (given in lower case)."""
     lowered = value.lower()
+    if token not in lowered:
+        return False
     return lowered == token or any(part.strip() == token for part in lowered.split(b","))

@@ -30,8 +30,8 @@ class Phase(Enum):
 class RequestReader:
     """One per connection. `feed` bytes, then call `next_request` until it returns None."""
 
-    __slots__ = ("_buffer", "_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_read_head",
-                 "_searched", "_secure", "_small", "_wanted", "expects_continue", "phase")  # fmt: skip
+    __slots__ = ("_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_read_head",
+                 "_searched", "_secure", "_small", "_wanted", "buffered", "expects_continue", "phase")  # fmt: skip
 
     def __init__(self, read_head: ReadHead, limits: HttpLimits, peer: Peer, *, secure: bool = False) -> None:
         self._read_head = read_head
@@ -40,7 +40,8 @@ class RequestReader:
         self._small = 4 * limits.head_fields
         self._peer = peer
         self._secure = secure
-        self._buffer = b""
+        # What waits and belongs to no finished request.
+        self.buffered = b""
         self._searched = 0
         self._head: tuple[Head, Headers] | None = None
         self._chunks: ChunkedBody | None = None
@@ -50,19 +51,14 @@ class RequestReader:
         self.expects_continue = False
         self.phase = Phase.IDLE
 
-    @property
-    def buffered(self) -> int:
-        """How many bytes wait that belong to no finished request."""
-        return len(self._buffer)
-
     def feed(self, data: bytes) -> None:
         """Take bytes from the wire. Nothing is looked at before `next_request`."""
         if not self._over:
-            self._buffer = self._buffer + data if self._buffer else data
+            self.buffered = self.buffered + data if self.buffered else data
 
     def next_request(self) -> Request | None:
         """Return the next complete request, None when bytes are missing; raise Refusal."""
-        if not self._buffer and self.phase is not Phase.BODY:
+        if not self.buffered and self.phase is not Phase.BODY:
             return None
         try:
             if self._head is None and not self._take_head():
@@ -70,46 +66,46 @@ class RequestReader:
             if not self._take_body():
                 return None
         except Refusal:
-            self._over, self._buffer = True, b""
+            self._over, self.buffered = True, b""
             raise
         return self._complete()
 
     @property
     def body_begun(self) -> bool:
         """Tell whether any byte of the body has arrived."""
-        return bool(self._parts and any(self._parts)) or bool(self._buffer)
+        return bool(self._parts and any(self._parts)) or bool(self.buffered)
 
     def starts_with(self, preface: bytes) -> bool | None:
         """Tell whether the buffered bytes begin with `preface`; None while that cannot be known."""
-        if len(self._buffer) >= len(preface):
-            return self._buffer.startswith(preface)
-        if not preface.startswith(self._buffer):
+        if len(self.buffered) >= len(preface):
+            return self.buffered.startswith(preface)
+        if not preface.startswith(self.buffered):
             return False
-        if self._buffer:
+        if self.buffered:
             self.phase = Phase.HEAD
         return None
 
     def take_tail(self) -> bytes:
         """Give up what was read beyond the last request, for a protocol that takes over."""
-        tail, self._buffer, self._over = self._buffer, b"", True
+        tail, self.buffered, self._over = self.buffered, b"", True
         return tail
 
     def _take_head(self) -> bool:
-        buffer = self._buffer
+        buffer = self.buffered
         if buffer[:1] in (b"\r", b"\n"):
             # RFC 9112 section 2.2 lets a server skip an empty line before a request.
             if not buffer.startswith(b"\r\n"):
                 if buffer == b"\r":
                     return False
                 raise Refusal(400, "The head has a line end other than CR LF.")
-            buffer = self._buffer = buffer[2:]
+            buffer = self.buffered = buffer[2:]
         end = buffer.find(b"\r\n\r\n", self._searched)
         if end < 0:
             self._check_unfinished(buffer)
             return False
         end += 4
         self._read(buffer[:end])
-        self._buffer = buffer[end:]
+        self.buffered = buffer[end:]
         self._searched = 0
         return True
 
@@ -171,18 +167,18 @@ class RequestReader:
             return self._take_chunks(self._chunks)
         if not self._wanted:
             return True
-        piece = self._buffer[: self._wanted]
-        self._buffer = self._buffer[self._wanted :]
+        piece = self.buffered[: self._wanted]
+        self.buffered = self.buffered[self._wanted :]
         self._wanted -= len(piece)
         self._parts.append(piece)
         return not self._wanted
 
     def _take_chunks(self, chunks: ChunkedBody) -> bool:
         try:
-            chunks.feed(self._buffer)
+            chunks.feed(self.buffered)
         except BadChunks as error:
             raise Refusal(400, str(error)) from error
-        self._buffer = chunks.rest
+        self.buffered = chunks.rest
         piece = chunks.take()
         self._wanted -= len(piece)
         if -self._wanted > self._most:
@@ -195,11 +191,11 @@ class RequestReader:
     def _complete(self) -> Request:
         assert self._head is not None
         head, headers = self._head
-        parts = self._parts
-        body = b"" if not parts else parts[0] if len(parts) == 1 else b"".join(parts)
         self._head, self._chunks, self.phase, self.expects_continue = None, None, Phase.IDLE, False
+        parts, body = self._parts, b""
         if parts:
             self._parts = []
+            body = parts[0] if len(parts) == 1 else b"".join(parts)
         stays = wants_to_stay(head.version, headers)
         target = head.target
         path, _, query = (target if target[0] == "/" else _origin_form(target)).partition("?")

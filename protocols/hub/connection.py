@@ -329,7 +329,7 @@ class Connection:
         if self.closed:
             return
         blocked = self.exchange is not None or self.pipe.unsent
-        full = blocked and self.reader.buffered >= self.state.limits.pipelined_bytes
+        full = blocked and len(self.reader.buffered) >= self.state.limits.pipelined_bytes
         wanted = 0 if self._peer_finished or full else EPOLLIN
         if self.pipe.unsent or self._poked:
             wanted |= EPOLLOUT

@@ -24,6 +24,8 @@ from protocols.transport.stream import PipeStream
 if TYPE_CHECKING:
     from protocols.hub.connection import Connection
 
+_TWICE = "This exchange has its answer already."
+
 
 class Exchange:
     """Answer with exactly one of `answer`, `stream`, `upgrade`; a second raises AlreadyAnswered."""
@@ -48,7 +50,9 @@ class Exchange:
         piece = answer_bytes(
             response.status, response.headers, response.body, extra=extra, to_head=request.method == "HEAD"
         )
-        self._take_turn()
+        if self.answered:
+            raise AlreadyAnswered(_TWICE)
+        self.answered = True
         if not self.gone:
             connection.send(piece)
             connection.exchange_over(stay=stay)
@@ -131,7 +135,7 @@ class Exchange:
 
     def _take_turn(self) -> None:
         if self.answered:
-            raise AlreadyAnswered("This exchange has its answer already.")
+            raise AlreadyAnswered(_TWICE)
         self.answered = True
 
 

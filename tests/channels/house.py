@@ -10,6 +10,7 @@ from typing import Any
 import trio
 
 from gateway.api.channels import ChannelsEndpoint, Door, door_to
+from gateway.api.router import Router
 from gateway.notices import Notice
 from gateway.testing.channels import FakeInlet, FakeResults, bench
 from protocols.errors import WebSocketClosed
@@ -83,9 +84,12 @@ async def open_house(*channels: Any) -> AsyncIterator[House]:
     doors: dict[str, Door] = {}
     results = FakeResults()
     async with trio.open_nursery() as nursery:
-        endpoint = ChannelsEndpoint(doors, nursery, results=results, now=bench().kit.now, report=notices.append)
+        others = Router([], nursery, notices.append)
+        endpoint = ChannelsEndpoint(
+            doors, nursery, otherwise=others.dispatch, results=results, now=bench().kit.now, report=notices.append
+        )
         listener = open_tcp("127.0.0.1", 0)[0]
-        await nursery.start(Hub(endpoint.take, notices.append).serve, [listener])
+        await nursery.start(Hub(endpoint.dispatch, notices.append).serve, [listener])
         for channel in channels:
             inlet = FakeInlet()
             doors[channel.name] = door_to(channel, inlet)

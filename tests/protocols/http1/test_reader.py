@@ -105,7 +105,7 @@ def test_memory_is_bounded_while_a_client_sends_nonsense() -> None:
             reader.feed(b"x" * 100)
             reader.next_request()
     reader.feed(b"y" * 100_000)
-    assert reader.buffered == 0
+    assert reader.buffered == b""
 
 
 # ── both parsers, any bytes ─────────────────────────────────────────────

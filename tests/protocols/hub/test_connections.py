@@ -231,7 +231,7 @@ async def test_a_client_that_pipelines_without_end_is_slowed_down() -> None:
                 await client.send_all(GET * 10_000)
         assert scope.cancelled_caught
         connection = next(iter(site.hub._state.connections.values()))
-        assert connection.reader.buffered < 4096 + 2 * 65536
+        assert len(connection.reader.buffered) < 4096 + 2 * 65536
         assert len(waiting) == 1
 
 
