@@ -361,6 +361,10 @@ class Journal(Protocol):
     def failing(self) -> str:
         """Why the journal cannot write at the moment, or ''."""
 
+    @property
+    def sync_seconds(self) -> float:
+        """How long the disk itself took for the latest commit."""
+
     def recover(self) -> AsyncIterator[Recovered]:
         """Read back all that is unfinished, once, at start; counts an attempt for the head of every lane."""
 

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from gateway.channels.field_map import MOST_LEVELS, unkeepable
 from gateway.errors import SealError
 from gateway.message.lifecycle import InboundState
-from gateway.notices import Report, RequestFailed
+from gateway.notices import EnvelopeRefused, Report, RequestFailed
 from gateway.ports import (
     Acceptance,
     Accepted,
@@ -43,6 +43,8 @@ PREFIX = "/channels/"
 FRONT = ("/", "/chat")
 # An envelope id has 36 characters; what is longer was never ours.
 _LONGEST_ID = 64
+# What waited unread for too long is not taken, so that what has just come in is in time.
+LATE = Refused("overloaded", retry_after=1.0)
 
 
 class Door(Struct, frozen=True):
@@ -86,7 +88,8 @@ def door_to(channel: Any, inlet: Inlet) -> Door:
 class ChannelsEndpoint:
     """Dispatches requests to channels, and to `otherwise` those on paths that are neither theirs nor a platform's.
 
-    `doors` may change while serving; `nursery` holds what waits.
+    `doors` may change while serving; `nursery` holds what waits. `full` says why no message can be taken now, whoever
+    sends it: under overload a refusal must cost a fraction of a message, so it comes before anything is looked at.
     """
 
     def __init__(
@@ -98,9 +101,10 @@ class ChannelsEndpoint:
         results: Results,
         now: Callable[[], float],
         report: Report,
+        full: Callable[[], Refused | None] = lambda: None,
     ) -> None:
         self._doors, self._nursery, self._results = doors, nursery, results
-        self._otherwise, self._now, self._report = otherwise, now, report
+        self._otherwise, self._now, self._report, self._full = otherwise, now, report, full
         # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
         self._entries: dict[str, tuple[Door, Webhook]] = {}
 
@@ -167,6 +171,12 @@ class ChannelsEndpoint:
     # -- messages in ------------------------------------------------------------------------------
 
     def _receive(self, exchange: Exchange, door: Door, webhook: Webhook) -> None:
+        if exchange.request.method == "POST":
+            refused = LATE if exchange.late else self._full()
+            if refused is not None:
+                self._report(EnvelopeRefused(door.name, refused.why))
+                exchange.answer(busy(refused))
+                return
         came = webhook.receive(exchange.request, self._now())
         if isinstance(came, Arrived):
             self._offer(exchange, door, came)

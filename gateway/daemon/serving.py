@@ -89,6 +89,7 @@ class Serving:
             results=self.flow.results,
             now=self.ground.now,
             report=self.telling.report,
+            full=self.flow.door.full,
         )
         control = Router(
             control_routes(desk, self.telling.watchers, masks=self.telling.masks, texts=self.telling.texts),
@@ -99,7 +100,13 @@ class Serving:
         self.rpc = Rpc(self, nursery)
         if is_configured(self):
             await self.rpc.load()
-        hub = Hub(endpoint.dispatch, self._hub_event, limits=limits, h2_entrance=self.rpc.entrance)
+        hub = Hub(
+            endpoint.dispatch,
+            self._hub_event,
+            limits=limits,
+            h2_entrance=self.rpc.entrance,
+            reluctant=self.flow.door.is_crowded,
+        )
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)

@@ -16,7 +16,7 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
-from gateway.flow import admission
+from gateway.flow.admission import Pressure
 from gateway.flow.lanes import Led
 from gateway.flow.seen import Seen
 from gateway.message.envelope import Envelope, uuid7
@@ -25,6 +25,9 @@ from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
 from gateway.ports import Acceptance, Accepted, Cursor, Duplicate, Journal, Refused, Traits
 from gateway.records import Accept, Failed, InboundRecord, Known, Outcome, Stored
+
+# Of the deadline; the rest is for what waits unread before the door, and for sending the reply.
+SHARE = 0.5
 
 Then = Callable[[Sequence[Acceptance]], None]
 
@@ -70,7 +73,6 @@ class Door:
         journal: Journal,
         sealer: Sealer,
         lanes: Feed,
-        pressure: admission.Pressure,
         seen: Seen,
         limits: Limits,
         report: Report,
@@ -78,7 +80,7 @@ class Door:
         random: Callable[[int], bytes],
     ) -> None:
         self._journal, self._sealer, self._lanes = journal, sealer, lanes
-        self._pressure, self._limits, self._report = pressure, limits, report
+        self._pressure, self._limits, self._report = Pressure(), limits, report
         self._now, self._random, self._seen = now, random, seen
         self._uncommitted = 0
         # After a crash every message is committed before it is walked: one that kills the process must be
@@ -97,18 +99,30 @@ class Door:
         self._closed_because = why
         self._waiting.unpark_all()
 
-    def refusal(self, messages: Sequence[Message]) -> Refused | None:
-        """Say why these messages cannot be taken now, or None."""
+    def is_crowded(self) -> bool:
+        """Tell whether what is in hand already takes so long that a newcomer would be late."""
+        in_hand, now = self.in_hand, trio.current_time()
+        self._pressure.observe(in_hand, now)
+        # A message waits for the commit under way and for its own, whatever else is in hand.
+        bound = self._limits.deadline_seconds * SHARE + 2 * self._journal.sync_seconds
+        return self._pressure.is_full(in_hand, bound, now)
+
+    def full(self) -> Refused | None:
+        """Say why no message at all can be taken now, or None."""
         if self._closed_because:
             return Refused(self._closed_because, retry_after=5.0)
         if self._journal.failing:
             return Refused("journal", retry_after=5.0)
-        in_hand = self.in_hand
-        self._pressure.tick(trio.current_time())
-        if in_hand >= admission.room(self._pressure, self._limits.deadline_seconds):
-            return Refused("overloaded", admission.retry_after(in_hand, self._pressure))
+        if self.is_crowded():
+            return Refused("overloaded", self._pressure.retry_after(self.in_hand))
         if self._lanes.total >= self._limits.most_waiting:
             return Refused("full", retry_after=5.0)
+        return None
+
+    def refusal(self, messages: Sequence[Message]) -> Refused | None:
+        """Say why these messages cannot be taken now, or None."""
+        if (refused := self.full()) is not None:
+            return refused
         if messages and self._lanes.depth(messages[0]) >= self._limits.most_in_lane:
             return Refused("conversation_full", retry_after=5.0)
         return None
@@ -122,6 +136,7 @@ class Door:
             self._report(EnvelopeRefused(channel, refused.why))
             then((refused,) * len(messages))
             return
+        self._pressure.arrived += len(messages)
         now = self._now()
         envelopes = tuple([self._envelope(message, now) for message in messages])
         records = tuple([self._record(envelope, traits) for envelope in envelopes])

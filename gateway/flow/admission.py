@@ -1,45 +1,55 @@
-"""Decide at the door whether a message can still be served in time.
+"""Decide at the door whether a message can still be served in time, on a machine of any speed.
 
-Pure. By Little's law the wait of a newcomer is what is in hand divided by the rate at which it
-is finished; beyond `share` of the deadline the door closes. The floor lets a quiet gateway take a
-burst although its measured rate is small.
+Pure. By Little's law a newcomer waits for as long as what is in hand takes to be done; beyond a bound the
+door closes. How fast messages are done is measured all the time: from the moment so many are in
+hand until as many are done. A burst after silence meets a rate that says nothing, so being crowded closes
+the door only once it has lasted.
 """
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 
-# A quarter of a second's work of the slowest machine we run on; below it a burst after silence is never refused.
-FLOOR = 512
+# Always taken: one group for the journal, and 100 ms even where a message takes 3 ms.
+FEW = 32
+# Never exceeded but by a machine that does more within the deadline: half a second's work of a slow one.
+MOST = 512
+# How long it must have been crowded before the door closes: what a burst after silence may take.
+PATIENCE_SECONDS = 0.1
 
 
 class Pressure(Struct):
-    """How fast messages are finished: an exponentially weighted rate, renewed every 0.1 s of use."""
+    """What is known of the work in hand: `rate` is how many messages are done a second."""
 
     rate: float = 0.0
-    finished: int = 0
-    since: float = 0.0
+    arrived: int = 0
+    crowded_since: float = inf
+    _probe_began: float = 0.0
+    _probe_size: int = 0
+    _probe_ends: int = 0
 
-    def tick(self, now: float) -> None:
-        """Fold what was finished since the last tick into the rate, at most once a step."""
-        span = now - self.since
-        if span < STEP_SECONDS:
+    def observe(self, in_hand: int, now: float) -> None:
+        """Measure afresh whenever all that was in hand at the last time is done."""
+        if self.arrived - in_hand < self._probe_ends or now <= self._probe_began:
             return
-        fresh = self.finished / span
-        # Up at once, down slowly: a lull must not make the next burst look dangerous.
-        self.rate = max(fresh, self.rate * 0.9 + fresh * 0.1)
-        self.finished, self.since = 0, now
+        if self._probe_size:
+            fresh = self._probe_size / (now - self._probe_began)
+            self.rate = (self.rate + fresh) / 2 if self.rate else fresh
+        self._probe_began, self._probe_size, self._probe_ends = now, in_hand, self.arrived
 
+    def is_full(self, in_hand: int, wait_seconds: float, now: float) -> bool:
+        """Tell whether a newcomer would wait for longer than it may."""
+        room = max(FEW, self.rate * wait_seconds)
+        if in_hand < room:
+            if in_hand < room / 2:
+                self.crowded_since = inf
+            return False
+        if self.crowded_since == inf:
+            self.crowded_since = now
+        return in_hand >= max(MOST, room) or now - self.crowded_since >= PATIENCE_SECONDS
 
-# How often the rate is measured afresh, at most.
-STEP_SECONDS = 0.1
-
-
-def room(pressure: Pressure, deadline_seconds: float, share: float = 0.5) -> int:
-    """Return how many messages may be in hand before a newcomer would wait longer than its share."""
-    return max(FLOOR, int(pressure.rate * deadline_seconds * share))
-
-
-def retry_after(in_hand: int, pressure: Pressure) -> float:
-    """Return in how many seconds (1 to 30) the work in hand should be done."""
-    return min(30.0, max(1.0, in_hand / pressure.rate if pressure.rate else 1.0))
+    def retry_after(self, in_hand: int) -> float:
+        """Return in how many seconds (1 to 30) the work in hand should be done."""
+        return min(30.0, max(1.0, in_hand / self.rate if self.rate else 1.0))

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
-from gateway.flow.admission import Pressure
 from gateway.flow.aside import Ended, Turn, carry_on, straight
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope, lane_key
@@ -80,12 +79,11 @@ class Lanes:
         *,
         walk: Walk,
         hand_over: HandOverTo,
-        pressure: Pressure,
         report: Report,
         poison_attempts: int = 3,
     ) -> None:
         self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
-        self._pressure, self._report, self._poison_attempts = pressure, report, poison_attempts
+        self._report, self._poison_attempts = report, poison_attempts
         self._lanes: dict[Key, _Lane] = {}
         self._gathered: dict[Key, _Lane] | None = None
         self._aside = 0
@@ -246,7 +244,6 @@ class Lanes:
 
     def _forget(self, count: int) -> None:
         self._total -= count
-        self._pressure.finished += count
         if not self._total and self._empty:
             self._empty.unpark_all()
 

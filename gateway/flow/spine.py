@@ -15,7 +15,6 @@ import trio
 from msgspec import Struct
 
 from gateway.flow.accept import ChannelInlet, Door, Limits
-from gateway.flow.admission import Pressure
 from gateway.flow.aside import Turn
 from gateway.flow.disabled import Disabled
 from gateway.flow.handover import Clerk, Cut
@@ -59,7 +58,7 @@ class Flow:
     def __init__(self, nursery: trio.Nursery, ground: Ground, channels: Mapping[str, Channel], stages: Stages) -> None:
         journal, sealer, report, now = ground.journal, ground.sealer, ground.report, ground.now
         self.ground, self.channels = ground, channels
-        self.pressure, self.seen = Pressure(since=trio.current_time()), Seen()
+        self.seen = Seen()
         self.results = JournalResults(journal, sealer)
         self.settler = Settler(journal, sealer, report, now)
         self.timers = Timers()
@@ -93,7 +92,6 @@ class Flow:
             nursery,
             walk=self._walk,
             hand_over=self.clerk.hand_over,
-            pressure=self.pressure,
             report=report,
             poison_attempts=ground.poison_attempts,
         )
@@ -101,7 +99,6 @@ class Flow:
             journal=journal,
             sealer=sealer,
             lanes=self.lanes,
-            pressure=self.pressure,
             seen=self.seen,
             limits=ground.limits,
             report=report,

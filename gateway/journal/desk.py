@@ -34,6 +34,10 @@ class Store(Protocol):
         """Why writing fails, or ''."""
 
     @property
+    def sync_seconds(self) -> float:
+        """How long the disk took for the latest commit."""
+
+    @property
     def stuck_seconds(self) -> float:
         """How long the writer has been at one commit."""
 
@@ -60,6 +64,10 @@ class Desk:
     @property
     def failing(self) -> str:
         return self._store.failing
+
+    @property
+    def sync_seconds(self) -> float:
+        return self._store.sync_seconds
 
     @property
     def stuck_seconds(self) -> float:

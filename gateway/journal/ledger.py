@@ -8,6 +8,7 @@ nothing, is answered `Impossible` and counted.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
@@ -77,6 +78,7 @@ class Ledger:
         self._delivery_seq = self._last("delivery")
         self._tally: dict[str, int] = {}
         self.impossible = 0
+        self.sync_seconds = 0.0
 
     def close(self) -> None:
         """Let go of the connection: SQLite keeps the WAL as long as a statement lives."""
@@ -103,7 +105,9 @@ class Ledger:
             # A chore (reading back, pruning) may take long; the loop is for what takes microseconds.
             place = _here if any(type(work) is Chore for work in works) else self._place
             outcomes = place(lambda: self._filled(works, apply))
+            began = time.monotonic()
             self._end()
+            self.sync_seconds = time.monotonic() - began
         except BaseException:
             if self._db.in_transaction:
                 self._run("ROLLBACK")

@@ -143,6 +143,10 @@ class MemoryStore:
         return self._clerk.failing
 
     @property
+    def sync_seconds(self) -> float:
+        return 0.0
+
+    @property
     def stuck_seconds(self) -> float:
         return 0.0
 

@@ -106,6 +106,10 @@ class SqliteStore:
         return self._writer.failing
 
     @property
+    def sync_seconds(self) -> float:
+        return self._ledger.sync_seconds
+
+    @property
     def stuck_seconds(self) -> float:
         return self._writer.stuck_seconds
 

@@ -51,7 +51,7 @@ class Connection:
         self._timed = Phase.IDLE
         self._room: trio.Event | None = None
         self._interest = EPOLLIN
-        state.watch.add(self.descriptor, self.wake)
+        state.crowd.add(self.descriptor, self.wake)
 
     # ── what the hub calls ──────────────────────────────────────────────
 
@@ -335,4 +335,4 @@ class Connection:
             wanted |= EPOLLOUT
         if wanted != self._interest:
             self._interest = wanted
-            self.state.watch.change(self.descriptor, wanted)
+            self.state.crowd.change(self.descriptor, wanted)

@@ -30,7 +30,7 @@ _TWICE = "This exchange has its answer already."
 class Exchange:
     """Answer with exactly one of `answer`, `stream`, `upgrade`; a second raises AlreadyAnswered."""
 
-    __slots__ = ("_connection", "_on_gone", "_on_hangup", "answered", "gone", "hung_up", "request")
+    __slots__ = ("_connection", "_on_gone", "_on_hangup", "answered", "gone", "hung_up", "late", "request")
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self._connection = connection
@@ -39,6 +39,8 @@ class Exchange:
         self.request = request
         self.answered = False
         self.gone = False
+        # It waited unread among many for longer than an answer should take; refusing it costs least now.
+        self.late = connection.state.crowd.late
         # The client has sent its last byte. It may still wait for the answer, but mostly it has left.
         self.hung_up = False
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from collections.abc import Callable
 from functools import partial
 
 import trio
@@ -19,6 +20,7 @@ from protocols.http1.limits import HttpLimits
 from protocols.http1.messages import Peer
 from protocols.http1.writer import answer_bytes
 from protocols.hub.connection import Connection
+from protocols.hub.crowd import Crowd
 from protocols.hub.events import AcceptPaused, ConnectionTurnedAway, Report
 from protocols.hub.state import Dispatch, H2Entrance, HubState
 from protocols.problem import problem
@@ -38,7 +40,8 @@ class Hub:
     """An HTTP/1.1 server. Start it with `await nursery.start(hub.serve, listeners)`.
 
     `dispatch` is a plain function, called in the watch's task for each complete request; it must be
-    quick and may answer later. What it raises becomes a 500 and a DispatchCrashed event.
+    quick and may answer later. What it raises becomes a 500 and a DispatchCrashed event. While `reluctant` says so,
+    requests are left unread until they are late (`rota.py`), and then dispatched as such.
     """
 
     def __init__(
@@ -49,11 +52,13 @@ class Hub:
         limits: HttpLimits | None = None,
         h2_entrance: H2Entrance | None = None,
         read_head: ReadHead | None = None,
+        reluctant: Callable[[], bool] = lambda: False,
     ) -> None:
         chosen = read_head or best_read_head()
         shared = shared_watch()
-        self._watch_is_shared = shared is not None
-        self._state = HubState(dispatch, limits or HttpLimits(), report, chosen, h2_entrance, shared or Watch())
+        self._watch, self._watch_is_shared = shared or Watch(), shared is not None
+        self._crowd = Crowd(self._watch, reluctant)
+        self._state = HubState(dispatch, limits or HttpLimits(), report, chosen, h2_entrance, self._crowd)
         self._listeners: dict[int, Listener] = {}
         self._serving = trio.CancelScope()
         self._drain_until = float("inf")
@@ -77,17 +82,18 @@ class Hub:
         """
         self._listeners = {listener.socket.fileno(): listener for listener in listeners}
         self._state.on_empty = self._check_drained
+        self._crowd.open()
         try:
             async with trio.open_nursery() as nursery:
                 if not self._watch_is_shared:
-                    nursery.start_soon(self._state.watch.run)
+                    nursery.start_soon(self._watch.run)
                 self._listen()
                 self._state.now = trio.current_time()
                 self._mark_date()
                 nursery.start_soon(self._sweep)
                 task_status.started([listener.address for listener in listeners])
                 with self._serving:
-                    await trio.sleep_forever()
+                    await self._crowd.run()
                 nursery.cancel_scope.cancel()
         finally:
             self._close_all()
@@ -108,7 +114,7 @@ class Hub:
         self._check_drained()
 
     def _knocked(self, listener: Listener, _events: int) -> None:
-        self._state.watch.afterwards(partial(self._accept, listener))
+        self._watch.afterwards(partial(self._accept, listener))
 
     def _accept(self, listener: Listener) -> None:
         if listener.socket.fileno() not in self._listeners:  # closed by a connection of the same wake-up: drained
@@ -163,12 +169,12 @@ class Hub:
         self._state.report(AcceptPaused(error))
         self._accept_from = trio.current_time() + _ACCEPT_PAUSE_SECONDS
         for descriptor in self._listeners:
-            self._state.watch.remove(descriptor)
+            self._watch.remove(descriptor)
 
     def _listen(self) -> None:
         self._paused = False
         for descriptor, listener in self._listeners.items():
-            self._state.watch.add(descriptor, partial(self._knocked, listener))
+            self._watch.add(descriptor, partial(self._knocked, listener))
 
     async def _sweep(self) -> None:
         while True:
@@ -194,7 +200,7 @@ class Hub:
     def _close_listeners(self) -> None:
         if not self._paused:
             for descriptor in self._listeners:
-                self._state.watch.remove(descriptor)
+                self._watch.remove(descriptor)
         listeners, self._listeners = self._listeners, {}
         self._paused = False
         for listener in listeners.values():
@@ -204,5 +210,6 @@ class Hub:
         self._close_listeners()
         for connection in list(self._state.connections.values()):
             connection.close()
+        self._crowd.close()
         if not self._watch_is_shared:
-            self._state.watch.close()
+            self._watch.close()

@@ -1,4 +1,4 @@
-"""What the hub and its connections share: the outside world's callbacks, bounds and the watch over their sockets."""
+"""What the hub and its connections share: the outside world's callbacks, bounds and the crowd of their sockets."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from protocols.http1.heads import ReadHead
 from protocols.http1.limits import HttpLimits
+from protocols.hub.crowd import Crowd
 from protocols.hub.events import Report
 from protocols.transport.stream import PipeStream
-from protocols.transport.watch import Watch
 
 if TYPE_CHECKING:
     from protocols.hub.connection import Connection
@@ -22,8 +22,8 @@ H2Entrance = Callable[[PipeStream], None]
 class HubState:
     """One per hub; used by one task and by plain calls from the same thread."""
 
-    __slots__ = ("by_address", "connections", "date_line", "detached", "dispatch", "draining",
-                 "h2_entrance", "limits", "now", "on_empty", "read_head", "report", "watch")  # fmt: skip
+    __slots__ = ("by_address", "connections", "crowd", "date_line", "detached", "dispatch", "draining",
+                 "h2_entrance", "limits", "now", "on_empty", "read_head", "report")  # fmt: skip
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class HubState:
         report: Report,
         read_head: ReadHead,
         h2_entrance: H2Entrance | None,
-        watch: Watch,
+        crowd: Crowd,
     ) -> None:
-        self.watch = watch
+        self.crowd = crowd
         self.dispatch = dispatch
         self.limits = limits
         self.report = report
@@ -62,7 +62,7 @@ class HubState:
     def leave(self, descriptor: int, host: str) -> None:
         """A connection is closed: it no longer counts."""
         del self.connections[descriptor]
-        self.watch.remove(descriptor)
+        self.crowd.remove(descriptor)
         self.uncount(host)
         if not self.connections:
             self.on_empty()
@@ -70,7 +70,7 @@ class HubState:
     def detach(self, descriptor: int) -> None:
         """A connection is handed over: it counts until `reclaim`, but is no longer ours to serve."""
         del self.connections[descriptor]
-        self.watch.remove(descriptor)
+        self.crowd.remove(descriptor)
         self.detached += 1
         if not self.connections:
             self.on_empty()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import trio
 from gateway.api.channels import ChannelsEndpoint, Door, door_to
 from gateway.api.router import Router
 from gateway.notices import Notice
+from gateway.ports import Refused
 from gateway.testing.channels import FakeInlet, FakeResults, bench
 from protocols.errors import WebSocketClosed
 from protocols.http_client.client import HttpClient
@@ -79,17 +80,25 @@ class Client:
 
 
 @asynccontextmanager
-async def open_house(*channels: Any) -> AsyncIterator[House]:
+async def open_house(
+    *channels: Any, full: Callable[[], Refused | None] = lambda: None, reluctant: Callable[[], bool] = lambda: False
+) -> AsyncIterator[House]:
     notices: list[Notice] = []
     doors: dict[str, Door] = {}
     results = FakeResults()
     async with trio.open_nursery() as nursery:
         others = Router([], nursery, notices.append)
         endpoint = ChannelsEndpoint(
-            doors, nursery, otherwise=others.dispatch, results=results, now=bench().kit.now, report=notices.append
+            doors,
+            nursery,
+            otherwise=others.dispatch,
+            results=results,
+            now=bench().kit.now,
+            report=notices.append,
+            full=full,
         )
         listener = open_tcp("127.0.0.1", 0)[0]
-        await nursery.start(Hub(endpoint.dispatch, notices.append).serve, [listener])
+        await nursery.start(Hub(endpoint.dispatch, notices.append, reluctant=reluctant).serve, [listener])
         for channel in channels:
             inlet = FakeInlet()
             doors[channel.name] = door_to(channel, inlet)

@@ -63,6 +63,22 @@ async def test_a_gateway_that_is_full_says_when_to_come_again():
         assert got.headers.get("Content-Type") == "application/problem+json"
 
 
+async def test_a_full_gateway_refuses_before_it_looks_at_what_came():
+    async with open_house(webhook(), full=lambda: Refused("overloaded", 2.0)) as house:
+        got = await house.post("/channels/it", "no message at all")
+        assert (got.status, got.headers.get("Retry-After"), json.loads(got.body)["reason"]) == (503, "2", "overloaded")
+        assert (await house.get("/channels/it")).status == 405
+
+
+async def test_what_waited_unread_for_too_long_is_refused_and_looking_up_is_not():
+    async with open_house(webhook(), reluctant=lambda: True) as house:
+        got = await house.post("/channels/it", {"text": "x"})
+        assert (got.status, got.headers.get("Retry-After")) == (503, "1")
+        house.results.put(result(InboundState.DONE))
+        assert (await house.get(f"/channels/it/messages/{FIRST}")).status == 200
+        assert house.inlet().messages == []
+
+
 @pytest.mark.parametrize(
     "method, path, status",
     [

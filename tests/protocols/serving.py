@@ -129,10 +129,11 @@ async def open_site(
     listener: Listener | None = None,
     read_head: ReadHead | None = None,
     h2_entrance: H2Entrance | None = None,
+    reluctant: Callable[[], bool] = lambda: False,
 ) -> AsyncIterator[Site]:
     """Serve until the block is left."""
     events: list[HubEvent] = []
-    hub = Hub(dispatch, events.append, limits=limits, read_head=read_head, h2_entrance=h2_entrance)
+    hub = Hub(dispatch, events.append, limits=limits, read_head=read_head, h2_entrance=h2_entrance, reluctant=reluctant)
     site = Site(hub, listener or open_tcp("127.0.0.1", 0, tls=tls)[0], events)
     async with trio.open_nursery() as nursery:
         await nursery.start(site.serve)
