@@ -99,7 +99,8 @@ class Chain:
             if seconds > WORTH_A_NOTICE:
                 self._tell(link, envelope, seconds, word)
             match verdict:
-                case Passed(message):
+                case Passed():
+                    message = verdict.message
                     notes.append(HookNote(link.name, word, seconds))
                 case _:
                     notes.append(HookNote(link.name, word, seconds, verdict.why))

@@ -120,14 +120,15 @@ class _Run:
 
     async def through(self) -> Ending:
         envelope, marks = self._envelope, self._marks
-        match await self._stages.inbound.run(envelope, envelope.message, self._turn, self._notes):
+        verdict = await self._stages.inbound.run(envelope, envelope.message, self._turn, self._notes)
+        match verdict:
+            case Passed():
+                if verdict.message is not envelope.message:
+                    envelope = self._envelope = replace(envelope, message=verdict.message)
             case Rejected(by, why, tell):
                 return self._rejected("hooks", by, why, tell)
             case Held(by, why):
                 return self._set_aside(InboundState.HELD, by, why)
-            case Passed(message):
-                if message is not envelope.message:
-                    envelope = self._envelope = replace(envelope, message=message)
         marks["hooks"] = perf_counter() - self._began
         plan = self._plan = self._stages.route(envelope)
         marks["route"] = perf_counter() - self._began
@@ -178,13 +179,14 @@ class _Run:
             drafts += self._forwards(plan)
         checked: list[Message] = []
         for draft in drafts:
-            match await self._stages.outbound.run(envelope, draft, self._turn, self._notes):
+            verdict = await self._stages.outbound.run(envelope, draft, self._turn, self._notes)
+            match verdict:
+                case Passed():
+                    checked.append(verdict.message)
                 case Rejected(by, why, tell):
                     return self._rejected("outbound hooks", by, why, tell)
                 case Held(by, why):
                     return self._set_aside(InboundState.HELD, by, why)
-                case Passed(message):
-                    checked.append(message)
         self._marks["outbound"] = perf_counter() - self._began
         if produced.failed:
             self._report(EnvelopeBuried(envelope.id, self._came_in.channel, produced.failed))
