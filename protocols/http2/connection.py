@@ -31,8 +31,8 @@ from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
 from protocols.http2.stream import Stream
 
-# Half of the default kernel buffer of a loopback socket: one read empties what a burst of calls left there.
-READ_BYTES = 256 * 1024
+# A burst of a few hundred calls in one read; of the smallest frames so many that others wait 10 ms for their turn.
+READ_BYTES = 64 * 1024
 KEEPALIVE_PING = b"\x00still?\x00"
 
 Answer = Callable[[Stream], Awaitable[None]]

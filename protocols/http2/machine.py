@@ -10,7 +10,6 @@ from __future__ import annotations
 from protocols.http2.errors import ConnectionLost, PeerBrokeRules
 from protocols.http2.events import Event, Headers, Ponged
 from protocols.http2.frames import (
-    DEFAULT_WINDOW,
     HIGHEST_STREAM_ID,
     PING,
     PREFACE,
@@ -19,7 +18,6 @@ from protocols.http2.frames import (
     frame,
     goaway_frame,
     settings_frame,
-    window_frame,
 )
 from protocols.http2.limits import Limits
 from protocols.http2.peer_settings import PeerSettings
@@ -38,13 +36,13 @@ class Machine:
         self._limits = limits
         self._sending = sending = Sending()
         self._settings = PeerSettings(sending, client=client)
+        sending.wire += _greeting(limits, client=client)
         self._receiving = Receiving(client=client, limits=limits, sending=sending, settings=self._settings)
         self._open = self._receiving.open
         self._dead = False
         self.draining = False
         #: The streams that got room when bytes were last taken.
         self.moved: list[int] = []
-        sending.wire += _greeting(limits, client=client)
 
     # -- bytes
 
@@ -188,7 +186,7 @@ class Machine:
 
 
 def _greeting(limits: Limits, *, client: bool) -> bytes:
-    """The connection preface (RFC 9113, 3.4), and the connection's window, which SETTINGS cannot widen."""
+    """The connection preface (RFC 9113, 3.4)."""
     settings: dict[int, int] = {
         Setting.INITIAL_WINDOW_SIZE: limits.stream_window_bytes,
         Setting.MAX_FRAME_SIZE: limits.max_frame_bytes,
@@ -198,5 +196,4 @@ def _greeting(limits: Limits, *, client: bool) -> bytes:
         settings[Setting.ENABLE_PUSH] = 0
     else:
         settings[Setting.MAX_CONCURRENT_STREAMS] = limits.max_streams
-    wider = max(1, limits.connection_window_bytes - DEFAULT_WINDOW)
-    return (PREFACE if client else b"") + settings_frame(settings) + window_frame(0, wider)
+    return (PREFACE if client else b"") + settings_frame(settings)

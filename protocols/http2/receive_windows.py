@@ -7,20 +7,22 @@ answering each piece, and the peer never runs dry.
 from __future__ import annotations
 
 from protocols.http2.errors import PeerBrokeRules
-from protocols.http2.frames import ErrorCode, window_frame
+from protocols.http2.frames import DEFAULT_WINDOW, ErrorCode, window_frame
 from protocols.http2.limits import Limits
 from protocols.http2.sending import Sending
 from protocols.http2.state import StreamState
 
 
 class ReceiveWindows:
-    """The connection's window, and what is owed to each stream's."""
+    """The connection's window, which is widened first of all, and what is owed to each stream's."""
 
     def __init__(self, limits: Limits, sending: Sending) -> None:
         self._sending = sending
-        self._left = limits.connection_window_bytes
+        sending.wire += window_frame(0, max(1, limits.connection_window_bytes - DEFAULT_WINDOW))
+        # It begins with the standard's size and can only be widened (RFC 9113, 6.9.2).
+        self._left = max(limits.connection_window_bytes, DEFAULT_WINDOW + 1)
         self._consumed = 0
-        self._step = max(1, limits.connection_window_bytes // 4)
+        self._step = self._left // 4
         self._stream_step = max(1, limits.stream_window_bytes // 4)
 
     def take(self, size: int) -> None:

@@ -161,7 +161,9 @@ class Receiving:
         elif stream_id > self.last_accepted:
             self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
         elif len(self.open) >= self._limits.max_streams:
-            self._misbehaved(stream_id, ErrorCode.REFUSED_STREAM)
+            # No reset of the peer's: a handler may still tidy up after a call that the peer saw end.
+            self._spend_idle()
+            self._refuse(stream_id, ErrorCode.REFUSED_STREAM)
         else:
             side = StreamState(stream_id, self._sending.initial_window, self._limits.stream_window_bytes)
             self.open[stream_id] = side
@@ -332,12 +334,12 @@ class Receiving:
 
     def _spend_idle(self) -> None:
         if not self._idle_frames.spend(self._now):
-            why = "too many frames that carry no work (PING, SETTINGS, PRIORITY, empty DATA)"
+            why = "too many frames that bring no work (PING, SETTINGS, empty DATA, streams above the limit)"
             raise PeerBrokeRules(ErrorCode.ENHANCE_YOUR_CALM, why)
 
     def _spend_reset(self) -> None:
         if not self._resets.spend(self._now):
-            why = "too many streams were reset, refused or malformed; rapid reset is not served"
+            why = "too many streams were reset or malformed; rapid reset is not served"
             raise PeerBrokeRules(ErrorCode.ENHANCE_YOUR_CALM, why)
 
 
