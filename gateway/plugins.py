@@ -127,7 +127,7 @@ def _resolve(kind: PluginKind, place: str) -> Any:
 def _guarded(kind: PluginKind, what: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except Exception as error:  # a third party's module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a third party's module may raise anything while it is imported
         raise PluginError(f"{ONE[kind]} that loads; {what} failed with {type(error).__name__}: {error}") from error
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
-
 from protocols.http1.messages import Fields, Response
+from protocols.json_text import encode_json
 
 CONTENT_TYPE = ("Content-Type", "application/problem+json")
 
@@ -27,7 +26,7 @@ def problem(
         document["detail"] = detail
     if members:
         document.update(members)
-    return Response(status, (CONTENT_TYPE, *headers), msgspec.json.encode(document))
+    return Response(status, (CONTENT_TYPE, *headers), encode_json(document))
 
 
 def _phrase(status: int) -> str:

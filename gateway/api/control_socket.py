@@ -18,6 +18,7 @@ from gateway.api.router import Endpoint, Route
 from gateway.api.tail import stream_tail
 from gateway.telemetry import Masks, Watchers
 from protocols.http1.messages import Response
+from protocols.json_text import encode_json
 from protocols.problem import problem
 from protocols.urls import query_pairs
 
@@ -60,7 +61,7 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
 
 def as_json(value: Any) -> Response:
     """Answer 200 with the value's JSON."""
-    return Response(200, _JSON, msgspec.json.encode(value))
+    return Response(200, _JSON, encode_json(value))
 
 
 def _ask(question: Callable[..., Awaitable[Any]]) -> Endpoint:

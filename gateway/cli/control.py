@@ -58,8 +58,9 @@ class Control:
     ) -> Iterator[http.client.HTTPResponse]:
         with closing(self._connect(seconds)) as connection:
             headers = {"Content-Type": "application/json"} if body is not None else {}
+            sent = None if body is None else json.dumps(body, ensure_ascii=False).encode()
             try:
-                connection.request(method, target, None if body is None else json.dumps(body), headers)
+                connection.request(method, target, sent, headers)
                 response = connection.getresponse()
                 if response.status >= 300:
                     raise _refused(response)

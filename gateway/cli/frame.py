@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -91,6 +92,8 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except OclawError as error:
             sys.exit(complain(error))
+        except UnicodeError:  # an argument or a file of other bytes; our own texts are all UTF-8
+            sys.exit(complain(NotDone("what was given is not text in UTF-8")))
         except BrokenPipeError:  # `oclaw tail | head`: point stdout elsewhere, so that the flush at exit is silent
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(NOT_DONE)
@@ -141,12 +144,17 @@ def complain(error: OclawError) -> int:
         count = len(error.problems)
         click.echo(f"oclaw: {count} fault{'s' if count != 1 else ''} in the configuration:", err=True)
         for problem in error.problems:
-            click.echo(f"  {problem}", err=True)
+            click.echo(f"  {readable(str(problem))}", err=True)
         return WRONG_CONFIGURATION
-    click.echo(f"oclaw: {error}", err=True)
+    click.echo(f"oclaw: {readable(str(error))}", err=True)
     if isinstance(error, SettingError):
         return WRONG_CONFIGURATION
     return error.code if isinstance(error, NotDone) else NOT_DONE
+
+
+def readable(text: str) -> str:
+    """Return a text without what would steer the terminal: it may quote what a stranger wrote. Line breaks stay."""
+    return "".join(c if c in "\n\u200c\u200d" or unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
 
 
 def _usual_config() -> Path:

@@ -14,8 +14,11 @@ from typing import Any
 
 import click
 
+from gateway.cli.frame import readable
+
 # Wide enough for an address, narrow enough that six columns fit a terminal.
 CELL_COLUMNS = 60
+_BLANKS = str.maketrans("\n\t\r", "   ")
 
 
 def show(answer: Any, *, as_json: bool) -> None:
@@ -68,7 +71,7 @@ def _fields(answer: Mapping[str, Any]) -> list[str]:
 
 
 def _label(key: str) -> str:
-    return key.replace("_", " ")
+    return _printable(key.replace("_", " "))
 
 
 def _nested(value: Any) -> bool:
@@ -88,7 +91,7 @@ def _cell(name: str, value: Any) -> str:
         case float():
             return f"{value:.3f}".rstrip("0").rstrip(".") if value >= 1 else f"{value:.2g}"
         case dict():
-            return " ".join(f"{key}={_cell(key, item)}" for key, item in value.items())
+            return " ".join(f"{_printable(str(key))}={_cell(key, item)}" for key, item in value.items())
         case list():
             return ", ".join(_cell(name, item) for item in value)
         case None:
@@ -99,9 +102,7 @@ def _cell(name: str, value: Any) -> str:
 
 def _printable(word: str) -> str:
     """Message text comes from strangers: a control character would reach the operator's terminal."""
-    return "".join(
-        c if unicodedata.category(c)[0] != "C" else " " if c in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" for c in word
-    )
+    return readable(word.translate(_BLANKS))
 
 
 def _short(word: str) -> str:

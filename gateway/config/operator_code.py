@@ -52,7 +52,7 @@ class OperatorCode:
         written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
         try:
             spec.loader.exec_module(module)
-        except Exception as error:  # the operator's code may raise anything while it is imported
+        except (Exception, SystemExit) as error:  # the operator's code may raise anything while it is imported
             line = _line_of(error, path)
             raise PluginError(f"code that loads; {path}{line} failed with {type(error).__name__}: {error}") from error
         finally:
@@ -61,7 +61,7 @@ class OperatorCode:
         return module
 
 
-def _line_of(error: Exception, path: Path) -> str:
+def _line_of(error: BaseException, path: Path) -> str:
     if isinstance(error, SyntaxError):
         return f":{error.lineno}"
     trace, line = error.__traceback__, ""

@@ -282,7 +282,7 @@ def _built(place: str, problems: list[SettingError], factory: Callable[..., Any]
         problems.append(error)
     except PluginError as error:
         problems.append(SettingError(place, found="not usable", wanted=str(error)))
-    except Exception as error:  # a third party's code; the others are still checked
+    except (Exception, SystemExit) as error:  # a third party's code; the others are still checked
         problems.append(SettingError(place, found=f"failing with {type(error).__name__}: {error}", wanted="built"))
     return None
 

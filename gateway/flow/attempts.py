@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
+import msgspec
 import trio
 from msgspec import Struct
 from msgspec.structs import replace
@@ -53,6 +55,17 @@ def disabled_as(circuit: Circuit, delivery: Delivery) -> str:
     return circuit[1] or delivery.message.conversation.id
 
 
+def sound(receipt: Any) -> Receipt:
+    """Return a channel's receipt, or one that tells what the channel gave instead of one."""
+    if type(receipt) is Delivered and receipt.remote_id == "":
+        return receipt
+    try:
+        checked: Receipt = msgspec.convert(msgspec.to_builtins(receipt), Receipt)
+    except (msgspec.ValidationError, TypeError):
+        return Unknown(f"the channel answered with {type(receipt).__name__} instead of a receipt")
+    return checked
+
+
 class Attempts:
     """Sends, and settles what came of it. Holds no queue."""
 
@@ -84,8 +97,8 @@ class Attempts:
             return None
         attempt.scope.deadline = trio.current_time() + self._policy.attempt_seconds
         try:
-            receipt = await channel.deliver(delivery)
-        except Exception as error:  # the channel's bug is contained to this attempt
+            receipt = sound(await channel.deliver(delivery))
+        except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
             receipt = Unknown(f"{type(error).__name__}: {error}")
         attempt.scope.deadline = inf
         return receipt
@@ -98,7 +111,7 @@ class Attempts:
         deadline = trio.current_time() + self._policy.attempt_seconds
         try:
             begun: bool = deliver_now(attempt.head.delivery, deadline, then)
-        except Exception as error:  # the channel's bug is contained to this attempt
+        except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
             then(Unknown(f"{type(error).__name__}: {error}"))
             return True
         return begun

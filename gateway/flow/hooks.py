@@ -122,7 +122,7 @@ class Chain:
             return Rejected(link.name, refusal.reason, refusal.tell or link.tell), "reject"
         except Hold as hold:
             return Held(link.name, hold.reason), "hold"
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # sys.exit() in a hook is no reason to end the gateway
             if type(error) is ValueError:
                 return Rejected(link.name, str(error), link.tell), "reject"
             return self._failed(link, envelope, message, error)
@@ -159,7 +159,7 @@ class Chain:
     def _context(self, envelope: Envelope, message: Message) -> HookContext:
         return HookContext(envelope.id, self.stage, message.channel, envelope.attempt, envelope.received_at)
 
-    def _failed(self, link: Link, envelope: Envelope, message: Message, error: Exception) -> tuple[Verdict, str]:
+    def _failed(self, link: Link, envelope: Envelope, message: Message, error: BaseException) -> tuple[Verdict, str]:
         said = f"{type(error).__name__}: {error}"
         self._report(HookFailed(envelope.id, link.name, said, link.policy))
         if isinstance(error, TimeoutError):

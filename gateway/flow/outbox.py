@@ -14,7 +14,7 @@ from collections.abc import Callable
 import trio
 
 from gateway.flow import retry
-from gateway.flow.attempts import Attempt, Attempts, disabled_as
+from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
 from gateway.flow.circuits import Circuit, Circuits
 from gateway.flow.destination import Desk, Destination, Key, Waiting
 from gateway.flow.disabled import Disabled
@@ -219,7 +219,7 @@ class Outbox:
         def answered(receipt: Receipt) -> None:
             if attempt.under_way:  # a channel's bug must not settle an attempt twice
                 desk.begun -= 1
-                self._conclude(attempt, receipt)
+                self._conclude(attempt, sound(receipt))
                 if desk.ready:
                     self._staff(desk)
 

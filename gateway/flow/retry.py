@@ -22,11 +22,12 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 def pause(policy: RetryPolicy, attempt: int, spread: float, asked: float | None) -> float:
     """Return the pause after failed attempt number `attempt` (from 1); `spread` is random in [0, 1).
 
-    What the destination asked for (`Retry-After`) is a lower bound, never cut short by our own cap.
+    What the destination asked for (`Retry-After`) is a lower bound, never cut short by our own cap, and ends with the
+    time in which a delivery lives at the latest.
     """
     own = min(policy.cap_seconds, policy.first_seconds * policy.factor ** min(attempt - 1, 60))
     jittered = own * (0.5 + spread / 2)
-    return jittered if asked is None else max(asked, 0.0) + jittered * 0.1
+    return jittered if asked is None else min(max(0.0, asked), policy.expiry_seconds) + jittered * 0.1
 
 
 class Breaker(Struct):

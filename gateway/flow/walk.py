@@ -19,7 +19,7 @@ from gateway.flow.plan import Plan
 from gateway.flow.story import HookNote, StepNote, Story
 from gateway.message.envelope import Delivery, Envelope
 from gateway.message.lifecycle import InboundState
-from gateway.message.message import Conversation, Message
+from gateway.message.message import Conversation, Message, storable
 from gateway.notices import (
     EnvelopeBuried,
     EnvelopeDropped,
@@ -198,7 +198,7 @@ class _Run:
         return Message(
             channel=came_in.channel,
             platform=came_in.platform,
-            content=text,
+            content=storable(text),
             conversation=came_in.conversation,
             reply_to=came_in.id,
             metadata=self._stages.address_of(came_in),

@@ -72,6 +72,17 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     metadata: dict[str, Any] = {}
 
 
+def storable(text: str) -> str:
+    """Return `text` with U+FFFD for each half of a surrogate pair, which no encoding can hold."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
 def nfc(text: str) -> str:
     """Return `text` in Unicode normalisation form C, in which the gateway keeps and compares all text."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -31,6 +31,7 @@ from gateway.errors import (
 from gateway.message.aead import NONCE_BYTES, TAG_BYTES, decryptor, encryptor
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import KeyRing
+from gateway.message.message import storable
 
 T = TypeVar("T")
 
@@ -92,6 +93,11 @@ class Sealer:
         """Seal a struct as the record `id` of that kind. Raises `Unsealable` or `TooLarge`."""
         try:
             plain = self._encode(value)
+        except UnicodeEncodeError as error:
+            if kind is not RecordKind.NOTE:
+                raise Unsealable(f"{kind.name.lower()} {id} holds a value that cannot be stored: {error}.") from error
+            # What is told about a message may be an exception's words; it must not keep the message from its end.
+            plain = self._encode(_told(msgspec.to_builtins(value)))
         except _UNENCODABLE as error:
             raise Unsealable(f"{kind.name.lower()} {id} holds a value that cannot be stored: {error}.") from error
         return self.seal_bytes(kind, id, plain)
@@ -169,6 +175,18 @@ class Sealer:
             return decompress(frame)
         except self._broken_frame as error:
             raise Altered(f"{_place(kind, id)} is authentic, but its zstd frame is broken: {error}.") from error
+
+
+def _told(value: Any) -> Any:
+    match value:
+        case str():
+            return storable(value)
+        case dict():
+            return {_told(key): _told(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_told(inner) for inner in value]
+        case _:
+            return value
 
 
 Transform = Callable[[bytes | bytearray], bytes]

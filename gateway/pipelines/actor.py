@@ -20,6 +20,7 @@ from gateway.flow.typing import Working
 from gateway.flow.vocabulary import StepFacts
 from gateway.flow.walk import Produced
 from gateway.message.envelope import Delivery, Envelope
+from gateway.message.message import storable
 from gateway.notices import Report, StepFailed
 from gateway.pipelines.history import History
 from gateway.pipelines.inputs import Inputs, Render
@@ -177,7 +178,7 @@ class _Run:
             if shown is not None:
                 return self._shown(*shown), 1
         answer, tries = await ask(spec, call, step.asker or self._actor.model(model), self._turn, self._slot)
-        return answer.text, tries
+        return storable(answer.text), tries
 
     def _shown(self, text: str, delivery: Delivery | None) -> str:
         self._streamed = (delivery,) if delivery is not None else ()

@@ -39,7 +39,7 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
         except ModelError as error:
             if not error.passing or tries >= step.tries:
                 raise
-        except Exception as error:  # an operator's function or a third party's provider; contained to this step
+        except (Exception, SystemExit) as error:  # an operator's function, somebody's provider: contained
             raise ModelError(f"{type(error).__name__}: {error}", passing=False) from error
         await turn.aside()
         await trio.sleep(PAUSE_SECONDS * 2.0 ** (tries - 1))

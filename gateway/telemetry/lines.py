@@ -11,9 +11,19 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
-from gateway.notices import HookFailed, Notice, RequestFailed, StepFailed
+from gateway.notices import (
+    DeliveryBuried,
+    DeliveryDeferred,
+    DeliveryUnknown,
+    EnvelopeBuried,
+    EnvelopeRefused,
+    EnvelopeRejected,
+    HookFailed,
+    Notice,
+    RequestFailed,
+    StepFailed,
+)
+from protocols.json_text import encode_json
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 MASK = "[secret]"
@@ -25,6 +35,17 @@ SHORTEST_SECRET = 6
 # These tell an exception that code working on a message raised; its text may quote the message.
 _QUOTING: dict[type[Notice], str] = {HookFailed: "error", RequestFailed: "error", StepFailed: "why"}
 _PLACE = re.compile(r" \[[^\[\]]+:\d+\]")
+# These say why in words of ours or of the operator's, which may hold an exception's ("KeyError: 'what anna wrote'").
+_RETELLING: dict[type[Notice], str] = {
+    EnvelopeRejected: "why",
+    EnvelopeBuried: "why",
+    EnvelopeRefused: "detail",
+    DeliveryBuried: "why",
+    DeliveryDeferred: "why",
+    DeliveryUnknown: "why",
+}
+_RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Iteration|Exit|Group)): .*", re.DOTALL)
+_QUOTED = re.compile(r"""(?<!\w)(["'])(?:.+?)\1(?!\w)""", re.DOTALL)
 
 
 class Masks:
@@ -53,10 +74,13 @@ def record_of(notice: Notice, at: float, *, masks: Masks, envelope_id: str = "",
     if about := envelope_of(notice) or envelope_id:
         record["envelope_id"] = about
     quoting = "" if texts else _QUOTING.get(type(notice), "")
+    retelling = "" if texts else _RETELLING.get(type(notice), "")
     for name in notice.__struct_fields__:
         value = getattr(notice, name)
         if name == quoting:
             value = _without_quote(value)
+        elif name == retelling:
+            value = _without_what_it_retells(notice, value)
         if value != "":
             record[name] = _short(masks.hide(value)) if isinstance(value, str) else value
     return record
@@ -71,7 +95,7 @@ def envelope_of(notice: Notice) -> str:
 
 def json_line(record: dict[str, Any]) -> str:
     """Write a record as one line of JSON; a line break in a value is escaped, so no field can forge a line."""
-    return msgspec.json.encode(record, enc_hook=str).decode() + "\n"
+    return encode_json(record, enc_hook=str).decode() + "\n"
 
 
 def stamp(at: float) -> str:
@@ -85,6 +109,18 @@ def _without_quote(error: str) -> str:
         return error if error.isidentifier() else "(text withheld)"
     place = _PLACE.search(error)
     return f"{kind}: (text withheld){place.group() if place else ''}"
+
+
+def _without_what_it_retells(notice: Notice, why: str) -> str:
+    why = _RAISED.sub(r"\1: (text withheld)", why)
+    match notice:
+        # int("what anna wrote") raises a ValueError that quotes it, and a hook's ValueError rejects with its words.
+        case EnvelopeRejected(stage=stage) if stage != "rules":
+            return _QUOTED.sub("(text withheld)", why)
+        case EnvelopeRefused(reason="bad_field"):
+            return _QUOTED.sub("(text withheld)", why)
+        case _:
+            return why
 
 
 def _short(text: str) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 from msgspec import Struct
 
+from gateway.message.message import storable
 from gateway.telemetry.book import Book
 from gateway.telemetry.counts import Histogram, Labels, Series
 
@@ -84,7 +85,7 @@ def _counter(name: str, text: str, labels: Labels, values: dict[Labels, int]) ->
 
     family = CounterMetricFamily(name, text, labels=labels)
     for key, value in (values or ({} if labels else {(): 0})).items():
-        family.add_metric(key, value)
+        family.add_metric(_texts(key), value)
     return family
 
 
@@ -104,7 +105,7 @@ def _histogram(histogram: Histogram, series: dict[Labels, tuple[list[int], float
         for bound, count in zip((*histogram.bounds, inf), buckets, strict=True):
             below += count
             pairs.append(("+Inf" if bound == inf else repr(bound), below))
-        family.add_metric(key, pairs, sum_value=total)
+        family.add_metric(_texts(key), pairs, sum_value=total)
     return family
 
 
@@ -115,5 +116,10 @@ def _gauge(gauge: Gauge, found: float | Mapping[Any, float]) -> Metric:
     if not isinstance(found, Mapping):
         found = {(): found}
     for key, value in found.items():
-        family.add_metric((key,) if isinstance(key, str) else key, value)
+        family.add_metric(_texts((key,) if isinstance(key, str) else key), value)
     return family
+
+
+def _texts(labels: Labels) -> Labels:
+    """A label may come from foreign code; one that has no UTF-8 must not cost the whole answer."""
+    return tuple(map(storable, labels))

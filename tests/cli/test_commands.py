@@ -103,6 +103,21 @@ def test_an_id_with_odd_characters_stays_one_part_of_the_path(runtime: Path) -> 
     assert asked.requests == [("GET", "/trace/..%2Fdead%3Fx%3D%2F1", None)]
 
 
+@pytest.mark.parametrize(
+    "command", [("send", "--channel=c", "a\udcff"), ("trace", "\udcff"), ("send", "--channel=c", "-")]
+)
+def test_what_is_no_text_is_refused_in_a_sentence(runtime: Path, command: tuple[str, ...]) -> None:
+    with control_socket(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)}), {}):
+        result = CliRunner().invoke(oclaw, command, input=b"a\xff")
+    assert (result.exit_code, result.stderr) == (1, "oclaw: what was given is not text in UTF-8\n")
+
+
+def test_no_error_steers_the_terminal(runtime: Path) -> None:
+    refusal = {"detail": "there is no channel \x1b[2J\x9b1m\u202e;\ntry another"}
+    result, _ = asking(runtime, {"GET /trace/x": (404, refusal)}, "trace", "x")
+    assert result.stderr == "oclaw: there is no channel \ufffd[2J\ufffd1m\ufffd;\ntry another\n"
+
+
 def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime: Path) -> None:
     answers: dict[str, tuple[int, Any]] = {
         "GET /dead?kind=message&limit=2": (200, [{"id": "a", "why": "poison"}]),

@@ -26,6 +26,7 @@ from gateway.errors import (
     Unsealable,
     WrongRecord,
 )
+from gateway.flow.story import Story
 from gateway.message.dictionary import Dictionaries, Dictionary, read_dictionary
 from gateway.message.envelope import Delivery, Envelope
 from gateway.message.keyring import new_keyring, rotate
@@ -232,3 +233,9 @@ def _seal_frame(frame: bytes) -> bytes:
 def _train(number: int) -> bytes:
     samples = [msgspec.msgpack.encode({"content": f"message {n} of many", "n": n}) for n in range(2000)]
     return zstandard.train_dictionary(1024, samples, dict_id=number).as_bytes()
+
+
+def test_what_is_told_about_a_message_is_sealed_whatever_its_words():
+    note = Story(why="a\ud800b", tags=("\udcff", "é"), stages={"\ud83d\ude00": 1.0})
+    opened = SEALER.open(RecordKind.NOTE, "e-1", SEALER.seal(RecordKind.NOTE, "e-1", note), Story)
+    assert opened == Story(why="a\ufffdb", tags=("\ufffd", "é"), stages={"\U0001f600": 1.0})

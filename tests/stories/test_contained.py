@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.receipt import Deferred, Delivered, Receipt
 from gateway.message.seal import Sealer
+from gateway.notices import EnvelopeBuried, EnvelopeRejected
 from gateway.ports import ModelAnswer, ModelCall, Traits
-from tests.support.story import gateway
+from tests.support.story import gateway, hook
 
 
 @pytest.mark.parametrize("more_wait", [True, False])
@@ -136,3 +138,68 @@ async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojum
         recovery._sealer = Sealer(new_keyring(2e9, random), Dictionaries(), random)
         assert not await recovery.readmit(held, "let it go")
         assert await story.state(held) == "held"
+
+
+@pytest.mark.parametrize("idempotent", [True, False])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        None,
+        "delivered",
+        Delivered(5),  # type: ignore[arg-type]
+        Delivered("\ud800"),
+        Deferred(None),  # type: ignore[arg-type]
+        Deferred("\ud800", float("nan")),
+        Deferred("soon", -1e300),
+        Deferred("late", float("inf")),
+        ValueError("\ud800"),
+        SystemExit(3),
+    ],
+    ids=repr,
+)
+async def test_what_is_no_receipt_costs_that_delivery_an_attempt_and_no_other_one(
+    odd: Any, idempotent: bool, autojump_clock: Any
+) -> None:
+    async def answers() -> Any:
+        return odd
+
+    async with gateway(traits=Traits(idempotent=idempotent)) as story:
+        story.channels["chat"].will(odd if isinstance(odd, BaseException) else answers)
+        first = await story.receives("one")
+        await story.settles()
+        await story.receives("two")
+        await story.settles()
+        assert story.sent()[-1] == "two"
+        row = await story.flow.ground.journal.delivery(f"{first}.0")
+        assert row is not None
+        assert row.state.value in ("delivered", "unknown", "dead")
+
+
+async def test_an_operators_code_that_ends_the_program_ends_its_message_alone(autojump_clock: Any) -> None:
+    def leaves(message: Any) -> None:
+        if message.content == "one":
+            sys.exit("good\ud800bye")
+
+    def goes(inputs: Any) -> str:
+        return sys.exit(1) if "two" in inputs.values() else "a\ud800b"
+
+    pipelines = {"own": "pipeline: [{name: say, function: 'mine:goes'}]"}
+    async with gateway(
+        pipelines=pipelines, functions={"mine:goes": goes}, default_pipeline="own", inbound=[hook(leaves)]
+    ) as story:
+        first, second = await story.receives("one"), await story.receives("two")
+        await story.receives("three")
+        await story.settles()
+        assert story.sent() == ["a\ufffdb"]
+        assert (await story.state(first), await story.state(second)) == ("rejected", "dead")
+
+
+async def test_a_reason_of_odd_text_is_kept_with_a_character_less(autojump_clock: Any) -> None:
+    def odd(message: Any) -> None:
+        raise ValueError("a\ud800b")
+
+    async with gateway(inbound=[hook(odd)]) as story:
+        assert await story.state(await story.receives("one")) in ("accepted", "rejected")
+        await story.settles()
+        assert story.reported(EnvelopeRejected)
+        assert not story.reported(EnvelopeBuried)

@@ -7,7 +7,18 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.notices import ChildChanged, ChildCrashed, DeliverySettled, EnvelopeAccepted, EnvelopeRefused, HookFailed
+from gateway.notices import (
+    ChildChanged,
+    ChildCrashed,
+    DeliveryBuried,
+    DeliveryDeferred,
+    DeliverySettled,
+    EnvelopeAccepted,
+    EnvelopeBuried,
+    EnvelopeRefused,
+    EnvelopeRejected,
+    HookFailed,
+)
 from gateway.telemetry.lines import Masks, json_line, record_of
 
 
@@ -59,3 +70,27 @@ def test_an_exception_that_may_quote_a_message_is_cut_unless_texts_are_switched_
 def test_no_text_can_forge_a_second_line(text):
     written = json_line(record_of(ChildCrashed("irc", text, 1.0), 0.0, masks=Masks()))
     assert written.count("\n") == 1 and written.splitlines(keepends=False)[0].startswith("{")
+
+
+def test_a_reason_keeps_its_words_and_loses_what_an_exception_quotes():
+    def why(notice, field="why"):
+        return line(notice)[field]
+
+    said = "invalid literal for int() with base 10: 'I am ill'"
+    assert why(EnvelopeRejected("e", "c", "hooks", "h", "Invalid content")) == "Invalid content"
+    assert why(EnvelopeRejected("e", "c", "hooks", "h", "it isn't what we're for")) == "it isn't what we're for"
+    assert why(EnvelopeRejected("e", "c", "hooks", "h", said)) == said.replace("'I am ill'", "(text withheld)")
+    assert why(EnvelopeRejected("e", "c", "hooks", "h", "KeyError: 'I\nam ill'")) == "KeyError: (text withheld)"
+    assert why(EnvelopeRejected("e", "c", "rules", "r", "on the 'red' list")) == "on the 'red' list"
+    assert why(EnvelopeBuried("e", "c", "step say: KeyError: I am ill")) == "step say: KeyError: (text withheld)"
+    assert why(DeliveryBuried("e.0", "c", "gave up after 3 attempts: OddError: ill")).endswith(
+        "OddError: (text withheld)"
+    )
+    assert why(DeliveryDeferred("e.0", "c", 1, 1.0, "The destination answered 503.")).endswith("503.")
+    detail = "/conversation is the text 'I am ill'; it must be an object."
+    assert why(EnvelopeRefused("c", "bad_field", detail), "detail") == detail.replace("'I am ill'", "(text withheld)")
+    assert "I am ill" in line(EnvelopeRejected("e", "c", "hooks", "h", said), texts=True)["why"]
+
+
+def test_half_a_surrogate_pair_costs_a_character_and_not_the_line():
+    assert line(ChildCrashed("irc", "a\ud800b", 1.0))["error"] == "a\ufffdb"

@@ -64,3 +64,12 @@ async def test_a_scraper_that_prefers_openmetrics_gets_it():
     content_type, text = await Metrics(Book()).scrape("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert text.endswith(b"# EOF\n")
+
+
+async def test_a_label_that_has_no_utf_8_costs_a_character_and_not_the_answer():
+    book = Book()
+    make_report(book, Watchers(), None, lambda: 0.0)(EnvelopeAccepted("e1", "a\ud800b", "c"))
+    gauge = Gauge("oclaw_queue", "Waiting.", lambda: {"\udcff": 1.0}, ("queue",))
+    found = await scrape(Metrics(book, [gauge]))
+    assert found["oclaw_accepted_total", ("channel", "a\ufffdb")] == 1
+    assert found["oclaw_queue", ("queue", "\ufffd")] == 1
