@@ -7,32 +7,25 @@ source is kept. Bounded in every direction: size of a file, number of problems, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-import msgspec
-
-from rules import core
 from rules import syntax as s
 from rules.calls import ActionChecker
 from rules.check import Checker
 from rules.cursor import Cursor, Mistake
 from rules.decision import Ready, RuleRef
-from rules.engine import Engine
+from rules.draft import Draft, Drafted, Found, Mark, engine_of, placed
 from rules.errors import Problem, Rejected, meant, problem_at
-from rules.index import Index, Planned
 from rules.layers import Layers
 from rules.lets import Definition, cycle_from
-from rules.mismatch import Watch
 from rules.parser import statement, statements
-from rules.places import BLOCK, Places, Ranked, Run
+from rules.places import BLOCK, FIXED, LOOSE
 from rules.ruleset import ROUTING, Blocks, Ruleset
 from rules.vocabulary import Loader, Scope, Vocabulary
 
 # 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PROBLEMS = 100
-# Room between two ranks for rules that a reload puts there.
-RANK_STEP = 1 << 20
 # In leaps of so many words: one search over 9 MB would hold the interpreter for 170 ms.
 _LET = re.compile(
     r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/]){0,20000}+
@@ -54,24 +47,6 @@ def load(
     other threads must go on may rest in it.
     """
     return Load(vocabulary, loader, breathe=breathe).run(files)
-
-
-class Drafted(msgspec.Struct, frozen=True):
-    """A checked rule before it has a rank."""
-
-    ready: Ready
-    condition: core.Core
-
-
-class Draft:
-    """One named ruleset while it is loaded."""
-
-    def __init__(self, name: str, scope: Scope) -> None:
-        self.name, self.scope = name, scope
-        self.mode = ""
-        self.rules: list[Drafted] = []
-        self.otherwise: tuple[core.Call, ...] = ()
-        self.origin: RuleRef | None = None
 
 
 class _TooMany(Exception):
@@ -99,6 +74,7 @@ class Load:
         self.calls = ActionChecker(self.checker, dict(vocabulary.names))
         self.drafts: dict[str, Draft] = {}
         self.tests: dict[str, list[int]] = {}
+        self.marks: dict[str, list[Mark]] = {}
         self._file, self._text, self._reported = "", "", 0
         self.block, self._filled = block, 0
 
@@ -120,8 +96,10 @@ class Load:
     def _ruleset(self, sources: dict[str, str]) -> Ruleset:
         found: dict[str, list[Found]] = {name: [] for name in sources}
         order = list(self.drafts)
-        engines = {draft.name: _engine(draft, found, order, self._breathe) for draft in self.drafts.values()}
-        places = {name: _placed(each, self.tests.get(name, ()), self._breathe) for name, each in found.items()}
+        engines = {draft.name: engine_of(draft, found, order, self._breathe) for draft in self.drafts.values()}
+        for name, marks in self.marks.items():
+            found[name].extend((mark.start, order.index(mark.ruleset), mark.rank, mark.block) for mark in marks)
+        places = {name: placed(each, self.tests.get(name, ()), self._breathe) for name, each in found.items()}
         names: Layers[tuple[str, str], int] = Layers(0)
         while self.names:
             key, _ = self.names.popitem()
@@ -220,20 +198,23 @@ class Load:
             match made:
                 case s.Rule():
                     self.rule(made, draft)
+                case s.Test():
+                    self.test(made, draft)
                 case s.Otherwise():
+                    self._mark(made.start, draft, FIXED)
                     self._otherwise(made, draft)
                 case s.Open():
+                    self._mark(made.start, draft, FIXED)
                     if opened is not None:
                         self.report(made.start, made.end, "a RULESET inside a RULESET", "close it with END")
                     opened, draft = made, self._open(made)
                 case s.Close():
                     if opened is None:
                         self.report(made.start, made.end, "found END, but no RULESET is open")
+                    self._mark(made.start, draft, FIXED)
                     opened, draft = None, self._draft(ROUTING)
-                case s.Test():
-                    self.tests.setdefault(self._file, []).append(made.start)
                 case s.Let():
-                    pass
+                    self._mark(made.start, draft, FIXED)
         if opened is not None:
             self.report(opened.start, opened.end, f'RULESET "{opened.name}" has no END')
 
@@ -256,13 +237,30 @@ class Load:
         draft.mode = made.mode or draft.mode
         return draft
 
-    def rule(self, rule: s.Rule, draft: Draft) -> None:
-        """Check a rule and add it to `draft`."""
+    def test(self, test: s.Test, draft: Draft) -> Mark:
+        """Note where a TEST stands; it is run once everything is loaded."""
+        self.tests.setdefault(self._file, []).append(test.start)
+        return self._mark(test.start, draft, LOOSE)
+
+    def _mark(self, start: int, draft: Draft, rank: int) -> Mark:
+        mark = Mark(start, draft.name, rank, self._block())
+        self.marks.setdefault(self._file, []).append(mark)
+        return mark
+
+    def _block(self) -> int:
+        """The block of the next statement."""
+        if self._filled == BLOCK:
+            self.block, self._filled = self.block + 1, 0
+        self._filled += 1
+        return self.block
+
+    def rule(self, rule: s.Rule, draft: Draft) -> Mark | None:
+        """Check a rule and add it to `draft`; one that is switched off only leaves a mark."""
         self._breathe()
         condition = self.checker.condition(rule.condition, draft.scope, self.report)
         calls = self.calls.calls(rule.actions, draft.scope, self.report)
         if rule.disabled:
-            return
+            return self._mark(rule.start, draft, LOOSE)
         line = self._line(rule.start)
         name = rule.name if rule.named else f"{self._file}:{line}"
         stops = rule.outcome != "CONTINUE" and (rule.outcome == "STOP" or draft.mode != "ALL")
@@ -282,10 +280,8 @@ class Load:
             other = self.names[(draft.name, name)]
             where = f"the other is at {other.file}:{other.line}"
             self.report(rule.start, rule.end, f'two rules are called "{name}"', where)
-        if self._filled == BLOCK:
-            self.block, self._filled = self.block + 1, 0
-        self._filled += 1
-        draft.rules.append(Drafted(Ready(ref, calls, self.block), condition))
+        draft.rules.append(Drafted(Ready(ref, calls, self._block()), condition))
+        return None
 
     def _line(self, offset: int) -> int:
         if self._file != self._counted_file or offset < self._counted:
@@ -307,45 +303,6 @@ class Load:
         line = self._line(made.start)
         draft.origin = RuleRef(draft.name, "OTHERWISE", self._file, line, made.start, made.end)
         draft.otherwise = calls
-
-
-Found = tuple[int, int, int, int]  # a rule's start, the number of its ruleset, its rank and its block
-
-
-def _engine(draft: Draft, found: dict[str, list[Found]], order: list[str], breathe: Callable[[], None]) -> Engine:
-    """Rank the rules and index them; each condition is dropped once it is indexed."""
-    draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
-    rules, index, watch, number = Ranked(), Index(), Watch(), order.index(draft.name)
-    # Taken one by one from the end, so that 100,000 conditions are not freed in one breath, which
-    # would hold the interpreter for 100 ms.
-    draft.rules.reverse()
-    while draft.rules:
-        drafted = draft.rules.pop()
-        ref = drafted.ready.ref
-        rank = (len(rules) + 1) * RANK_STEP
-        rules.add(rank, drafted.ready)
-        index.add(Planned(rank, drafted.condition, ref.stops and not ref.shadow))
-        watch.add(drafted.condition, rank)
-        found[ref.file].append((ref.start, number, rank, drafted.ready.block))
-        breathe()
-    index.residuals.forget()
-    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
-
-
-def _placed(found: list[Found], tests: Iterable[int], breathe: Callable[[], None]) -> Places:
-    """The rules of one file in its order."""
-    found.sort(reverse=True)
-    places = Places()
-    while found:
-        start, number, rank, block = found.pop()
-        places.add(start, number, rank)
-        if places.runs and places.runs[-1].block == block:
-            places.runs.append(Run(block, places.runs.pop().size + 1))
-        else:
-            places.runs.append(Run(block, 1))
-        breathe()
-    places.tests.extend(tests)
-    return places
 
 
 def _decoded(name: str, content: str | bytes) -> str | Problem:

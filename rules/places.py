@@ -20,23 +20,26 @@ from rules.layers import Layers
 BLOCK = 256
 # Rules that moved are put together anew whenever they are asked for; so many are remembered.
 REMEMBERED = 4096
+# In the place of a rank: a statement that comes and goes like a rule (TEST, DISABLED), and one that concerns others
+# (LET, RULESET, END, OTHERWISE).
+LOOSE, FIXED = -1, -2
 Move = tuple[int, int]  # characters and lines
 STILL: Move = (0, 0)
 _GONE = Ready(RuleRef("", "", "", 0, 0, 0), ())
 
 
 class Run(msgspec.Struct, frozen=True, gc=False):
-    """So many rules, one after the other in their file, of one block."""
+    """So many statements, one after the other in their file, of one block."""
 
     block: int
     size: int
 
 
 class Places:
-    """The rules of one file in its order, as columns: 100,000 objects would be copied with every edit.
+    """The statements of one file in its order, as columns: 100,000 objects would be copied with every edit.
 
     `rulesets` are numbers in the order of the ruleset's engines, `tests` the places of TEST blocks,
-    `runs` the blocks that the rules belong to.
+    `runs` the blocks that the statements belong to.
     """
 
     __slots__ = ("ranks", "rulesets", "runs", "starts", "tests")
@@ -47,13 +50,13 @@ class Places:
         self.runs: list[Run] = []
 
     def add(self, start: int, ruleset: int, rank: int) -> None:
-        """Add the next rule of the file."""
+        """Add the next statement of the file."""
         self.starts.append(start)
         self.rulesets.append(ruleset)
         self.ranks.append(rank)
 
     def extend(self, other: Places, first: int, last: int, shift: int) -> None:
-        """Add rules `first` to `last` (not included) of `other`, `shift` characters on."""
+        """Add statements `first` to `last` (not included) of `other`, `shift` characters on."""
         starts = other.starts[first:last]
         self.starts.extend(array("q", map(shift.__add__, starts)) if shift else starts)
         self.rulesets.extend(other.rulesets[first:last])

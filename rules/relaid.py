@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from rules.load import Drafted
+from rules.draft import Drafted, Mark
 from rules.places import STILL, Move, Places, Run
 from rules.sweep import Gone, Stretch
 
@@ -26,6 +26,13 @@ class Came(msgspec.Struct):
     rank: int = 0
 
 
+class Noted(NamedTuple):
+    """A TEST or a DISABLED rule that was read anew, with the number of its ruleset."""
+
+    number: int
+    mark: Mark
+
+
 class Anew(NamedTuple):
     """A rule that stayed and gets another block: it moved so far in this edit."""
 
@@ -35,7 +42,7 @@ class Anew(NamedTuple):
     block: int
 
 
-Part = Stretch | Gone | Came
+Part = Stretch | Gone | Came | Noted
 
 
 class Relaid:
@@ -56,6 +63,8 @@ class Relaid:
                 self._stretch(part)
             elif isinstance(part, Came):
                 self._run(part.drafted.ready.block, 1)
+            elif isinstance(part, Noted):
+                self._run(part.mark.block, 1)
 
     def _stretch(self, part: Stretch) -> None:
         at, run = part.first, bisect_right(self._ends, part.first)
@@ -72,23 +81,14 @@ class Relaid:
             block = self.last
             places = self._places
             for number, rank in zip(places.rulesets[first:end], places.ranks[first:end], strict=True):
-                self.anew.append(Anew(number, rank, step, block))
+                if rank > 0:
+                    self.anew.append(Anew(number, rank, step, block))
         self._run(block, end - first)
 
     def _run(self, block: int, count: int) -> None:
         if self._runs and self._runs[-1].block == block:
             count += self._runs.pop().size
         self._runs.append(Run(block, count))
-
-    def gone(self) -> list[tuple[int, int]]:
-        """The rules that are no more or were read anew, by number of ruleset and rank."""
-        places = self._places
-        return [
-            pair
-            for part in self._parts
-            if isinstance(part, Gone)
-            for pair in zip(places.rulesets[part.first : part.last], places.ranks[part.first : part.last], strict=True)
-        ]
 
     def moved(self, offset: int) -> Move | None:
         """How far the text at an old offset has moved; None if it was read anew."""
@@ -106,6 +106,21 @@ class Relaid:
                 tests = tests + [at + part.shift for at in old.tests if part.begin <= at < part.end]
             elif isinstance(part, Came):
                 made.add(part.drafted.ready.ref.start, part.number, part.rank)
+            elif isinstance(part, Noted):
+                made.add(part.mark.start, part.number, part.mark.rank)
         made.tests.extend(sorted(tests))
         made.runs = self._runs
         return made
+
+
+def gone(places: Places, parts: list[Part]) -> list[tuple[int, int]]:
+    """The rules that are no more or were read anew, by number of ruleset and rank."""
+    return [
+        (number, rank)
+        for part in parts
+        if isinstance(part, Gone)
+        for number, rank in zip(
+            places.rulesets[part.first : part.last], places.ranks[part.first : part.last], strict=True
+        )
+        if rank > 0
+    ]

@@ -18,12 +18,13 @@ from msgspec.structs import replace
 
 from rules import syntax as s
 from rules.decision import RuleRef
+from rules.draft import RANK_STEP, Draft
 from rules.engine import Engine
 from rules.errors import Rejected, Unavailable
 from rules.index import Planned
-from rules.load import RANK_STEP, Draft, Load, load
+from rules.load import Load, load
 from rules.places import Move, Places, Ranked, moved
-from rules.relaid import Came, Part, Relaid
+from rules.relaid import Came, Noted, Part, Relaid, gone
 from rules.reread import Reader
 from rules.ruleset import ROUTING, Blocks, Ruleset
 from rules.sweep import Beyond, Sweep
@@ -88,9 +89,10 @@ class _Patch:
             before, after = old.get(name, ""), texts.get(name, "")
             if before != after:
                 self._sweep(name, before, after)
+        change = _Change(self._old, self._parts)
         if self._load.problems:
             return Rejected(tuple(self._load.problems))
-        return self._finished(texts)
+        return self._finished(texts, change)
 
     def _texts(self, files: Mapping[str, str | bytes]) -> dict[str, str]:
         texts = {}
@@ -106,55 +108,62 @@ class _Patch:
             raise Beyond
         places, home = self._old.places.get(name, _NO_PLACES), self._order.index(ROUTING)
         parts = self._parts[name] = []
-        sweep = Sweep(old, new, places, home, partial(self._read, name, parts), self._load.report)
+        sweep = Sweep(old, new, places, home, partial(self._read, parts), self._load.report)
         self._load.guarded(name, new, partial(sweep.run, parts.append))
 
-    def _read(self, file: str, parts: list[Part], made: s.Rule | s.Test, number: int) -> None:
-        if isinstance(made, s.Test):
-            self._load.tests.setdefault(file, []).append(made.start)
-            return
+    def _read(self, parts: list[Part], made: s.Rule | s.Test, number: int) -> None:
         ruleset = self._order[number]
-        if made.named and (ruleset, made.name) in self._load.names:
-            raise Beyond  # a name used twice: the full load says where
         draft = Draft(ruleset, self._old.vocabulary.scopes.get(ruleset) or Scope({}, {}))
         draft.mode = self._old.engines[ruleset].mode
-        self._load.rule(made, draft)
+        if isinstance(made, s.Test):
+            parts.append(Noted(number, self._load.test(made, draft)))
+            return
+        if made.named and (ruleset, made.name) in self._load.names:
+            raise Beyond  # a name used twice: the full load says where
+        if mark := self._load.rule(made, draft):
+            parts.append(Noted(number, mark))
         parts.extend(Came(number, ruleset, drafted) for drafted in draft.rules)
 
-    def _finished(self, texts: dict[str, str]) -> Reloaded:
+    def _finished(self, texts: dict[str, str], change: _Change) -> Reloaded:
         moves, last = self._old.blocks.moves.copy(), self._load.block
         edited: dict[str, Relaid] = {}
         for name, parts in self._parts.items():
             edited[name] = Relaid(self._old.places.get(name, _NO_PLACES), parts, self._old.blocks.moves, last)
             last = edited[name].last
             moves |= edited[name].blocks
-        build = _Build(self._old, edited, [part for parts in self._parts.values() for part in parts], moves)
-        engines = build.engines() if edited else self._old.engines
+        engines = _Build(self._old, change, edited, moves).engines() if edited else self._old.engines
         places = {name: self._old.places.get(name, _NO_PLACES) for name in texts}
         for name in edited.keys() & texts.keys():
             places[name] = edited[name].places(self._load.tests.get(name, []))
         old, lists = self._old, dict(self._load.checker.lists)
         blocks = Blocks(moves, last)
-        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, build.names, lists, blocks)
-        return Reloaded(made, *_difference(old, build.before, made, build.after))
+        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, change.names, lists, blocks)
+        return Reloaded(made, *_difference(old, change.before, made, change.after))
 
 
-class _Build:
-    """The engines of an edit, and the names of their rules. Raises `Beyond`."""
+class _Change:
+    """The rules that go and come, and the names that are left. Raises `Beyond` when one is used twice."""
 
-    def __init__(self, old: Ruleset, edited: dict[str, Relaid], parts: list[Part], moves: dict[int, Move]) -> None:
-        self._old, self._edited, self._moves = old, edited, moves
-        self._order = list(old.engines)
-        self._come = [part for part in parts if isinstance(part, Came)]
-        self._gone = [pair for each in edited.values() for pair in each.gone()]
-        self.before = [old.engines[self._order[number]].rules[rank].ref for number, rank in self._gone]
-        self.after = [came.drafted.ready.ref for came in self._come]
+    def __init__(self, old: Ruleset, parts: dict[str, list[Part]]) -> None:
+        order = list(old.engines)
+        self.come = [part for each in parts.values() for part in each if isinstance(part, Came)]
+        self.gone = [pair for name, each in parts.items() for pair in gone(old.places.get(name, _NO_PLACES), each)]
+        self.before = [old.engines[order[number]].rules[rank].ref for number, rank in self.gone]
+        self.after = [came.drafted.ready.ref for came in self.come]
         self.names = old.names.copy()
         for ref in self.before:
             self.names.drop((ref.ruleset, ref.name))
         for ref in self.after:
             if ref.named and not self.names.put((ref.ruleset, ref.name), 1):
-                raise Beyond  # a name used twice
+                raise Beyond  # the full load says where
+
+
+class _Build:
+    """The engines of an edit."""
+
+    def __init__(self, old: Ruleset, change: _Change, edited: dict[str, Relaid], moves: dict[int, Move]) -> None:
+        self._old, self._change, self._edited, self._moves = old, change, edited, moves
+        self._order = list(old.engines)
 
     def engines(self) -> dict[str, Engine]:
         return {ruleset: self._engine(number, ruleset) for number, ruleset in enumerate(self._order)}
@@ -162,13 +171,13 @@ class _Build:
     def _engine(self, number: int, ruleset: str) -> Engine:
         old, reader = self._old.engines[ruleset], Reader(self._old)
         rules, index, watch = old.rules.copy(self._moves), old.index.copy(), old.watch.copy()
-        for rank in [rank for of, rank in self._gone if of == number]:
+        for rank in [rank for of, rank in self._change.gone if of == number]:
             index.drop(Planned(rank, reader.read(old.rules[rank].ref).condition, stops=True))
             watch.drop(rank)
             rules.drop(rank)
         for each in [each for file in self._edited.values() for each in file.anew if each.number == number]:
             rules.put(each.rank, moved(old.rules[each.rank], each.move, each.block))
-        for came in [came for came in self._come if came.number == number]:
+        for came in [came for came in self._change.come if came.number == number]:
             ready, condition = came.drafted.ready, came.drafted.condition
             rank = came.rank = _rank_for(ready.ref, rules)
             rules.add(rank, ready)

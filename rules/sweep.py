@@ -1,4 +1,4 @@
-"""Compare the old and the new text of one file: which rules stayed, and what is to be read anew.
+"""Compare the old and the new text of one file: which statements stayed, and what is to be read anew.
 
 Equal stretches are found by leaps that double; between them the new text is read statement by
 statement until it agrees with the old one again. What reaches beyond single rules raises `Beyond`.
@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from rules import syntax as s
 from rules.cursor import Cursor, Mistake
-from rules.parser import Report, recover, statement
-from rules.places import Places
+from rules.parser import STATEMENTS, Report, recover, statement
+from rules.places import FIXED, Places
 
 # After an edit this many of the old rules are looked at for the place where the texts agree again.
 WINDOW = 64
@@ -25,7 +25,7 @@ class Beyond(Exception):
 
 
 class Stretch(NamedTuple):
-    """Old rules `first` to `last` (not included) and the text from `begin` to `end`: now so much further on."""
+    """Old statements `first` to `last` (not included) and the text from `begin` to `end`: now so much further on."""
 
     first: int
     last: int
@@ -36,7 +36,7 @@ class Stretch(NamedTuple):
 
 
 class Gone(NamedTuple):
-    """Old rules `first` to `last` (not included) are no more, or were read anew."""
+    """Old statements `first` to `last` (not included) are no more, or were read anew."""
 
     first: int
     last: int
@@ -45,41 +45,46 @@ class Gone(NamedTuple):
 class Sweep:
     """One walk over both texts. `read` gets each new statement and the number of its ruleset, in order.
 
-    Rules that did not change are right, so what `report` gets are all the problems of the file.
+    What did not change is right, so what `report` gets are all the problems of the file.
     """
 
     def __init__(self, old: str, new: str, places: Places, home: int, read: Read, report: Report) -> None:
-        self._old, self._new, self._rulesets, self._home = old, new, places.rulesets, home
+        self._old, self._new, self._places, self._home = old, new, places, home
         self._read, self._report = read, report
-        # Chunk 0 is what stands before the first rule; chunk i + 1 begins with rule i.
+        # Chunk 0 is what stands before the first statement; chunk i + 1 begins with statement i.
         self._bounds = array("q", [0]) + places.starts + array("q", [len(old)])
         self._last = len(self._bounds) - 1
 
     def run(self, took: Callable[[Stretch | Gone], None]) -> None:
         """Walk. `took` gets what became of the old rules, between the readings."""
         chunk, at, lines = 0, 0, 0
-        while chunk < self._last:
+        while chunk < self._last or at < len(self._new):
             equal = self._equal(chunk, at)
-            # The rule before an edit may go on in it (CONTINUE), so it is read again.
-            over = self._ends(chunk + equal, at + self._bounds[chunk + equal] - self._bounds[chunk])
-            keep = equal if over else max(0, equal - 1)
+            keep = equal if self._whole(chunk + equal, at + self._length(chunk, chunk + equal)) else max(0, equal - 1)
             if keep:
-                begin, end = self._bounds[chunk], self._bounds[chunk + keep]
-                took(Stretch(max(0, chunk - 1), chunk + keep - 1, begin, end, at - begin, lines))
-                at += end - begin
+                begin, length = self._bounds[chunk], self._length(chunk, chunk + keep)
+                took(Stretch(max(0, chunk - 1), chunk + keep - 1, begin, begin + length, at - begin, lines))
+                at += length
                 chunk += keep
-            if chunk < self._last:
+            if chunk < self._last or at < len(self._new):
                 begin, begun = chunk, at
                 chunk, at = self._differing(chunk, at)
                 took(Gone(max(0, begin - 1), chunk - 1))
-                lines += self._new.count("\n", begun, at) - self._old.count(
-                    "\n", self._bounds[begin], self._bounds[chunk]
-                )
-        if at != len(self._new):
-            raise Beyond
+                before = self._old.count("\n", self._bounds[begin], self._bounds[chunk])
+                lines += self._new.count("\n", begun, at) - before
 
-    def _ends(self, chunk: int, at: int) -> bool:
-        return chunk == self._last and at == len(self._new)
+    def _length(self, first: int, last: int) -> int:
+        return self._bounds[last] - self._bounds[first]
+
+    def _whole(self, chunk: int, at: int) -> bool:
+        """Whether what stands before `at` in the new text is the same statements there as before the old chunk.
+
+        A rule may go on in an edit behind it (CONTINUE); where a statement began and one begins, nothing goes on.
+        """
+        if at == len(self._new):
+            return chunk == self._last
+        between = chunk < self._last or self._new.endswith("\n", 0, at)
+        return between and Cursor(self._new, at).word in STATEMENTS
 
     def _equal(self, chunk: int, at: int) -> int:
         """How many chunks from `chunk` on stand in the new text at `at`."""
@@ -100,8 +105,9 @@ class Sweep:
         ruleset = self._ruleset(chunk)
         cursor, last = Cursor(self._new, at), self._last
         while cursor.kind != "end":
-            found = self._agreeing(chunk + 1, cursor.start)
-            if found is not None and self._rulesets[found - 1] == ruleset:
+            # Where nothing was passed yet the texts agree no more than they did.
+            found = self._agreeing(chunk if cursor.start > at else chunk + 1, cursor.start)
+            if found is not None and self._places.rulesets[found - 1] == ruleset:
                 last = found
                 break
             self._statement(cursor, ruleset)
@@ -109,12 +115,11 @@ class Sweep:
         return last, (len(self._new) if last == self._last else cursor.start)
 
     def _ruleset(self, chunk: int) -> int:
-        if chunk:
-            return self._rulesets[chunk - 1]
-        return self._rulesets[0] if self._rulesets else self._home
+        """The ruleset in which the old chunk begins; at the end of the file, and at its head, none is open."""
+        return self._places.rulesets[chunk - 1] if 0 < chunk < len(self._places.rulesets) + 1 else self._home
 
     def _agreeing(self, chunk: int, at: int) -> int | None:
-        """The next chunk, with a rule, that stands in the new text at `at`."""
+        """The next chunk, with a statement, that stands in the new text at `at`."""
         for candidate in range(max(1, chunk), min(chunk + WINDOW, self._last)):
             if self._new.startswith(self._old[self._bounds[candidate] : self._bounds[candidate + 1]], at):
                 return candidate
@@ -133,9 +138,6 @@ class Sweep:
         self._read(made, ruleset)
 
     def _let_go(self, first: int, last: int, ruleset: int) -> None:
-        cursor = Cursor(self._old, self._bounds[first], self._bounds[last])
-        while cursor.kind != "end":
-            if not isinstance(statement(cursor), s.Rule | s.Test):
-                raise Beyond
-        if any(number != ruleset for number in self._rulesets[max(0, first - 1) : last - 1]):
+        places, first, last = self._places, max(0, first - 1), last - 1
+        if FIXED in places.ranks[first:last] or any(number != ruleset for number in places.rulesets[first:last]):
             raise Beyond

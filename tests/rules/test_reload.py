@@ -26,7 +26,9 @@ def edited(rng: Random, chunks: list[str]) -> list[str]:
     chunks = list(chunks)
     for _ in range(rng.randint(1, 4)):
         place = rng.randrange(len(chunks))
-        match rng.randint(0, 6):
+        match rng.randint(0, 7):
+            case 7:
+                chunks[place] = "CONTINUE " + chunks[place]
             case 6 if rng.random() < 0.2:
                 at = rng.randrange(len(chunks[place]))
                 chunks[place] = chunks[place][:at] + rng.choice(['"', "", "WHEN", "(", "tga"]) + chunks[place][at + 1 :]
@@ -48,7 +50,11 @@ def edited(rng: Random, chunks: list[str]) -> list[str]:
 
 def statement(rng: Random, number: int) -> str:
     """A rule, often one without a name, or now and then something else that stands in a rule file."""
-    match rng.randint(0, 11):
+    match rng.randint(0, 13):
+        case 12:
+            return f'LET l{number} = ["x"]\n'
+        case 13:
+            return f'RULE "d{number}" DISABLED WHEN message.type == "x" THEN tag("d")\n'
         case 0:
             return f'TEST "t{number}" GIVEN message.type = "x" EXPECT NO RULE\n'
         case 1:
@@ -77,7 +83,7 @@ def joined(files: dict[str, list[str]]) -> dict[str, str]:
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_edits_one_after_the_other_give_what_a_fresh_load_gives(monkeypatch: pytest.MonkeyPatch, seed: int):
     rng = Random(seed)
     monkeypatch.setattr(sys.modules["rules.load"], "BLOCK", rng.choice([1, 3, 256]))
@@ -184,6 +190,24 @@ def test_an_edit_of_rules_loads_nothing_anew(monkeypatch: pytest.MonkeyPatch, te
     monkeypatch.undo()
     assert made.ruleset.rules() == loaded(text).rules()
     assert reloaded(made.ruleset, PAIR).ruleset.rules() == loaded(PAIR).rules()
+
+
+@pytest.mark.parametrize("edit", ['"1"', '"2"', '"3"', '"m"', 'RULE "a"', 'RULE "c"', "RULESET", "WHEN input", "END"])
+def test_beside_a_let_or_a_ruleset_an_edit_of_rules_loads_nothing_anew_either(
+    monkeypatch: pytest.MonkeyPatch, edit: str
+):
+    text = 'LET x = ["x"]\n' + PAIR + 'RULESET "models"\nWHEN input == "a" THEN use_model("default_model")\nEND\n'
+    text += 'RULE "c" WHEN message.type IN x THEN tag("3")\nRULE "m" WHEN message.size > 3 THEN tag("m")\n'
+    if edit.startswith('"'):
+        wanted = text.replace(f"tag({edit})", 'tag("else")')
+    else:
+        wanted = text.replace(edit, 'RULE "new" WHEN message.type == "n" THEN tag("n")\n' + edit, 1)
+    rules = loaded(text)
+    monkeypatch.setattr("rules.reloading.load", None)
+    made = reloaded(rules, wanted)
+    monkeypatch.undo()
+    assert made.ruleset.rules() == loaded(wanted).rules()
+    assert len(made.added + made.changed) == 1
 
 
 def test_a_rule_that_was_pushed_down_is_named_where_it_stands_now():
