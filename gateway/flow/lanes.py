@@ -1,10 +1,11 @@
 """One queue a conversation: order within it, everything else side by side.
 
-A lane walks one message at a time and is free again when that walk's replies are committed. The
-walk runs straight through in the commit's batch when nothing in it waits, else in a task of its
-own; conversations therefore never wait for each other. A walk that raises is tried again after a
-pause, its attempt counted, and buried after too many: a poison message stops its own conversation
-for seconds, nothing else.
+A lane walks one message at a time and is free again when that walk's end is submitted: the journal
+commits in the order of submission, so the ends of a conversation's walks become durable in its order,
+many in one commit. The walk runs straight through in the commit's batch when nothing in it waits, else in
+a task of its own, once all that was before it is committed; conversations therefore never wait for each
+other. A walk that raises is tried again after a pause, its attempt counted, and buried after too many:
+a poison message stops its own conversation for seconds, nothing else.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
-from gateway.flow.aside import Ended, Turn, carry_on, straight
+from gateway.flow.aside import Turn, carry_on, straight
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
@@ -36,38 +37,46 @@ class HandOverTo(Protocol):
     def __call__(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None: ...
 
 
-class _Lane:
-    __slots__ = ("applied", "aside", "coming", "queue", "walking")
+# How many ends of one conversation may be under way to the journal: what queued up behind a slow model is walked
+# in pieces of some 3 ms, and others have their turn in between.
+_MOST_UNCOMMITTED = 32
 
-    def __init__(self) -> None:
+
+class _Lane:
+    __slots__ = ("applied", "aside", "coming", "key", "queue", "settled", "uncommitted", "walking")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
         self.coming = 0  # messages whose accepting commit is under way; nobody may overtake them
         self.applied: set[str] = set()  # edits that were folded into a message ahead of them
         self.aside = False  # its head waits for a model or a pause, and the queue for its head
         self.queue: deque[Envelope] = deque()
         self.walking: Envelope | None = None
+        self.uncommitted = 0  # ends that are submitted and not yet committed
+        self.settled: trio.Event | None = None  # where a walk waits until there are none
 
 
 class Led:
     """A walk that began before its message was committed. `next` is what remains to be done, None for nothing."""
 
-    __slots__ = ("_release", "next", "walk")
+    __slots__ = ("_follow", "next", "walk")
 
-    def __init__(self, release: Callable[[], None]) -> None:
-        self._release = release
+    def __init__(self, follow: Callable[[Callable[[], None] | None], None]) -> None:
+        self._follow = follow
         self.next: Callable[[], None] | None = None
         self.walk: Coroutine[Any, Any, Ending] | None = None
 
     def go_on(self) -> None:
         """The message is committed: do what remains."""
         if self.next is not None:
-            self.next()
+            self._follow(self.next)
 
     def give_up(self) -> None:
         """The message was not stored: end the walk. An end that was submitted already comes back as impossible."""
         if self.walk is not None:
             self.walk.close()
         if self.next is not None:
-            self._release()
+            self._follow(None)
 
 
 class Lanes:
@@ -112,39 +121,32 @@ class Lanes:
         goes on with `Led.go_on`, after the commit. Never raises.
         """
         message = envelope.message
-        key = lane_key(message.channel, message.conversation)
-        if key in self._lanes or message.action != "new":
+        if message.action != "new":
             return None
-        lane = self._lanes[key] = _Lane()
-        lane.walking = envelope
+        key = lane_key(message.channel, message.conversation)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key)
+        elif not self._is_free(lane):
+            return None
         self._total += 1
-        led = Led(lambda: self._released(key, lane))
-        walk = self._walk(envelope, Turn())
-        about(envelope.id)
-        try:
-            ended = straight(walk)
-        except Exception as error:  # whatever operators plugged in; contained to this message
-            led.next = partial(self._failed, key, lane, envelope, error)
-        else:
-            if ended is None:
-                led.next = partial(self._step_aside, key, lane, envelope, walk)
-                led.walk = walk
-            else:
-                self._end(key, lane, envelope, ended)
-        finally:
-            about("")
+        led = Led(partial(self._follow, lane))
+        self._start(lane, envelope, led)
         return led
 
     def expect(self, message: Message) -> None:
         """Keep the place of a message that will be fed when its commit is through."""
-        self._lanes.setdefault(lane_key(message.channel, message.conversation), _Lane()).coming += 1
+        key = lane_key(message.channel, message.conversation)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key)
+        lane.coming += 1
 
     def forget(self, message: Message) -> None:
         """Give up the place: the message was known already, or could not be committed."""
-        key = lane_key(message.channel, message.conversation)
-        lane = self._lanes[key]
+        lane = self._lanes[lane_key(message.channel, message.conversation)]
         lane.coming -= 1
-        self._tidy(key, lane)
+        self._tidy(lane)
 
     def feed(self, envelope: Envelope, *, expected: bool = False) -> None:
         """Queue an accepted message, or walk it at once when its conversation is quiet. Never raises.
@@ -155,12 +157,12 @@ class Lanes:
         key = lane_key(message.channel, message.conversation)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane()
+            lane = self._lanes[key] = _Lane(key)
         lane.coming -= expected
         self._total += 1
         self._aside += lane.aside
-        if lane.walking is None and self._gathered is None:
-            self._start(key, lane, envelope)
+        if lane.walking is None and not lane.queue and self._gathered is None and lane.uncommitted < _MOST_UNCOMMITTED:
+            self._start(lane, envelope)
         elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
             lane.queue.append(envelope)
             if lane.walking is None and self._gathered is not None:
@@ -174,94 +176,144 @@ class Lanes:
             yield
         finally:
             self._gathered = None
-            for key, lane in gathered.items():
-                if lane.walking is None and lane.queue:
-                    self._start(key, lane, lane.queue.popleft())
+            for lane in gathered.values():
+                self._advance(lane)
 
     async def drained(self) -> None:
         """Return when no lane holds a message. The caller sets the deadline."""
         while self._total:
             await self._empty.park()
 
-    def _start(self, key: Key, lane: _Lane, envelope: Envelope) -> None:
+    def _is_free(self, lane: _Lane) -> bool:
+        return (
+            lane.walking is None
+            and not lane.queue
+            and not lane.coming
+            and lane.uncommitted < _MOST_UNCOMMITTED
+            and self._gathered is None
+        )
+
+    def _advance(self, lane: _Lane) -> None:
+        """Walk what waits, one after the other, until one steps aside or enough ends are under way."""
+        while lane.queue and lane.walking is None and lane.uncommitted < _MOST_UNCOMMITTED:
+            self._start(lane, lane.queue.popleft())
+        self._tidy(lane)
+
+    def _start(self, lane: _Lane, envelope: Envelope, led: Led | None = None) -> None:
         lane.walking = envelope
         if envelope.id in lane.applied:
             lane.applied.discard(envelope.id)
             why = "applied to a message that was still queued"
-            self._end(key, lane, envelope, Ended(Ending(InboundState.DONE, why=why, by="lane")))
+            self._end(lane, envelope, Ending(InboundState.DONE, why=why, by="lane"))
             return
         walk = self._walk(envelope, Turn())
         about(envelope.id)
         try:
             ended = straight(walk)
         except Exception as error:  # whatever operators plugged in; contained to this message
-            self._failed(key, lane, envelope, error)
+            self._go_on(led, None, partial(self._failed, lane, envelope, error))
             return
         finally:
             about("")
         if ended is None:
-            self._step_aside(key, lane, envelope, walk)
+            self._go_on(led, walk, partial(self._step_aside, lane, envelope, walk))
         else:
-            self._end(key, lane, envelope, ended)
+            self._end(lane, envelope, ended.value)
 
-    def _step_aside(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+    def _go_on(self, led: Led | None, walk: Coroutine[Any, Any, Ending] | None, then: Callable[[], None]) -> None:
+        """Do what remains, or leave it to the commit of a message that is not stored yet."""
+        if led is None:
+            then()
+        else:
+            led.walk, led.next = walk, then
+
+    def _follow(self, lane: _Lane, then: Callable[[], None] | None) -> None:
+        """Do what remained of a led walk, or free its lane: nothing came of it."""
+        if then is not None:
+            then()
+        else:
+            lane.walking = None
+            self._forget(1)
+        self._advance(lane)
+
+    def _step_aside(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
         self._hold_up(lane)
-        self._nursery.start_soon(self._rest, key, lane, envelope, walk)
+        self._nursery.start_soon(self._rest, lane, envelope, walk)
 
-    async def _rest(self, key: Key, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+    async def _rest(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
         about(envelope.id)
         try:
+            await self._all_settled(lane, walk)
             ending = await carry_on(walk)
         except Exception as error:
             self._let_go(lane)
-            self._failed(key, lane, envelope, error)
+            self._failed(lane, envelope, error)
         else:
             self._let_go(lane)
-            self._end(key, lane, envelope, Ended(ending))
+            self._end(lane, envelope, ending)
+        self._advance(lane)
 
-    def _end(self, key: Key, lane: _Lane, envelope: Envelope, ended: Ended[Ending]) -> None:
-        def released() -> None:
-            self._released(key, lane)
-
+    async def _all_settled(self, lane: _Lane, walk: Coroutine[Any, Any, Ending]) -> None:
+        """Wait until the ends before this walk are committed: it may read what they said, or show what it says."""
         try:
-            self._hand_over(envelope, ended.value, released)
+            while lane.uncommitted:
+                lane.settled = lane.settled or trio.Event()
+                await lane.settled.wait()
+        except BaseException:
+            walk.close()
+            raise
+
+    def _end(self, lane: _Lane, envelope: Envelope, ending: Ending) -> None:
+        """Submit the end of a walk, and free the lane."""
+        lane.walking = None
+        lane.uncommitted += 1
+        committed = partial(self._committed, lane)
+        try:
+            self._hand_over(envelope, ending, committed)
         except Exception as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
             why = f"its end cannot be kept: {type(error).__name__}: {error}"
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
-            self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), released)
+            self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), committed)
 
-    def _released(self, key: Key, lane: _Lane) -> None:
-        lane.walking = None
+    def _committed(self, lane: _Lane) -> None:
+        lane.uncommitted -= 1
         self._forget(1)
-        if lane.queue:
-            self._start(key, lane, lane.queue.popleft())
-        else:
-            self._tidy(key, lane)
+        if lane.settled is not None and not lane.uncommitted:
+            lane.settled.set()
+            lane.settled = None
+        self._advance(lane)
 
-    def _tidy(self, key: Key, lane: _Lane) -> None:
-        if lane.walking is None and not lane.queue and not lane.coming and self._lanes.get(key) is lane:
-            del self._lanes[key]
+    def _tidy(self, lane: _Lane) -> None:
+        if (
+            lane.walking is None
+            and not lane.queue
+            and not lane.coming
+            and not lane.uncommitted
+            and self._lanes.get(lane.key) is lane
+        ):
+            del self._lanes[lane.key]
 
     def _forget(self, count: int) -> None:
         self._total -= count
         if not self._total and self._empty:
             self._empty.unpark_all()
 
-    def _failed(self, key: Key, lane: _Lane, envelope: Envelope, error: Exception) -> None:
+    def _failed(self, lane: _Lane, envelope: Envelope, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}"
         self._report(RequestFailed(f"the walk of {envelope.id}", why))
         if envelope.attempt >= self._poison_attempts:
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
-            self._end(key, lane, envelope, Ended(Ending(InboundState.DEAD, why=why, by="walk")))
+            self._end(lane, envelope, Ending(InboundState.DEAD, why=why, by="walk"))
         else:
             again = replace(envelope, attempt=envelope.attempt + 1)
             self._hold_up(lane)
-            self._nursery.start_soon(self._again, key, lane, again)
+            self._nursery.start_soon(self._again, lane, again)
 
-    async def _again(self, key: Key, lane: _Lane, envelope: Envelope) -> None:
+    async def _again(self, lane: _Lane, envelope: Envelope) -> None:
         await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
         self._let_go(lane)
-        self._start(key, lane, envelope)
+        self._start(lane, envelope)
+        self._advance(lane)
 
     def _hold_up(self, lane: _Lane) -> None:
         lane.aside = True

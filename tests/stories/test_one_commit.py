@@ -59,6 +59,49 @@ async def test_nobody_overtakes_a_message_whose_commit_is_under_way(autojump_clo
         assert story.sent() == ["a0", "a1", "a2", "a3", "a4", "a5"]
 
 
+async def test_a_burst_of_one_conversation_needs_no_commit_for_each(autojump_clock: Any) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1)
+        memory.pause_commits()
+        for number in range(30):
+            story.offer(story.message(f"a{number}", conversation="a"))
+        before = memory.commits
+        memory.resume_commits()
+        await story.settles()
+        assert story.sent() == [f"a{number}" for number in range(30)]
+        assert memory.commits <= before + 3
+
+
+async def test_a_long_burst_is_walked_in_pieces_and_in_order(autojump_clock: Any) -> None:
+    async with gateway() as story:
+        await trio.sleep(1)
+        for number in range(200):
+            story.offer(story.message(f"a{number}", conversation="a"))
+        await story.settles()
+        assert story.sent() == [f"a{number}" for number in range(200)]
+
+
+async def test_a_walk_that_waits_begins_its_wait_when_all_before_it_is_committed(autojump_clock: Any) -> None:
+    states: list[str] = []
+
+    async def looks_back(message: Any) -> None:
+        if message.content == "second":
+            await trio.sleep(0)
+            states.append(await story.state(first[0].id))
+
+    memory = Memory()
+    async with gateway(memory=memory, inbound=[hook(looks_back)]) as story:
+        await trio.sleep(1)
+        first: Any = story.offer(story.message("first", conversation="a"))
+        await story.settles()
+        first = story.offer(story.message("plain", conversation="a"))
+        story.offer(story.message("second", conversation="a"))
+        await story.settles()
+        assert states == ["done"]
+        assert story.sent() == ["first", "plain", "second"]
+
+
 async def test_a_walk_before_a_failed_commit_sends_nothing_and_frees_its_conversation(autojump_clock: Any) -> None:
     memory = Memory()
     async with gateway(memory=memory) as story:
