@@ -27,7 +27,7 @@ prove: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m prove
 
 test-real: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m real
+	$(BIN)/python -m tests.real
 
 # The operator's measurement, then what each part costs; some minutes.
 bench: $(VENV)/.installed-test

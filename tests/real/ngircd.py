@@ -8,11 +8,13 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import trio
 
 from tests.real.daemon import free_port
+from tests.real.missing import Missing
 
 CONFIGURATION = """\
 [Global]
@@ -44,14 +46,27 @@ Ports = {port}
 """
 
 
+@cache
 def program() -> str:
-    """Return where ngIRCd is; installs it from the distribution where that is allowed."""
+    """Return where ngIRCd is; installs it from the distribution where that is allowed. Raises `Missing`."""
     found = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if found is None and os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "ngircd"], check=True, capture_output=True)
+    if found is not None:
+        return found
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Missing(
+            "ngIRCd is not installed, and this user may not. On Debian and Ubuntu: sudo apt-get install ngircd"
+        )
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    # On a machine whose lists of packages were never fetched the first try finds nothing.
+    for command in (["install", "-y", "-qq", "ngircd"], ["update", "-qq"], ["install", "-y", "-qq", "ngircd"]):
+        done = subprocess.run(
+            ["apt-get", *command], check=False, capture_output=True, text=True, env=quiet, timeout=240
+        )
         found = shutil.which("ngircd", path="/usr/sbin")
-    assert found, "ngIRCd is missing. On Debian and Ubuntu: sudo apt-get install ngircd"
-    return found
+        if found is not None:
+            return found
+    said = (done.stderr.strip().splitlines() or ["apt-get gave no reason"])[-1]
+    raise Missing(f"ngIRCd cannot be installed from the distribution: {said}")
 
 
 class Ngircd:

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import venv
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import trio
 
 from protocols.errors import HttpClientError
 from protocols.http_client.client import HttpClient
+from tests.real.missing import Missing
 
 SERVER = "localhost.test"
 VERSION = "1.163.2"
+_INSTALL_SECONDS = 240.0
 _FOLDER = Path(os.environ.get("OCLAW_REAL", Path(__file__).parents[2] / "build" / "real"))
 
 _CONFIGURATION = """\
@@ -56,15 +58,29 @@ root: {level: INFO, handlers: [file]}
 
 
 def installed() -> Path:
-    """Return the Python that has Synapse; installs it when it is not there yet (a minute or two)."""
+    """Return the Python that has Synapse; installs it when it is not there yet (a minute). Raises `Missing`."""
+    found = _find()
+    if isinstance(found, Missing):
+        raise found
+    return found
+
+
+@cache
+def _find() -> Path | Missing:
     folder = _FOLDER / "synapse"
     python = folder / "bin" / "python"
-    if not (folder / ".installed").exists():
-        if not python.exists():
-            venv.create(folder, with_pip=True)
-        pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-        subprocess.run([*pip, f"matrix-synapse=={VERSION}"], check=True, stdout=sys.stderr)
-        (folder / ".installed").touch()
+    if (folder / ".installed").exists():
+        return python
+    venv.create(folder, with_pip=True, clear=True)
+    pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", f"matrix-synapse=={VERSION}"]
+    try:
+        subprocess.run(pip, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
+    except subprocess.CalledProcessError as failed:
+        said = (failed.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
+        return Missing(f"Synapse {VERSION} cannot be installed from the package registry: {said}")
+    except subprocess.TimeoutExpired:
+        return Missing(f"Synapse {VERSION} was not installed within {_INSTALL_SECONDS:.0f} s.")
+    (folder / ".installed").touch()
     return python
 
 

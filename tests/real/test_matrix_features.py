@@ -164,17 +164,22 @@ async def test_the_doctor_finds_what_is_right_and_what_is_wrong(tmp_path: Path) 
         assert "Nobody" in told or "refused" in told.lower(), told
 
 
-async def test_status_tells_whether_the_homeserver_is_there(tmp_path: Path) -> None:
+async def test_status_tells_whether_the_homeserver_is_there_and_replies_wait_for_it(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
         with trio.fail_after(90):
+            anna = await place.person("anna")
+            room = await anna.room(BOT)
+            await anna.joined(room, BOT)
             while f"as {BOT}" not in place.gateway.command("status"):
                 await trio.sleep(0.2)
             await place.synapse.stop()
+            where = ("--channel", "matrix", "--conversation", room)
+            await trio.to_thread.run_sync(place.gateway.command, "send", "are you there?", *where)
             while "disconnected" not in place.gateway.command("status"):
-                await trio.sleep(1)
+                await trio.sleep(0.5)
             await place.synapse.start()
-            while "disconnected" in place.gateway.command("status"):
-                await trio.sleep(1)
+            await anna.sees(text_is("you said: are you there?"))
+            assert "disconnected" not in place.gateway.command("status")
 
 
 async def test_many_long_messages_at_once_and_odd_bytes_do_not_stop_the_queue(tmp_path: Path) -> None:
