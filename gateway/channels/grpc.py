@@ -44,16 +44,21 @@ class GrpcChannel:
         self._tokens = Tokens({program: token.reveal() for program, token in settings.tokens.items()})
         self.room = Room[ChannelEvent](kit.now, size_of, replies=settings.kept_replies, characters=_KEPT_CHARACTERS)
         self._inlet: Inlet | None = None
+        #: Set when the channel ends: its clients are to come back, as another one may be there then.
+        self.over = trio.Event()
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Let clients in until cancelled; their calls are tasks of the listener."""
+        """Let clients in until cancelled; their calls are tasks of the listener, which end with the channel."""
         self._inlet = inlet
+        if self.over.is_set():
+            self.over = trio.Event()
         task_status.started()
         inlet.connected("ready")
         try:
             await trio.sleep_forever()
         finally:
             self._inlet = None
+            self.over.set()
 
     # -- clients ----------------------------------------------------------------------------------
 

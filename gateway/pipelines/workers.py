@@ -70,6 +70,8 @@ class Desk:
     def __init__(self, worker: str, say: Callable[[Given | Withdrawn], None]) -> None:
         self.worker, self.say = worker, say
         self.credit = 0
+        # Tasks in a row that it took and did not finish in time.
+        self.missed = 0
         self.tasks: dict[str, _Task] = {}
 
 
@@ -129,6 +131,7 @@ class WorkerPool:
             with trio.move_on_at(task.silent_at):
                 await news.wait()
             if task.outcome is None and task.holder is not None and trio.current_time() >= task.silent_at:
+                task.holder.missed += 1
                 task.holder.say(Withdrawn(task.work.id, "silent for too long"))
                 self._take_back(task)
         return task.outcome
@@ -175,6 +178,7 @@ class WorkerPool:
         task = self._tasks.get(task_id)
         if task is None or task.worker != desk.worker or task.outcome is not None:
             return
+        desk.missed = 0
         if task.holder is not None and task.holder is not desk:
             task.holder.say(Withdrawn(task_id, "done by another"))
         self._let_go(task)
@@ -186,8 +190,8 @@ class WorkerPool:
     def _hand_out(self, name: str) -> None:
         waiting = self._waiting[name]
         while waiting:
-            desk = max(self._desks[name], key=lambda each: each.credit, default=None)
-            if desk is None or desk.credit <= 0:
+            desk = self._next_desk(name)
+            if desk is None:
                 return
             task = waiting.popleft()
             desk.credit -= 1
@@ -196,6 +200,11 @@ class WorkerPool:
             task.silent_at = trio.current_time() + self.silence_seconds
             task.changed()
             desk.say(Given(task.work, task.attempt))
+
+    def _next_desk(self, name: str) -> Desk | None:
+        # One that hangs with its connection open has all its credit left: another gets the next task, if there is one.
+        able = [desk for desk in self._desks[name] if desk.credit > 0]
+        return max(able, key=lambda desk: (-desk.missed, desk.credit), default=None)
 
     def _take_back(self, task: _Task) -> None:
         self._let_go(task)
@@ -212,6 +221,7 @@ class WorkerPool:
     def _forget(self, task: _Task) -> None:
         """The walk no longer waits: for a result that came, or because its deadline passed."""
         if task.holder is not None:
+            task.holder.missed += 1
             task.holder.say(Withdrawn(task.work.id, "its deadline passed"))
         self._let_go(task)
         del self._tasks[task.work.id]

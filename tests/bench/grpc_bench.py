@@ -105,7 +105,8 @@ class Load:
         self._encoder = Encoder()
         self._socket = socket.create_connection(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.settimeout(5)
+        # Longer than any pause of a busy machine: a server that is stopped together with us has done no wrong.
+        self._socket.settimeout(40)
         self._rest = b""
         self._next_id = 1
         self.data_bytes = 0

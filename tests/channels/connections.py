@@ -30,6 +30,7 @@ from gateway.testing.calling import CallingPlatform, calling_platform
 from gateway.testing.channels import MOMENT, answered, request
 from protocols.http_client.client import HttpClient
 from tests.channels import matrix_words, slack_words
+from tests.channels.grpc_client import grpc_client
 from tests.channels.irc_server import IrcServer, irc_server
 from tests.channels.socket_client import socket_client
 from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
@@ -258,7 +259,16 @@ class Webchat:
         return socket_client(lambda kit: WebchatChannel("it", WebchatSettings(), kit), "local")
 
 
+class Grpc:
+    """A program with a call that is open for long."""
+
+    on_loopback = False
+
+    open = staticmethod(grpc_client)
+
+
 PLATFORMS = {
+    "grpc": Grpc,
     "irc": Irc,
     "matrix": Matrix,
     "slack-events": SlackEvents,

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 import pytest
 import standardwebhooks
 
+from gateway.channels.grpc import GrpcChannel
+from gateway.channels.grpc_settings import Settings as GrpcSettings
 from gateway.channels.irc import IrcChannel
 from gateway.channels.irc_settings import Settings as IrcSettings
 from gateway.channels.matrix import MatrixChannel
@@ -57,11 +59,23 @@ def websocket(kit: Kit) -> WebSocketChannel:
     return WebSocketChannel("it", SocketSettings(tokens={"ada": Secret("env:T", "t")}), kit)
 
 
+def grpc(kit: Kit) -> GrpcChannel:
+    return GrpcChannel("it", GrpcSettings(tokens={"till": Secret("env:T", "t")}), kit)
+
+
 def matrix(kit: Kit) -> MatrixChannel:
     return MatrixChannel("it", matrix_settings(), kit)
 
 
 CASES = {
+    "grpc": ChannelCase(
+        build=grpc,
+        sends=False,
+        bad_settings=(
+            lambda: GrpcSettings(tokens={}),
+            lambda: GrpcSettings(tokens={"till": Secret("env:T", "t")}, kept_replies=64, queued_events=100),
+        ),
+    ),
     "irc": ChannelCase(
         build=lambda kit: IrcChannel("it", IrcSettings(host="irc.example.org", nick="oclaw"), kit),
         sends=False,

@@ -1,6 +1,7 @@
 """Trio alone runs the daemon: no asyncio loop is ever made in it, whatever passes through.
 
 Importing asyncio is harmless, as grpclib and structlog do; a loop would be a second scheduler in the same thread.
+The tests in tests/rpc run every gRPC call and pipeline workers over the same trap.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from tests.support.daemon import Daemon, daemon, environment, scratch_folder
 from tests.support.raw import Raw
 
 # Every asyncio loop, whoever makes it and however, is a BaseEventLoop or uvloop's; both begin in a policy or a class.
-TRAP = """
+TRAPPED = 99
+TRAP = f"""
 import asyncio, asyncio.base_events, asyncio.events, os, sys
 
 def caught(*arguments, **named):
     sys.stderr.write("an asyncio loop was made\\n")
     sys.stderr.flush()
-    os._exit(99)
+    os._exit({TRAPPED})
 
 asyncio.base_events.BaseEventLoop.__init__ = caught
 asyncio.events.BaseDefaultEventLoopPolicy.new_event_loop = caught
@@ -110,7 +112,7 @@ def edited(gateway: Daemon) -> None:
 def test_the_trap_catches_a_loop(trap: dict[str, str], tmp_path: Path) -> None:
     for code in ("asyncio.run(asyncio.sleep(0))", "asyncio.SelectorEventLoop()", "asyncio.new_event_loop()"):
         caught = subprocess.run([sys.executable, "-c", f"import asyncio; {code}"], env=environment(tmp_path, trap))
-        assert caught.returncode == 99, code
+        assert caught.returncode == TRAPPED, code
 
 
 def test_no_asyncio_loop_is_made_whatever_passes_through(gateway: Daemon) -> None:

@@ -1,6 +1,7 @@
 """The real daemon in a process of its own on an ephemeral port, and official grpcio clients of it.
 
-The daemon runs under a guard: making an asyncio loop in it raises, and so fails the test that made it do so.
+The daemon runs with a trap: making an asyncio loop in it, in a call, a worker's shift or anywhere else, ends it at
+once, and so fails the test that made it do so.
 """
 
 from __future__ import annotations
@@ -21,17 +22,11 @@ import grpc
 
 from gateway.api.v1 import gateway_pb2 as pb
 from gateway.api.v1 import message_pb2 as form
+from tests.daemon.test_no_asyncio import TRAP, TRAPPED
 
 HOUSE = Path(__file__).parents[2]
 TOKEN = "shop-token-0123456789"
-GUARDED = """
-import asyncio, asyncio.events, sys
-
-def refuse(*args, **kwargs):
-    raise AssertionError("an asyncio loop was made")
-
-asyncio.new_event_loop = asyncio.events.new_event_loop = refuse
-asyncio.BaseEventLoop.__init__ = refuse
+GUARDED = f"""{TRAP}
 from gateway.cli import main
 sys.argv = ["oclaw", "run", "--config", sys.argv[1]]
 main()
@@ -134,6 +129,7 @@ class Daemon:
         return code
 
     def kill(self) -> None:
+        assert self.process.poll() != TRAPPED, self.lines[-5:]
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,39 @@ def test_a_task_of_a_worker_that_is_killed_goes_to_another_under_the_same_id(dae
                 hung.process.kill()
                 assert waiting.result().replies.replies[0].message.content == "PRECIOUS"
                 assert loud.says("task") == ["task", id, "2", "precious"]
+
+
+def test_a_worker_that_hangs_with_its_connection_open_loses_its_task_to_another_at_the_deadline(
+    daemon: Daemon,
+) -> None:
+    configure(daemon, seconds=1, tries=3)
+    with daemon.dial() as channel, worker(daemon, "hang") as hung:
+        till = Till(channel)
+        first = till.send_soon("precious", wait=20, conversation="a")
+        _, id, _, _ = hung.says("task")
+        second = till.send_soon("dear", wait=20, conversation="b")
+        hung.says("task")
+        with worker(daemon) as loud:
+            # The hung one has credit left, and more of it; it is still not asked again while another is there.
+            assert first.result().replies.replies[0].message.content == "PRECIOUS"
+            assert second.result().replies.replies[0].message.content == "DEAR"
+            assert {loud.says("task")[3], loud.says("task")[3]} == {"precious", "dear"}
+            assert hung.says("withdrawn")
+        assert hung.process.poll() is None
+
+
+def test_a_worker_that_is_frozen_loses_its_task_to_another(daemon: Daemon) -> None:
+    configure(daemon, seconds=1, tries=3)
+    with daemon.dial() as channel, worker(daemon) as frozen, worker(daemon) as loud:
+        frozen.says("welcome")
+        loud.says("welcome")
+        frozen.process.send_signal(signal.SIGSTOP)
+        try:
+            texts = [f"precious {number}" for number in range(6)]
+            waiting = [Till(channel).send_soon(text, wait=20, conversation=text) for text in texts]
+            assert [each.result().replies.replies[0].message.content for each in waiting] == [t.upper() for t in texts]
+        finally:
+            frozen.process.send_signal(signal.SIGCONT)
 
 
 def test_a_message_waits_for_its_worker(daemon: Daemon) -> None:

@@ -19,7 +19,7 @@ def main() -> None:
     port, name, hangs = sys.argv[1], sys.argv[2], "hang" in sys.argv
     frames: queue.SimpleQueue[pb.WorkerFrame] = queue.SimpleQueue()
     frames.put(pb.WorkerFrame(hello=pb.WorkerHello(worker=name, instance=str(os.getpid()))))
-    frames.put(pb.WorkerFrame(credit=pb.Credit(tasks=1 if hangs else 4)))
+    frames.put(pb.WorkerFrame(credit=pb.Credit(tasks=8 if hangs else 4)))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         work = channel.stream_stream(
             "/oclaw.v1.Worker/Work", pb.WorkerFrame.SerializeToString, pb.GatewayFrame.FromString

@@ -16,7 +16,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from gateway.api.rpc.forms import event_to
-from gateway.api.rpc.refusals import FieldError, duration, status_of
+from gateway.api.rpc.refusals import FieldError, duration, send_away, status_of
 from gateway.api.v1 import gateway_pb2 as pb
 from gateway.channels.grpc import GrpcChannel
 from gateway.channels.grpc_events import ChannelEvent, PieceSaid, ReplySaid, only
@@ -52,7 +52,8 @@ class Talk:
         )
         self._owed.picks = picks
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
+            nursery.start_soon(send_away, channel.over)
+            nursery.start_soon(self._write, nursery.cancel_scope)
             room = channel.room
             line.say(pb.ConverseResponse(ready=pb.Ready(sequence=room.seq, recovered=room.covers(after))))
             channel.join(line, after)
@@ -75,9 +76,11 @@ class Talk:
 
     # -- out --------------------------------------------------------------------------------------
 
-    async def _write(self) -> None:
+    async def _write(self, call: trio.CancelScope) -> None:
+        """Say what is to be said; when that is all, the call is over."""
         if not await self._line.run():
             raise GRPCError(Status.UNAVAILABLE, "Reading too slowly; come back with the last sequence you have seen.")
+        call.cancel()
 
     async def _send(self, word: Word) -> None:
         if isinstance(word, ReplySaid | PieceSaid):

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from gateway.api.rpc.conversing import Talk
 from gateway.api.rpc.forms import event_to, message_of, message_to
-from gateway.api.rpc.refusals import FieldError, bad_field, bearer_in, busy, unauthenticated
+from gateway.api.rpc.refusals import FieldError, bad_field, bearer_in, busy, send_away, unauthenticated
 from gateway.api.v1 import gateway_pb2 as pb
 from gateway.api.v1.gateway_grpc import GatewayBase
 from gateway.channels.grpc import GrpcChannel
@@ -87,10 +87,12 @@ class GatewayService(GatewayBase):
         await stream.send_initial_metadata()
         channel.join(line, request.after or None)
         try:
-            await line.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(send_away, channel.over)
+                await line.run()
+                raise too_slow()
         finally:
             channel.room.leave(line)
-        raise too_slow()
 
     async def Converse(self, stream: Any) -> None:
         caller = self._caller(stream)

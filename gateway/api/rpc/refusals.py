@@ -1,7 +1,8 @@
-"""Statuses with their details: which field is wrong, when to come again, who must show a token. Pure."""
+"""Statuses with their details: which field is wrong, when to come again, who must show a token."""
 
 from __future__ import annotations
 
+import trio
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from grpclib.const import Status
@@ -49,6 +50,12 @@ def busy(refused: Refused) -> GRPCError:
 def unauthenticated() -> GRPCError:
     """Ask for a token."""
     return GRPCError(Status.UNAUTHENTICATED, "The call needs metadata `authorization: Bearer` with a valid token.")
+
+
+async def send_away(over: trio.Event) -> None:
+    """Raise when a channel is over: on another one this client would hear nothing."""
+    await over.wait()
+    raise GRPCError(Status.UNAVAILABLE, "The channel was restarted; come back with the last sequence you have seen.")
 
 
 def bearer_in(metadata: Metadata) -> bytes:
