@@ -5,7 +5,8 @@ python -m pytest tests/proofs -m "not prove" --faults README.md --faults tests/p
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,12 @@ HEAD = "| fault | accepted | lost | reordered | repeated, under the same id | du
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", action="append", metavar="PAGE", help="write the table of faults into a page")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as name:  # short: a Unix socket's path may have 107 bytes
+        yield Path(name)
 
 
 @pytest.fixture

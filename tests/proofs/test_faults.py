@@ -1,64 +1,20 @@
-"""Faults around the real daemon: disks, destinations, descriptors, signals; each time the account comes out even."""
+"""Faults around the real daemon: destinations, descriptors, signals; each time the account comes out even."""
 
 from __future__ import annotations
 
 import resource
 import signal
-import subprocess
-import tempfile
 import textwrap
-from collections.abc import Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from random import Random
 
 import pytest
 import trio
 
-from gateway.testing.proof import Scene, open_scene
-from gateway.testing.proof.life import Life, open_life
+from gateway.testing.proof import open_scene
+from gateway.testing.proof.life import open_life
 from gateway.testing.proof.rounds import finished
 from gateway.testing.proof.sender import Sender
-
-QUITE = 30.0  # what a starved machine needs; nothing here waits so long when all is well
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as name:  # short: a Unix socket's path may have 107 bytes
-        yield Path(name)
-
-
-@asynccontextmanager
-async def talking(scene: Scene, life: Life, rooms: int = 10, pause: float = 0.02):
-    """Let rooms talk while the block runs; afterwards everything must have arrived, once and in order."""
-    sender = Sender(scene.account, scene.secret, lambda: life.port, chance=Random(1))
-    async with trio.open_nursery() as nursery:
-        for number in range(rooms):
-            nursery.start_soon(sender_room, sender, f"r{number}", pause)
-        yield sender
-        sender.stopping.set()
-        await finished(scene, QUITE)
-        nursery.cancel_scope.cancel()
-    tally = scene.account.tally()
-    assert tally.kept and tally.accepted == tally.sent, tally
-
-
-async def sender_room(sender: Sender, name: str, pause: float) -> None:
-    await sender.room(name, pause=pause)
-
-
-async def until(happened, seconds: float = QUITE) -> None:
-    with trio.fail_after(seconds):
-        while not happened():
-            await trio.sleep(0.02)
-
-
-async def accepts_more(scene: Scene, count: int = 50) -> None:
-    """Return when so many more messages were acknowledged and delivered."""
-    goal = scene.account.accepted + count
-    await until(lambda: scene.account.accepted >= goal)
-
+from tests.proofs.talk import QUITE, accepts_more, talking, until
 
 # -- destinations -----------------------------------------------------------------------------------
 
@@ -92,53 +48,6 @@ async def test_a_destination_in_trouble_gets_everything_once_it_is_well_again(ma
         survived(f"destination: {manner}", scene.account.tally())
 
 
-# -- disks ------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def small_disk(place: Path, size: str) -> Iterator[Path]:
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", place], capture_output=True)
-    if mounted.returncode:
-        pytest.skip("this user may not mount a small disk")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
-async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_nothing(folder, survived):
-    with small_disk(folder / "disk", "24m") as disk:
-        async with open_scene(folder) as scene:
-            scene.write(state=disk / "state")
-            async with open_life(scene) as life, talking(scene, life):
-                await accepts_more(scene, 50)
-                filler = disk / "filler"
-                with filler.open("wb") as file, pytest.raises(OSError):
-                    while True:
-                        file.write(bytes(65536))
-                        file.flush()
-                await until(lambda: scene.account.refused > 5)
-                filler.unlink()
-                await accepts_more(scene, 50)
-        survived("disk full, then space again", scene.account.tally())
-
-
-async def test_a_disk_that_turns_read_only_refuses_and_recovers(folder, survived):
-    with small_disk(folder / "disk", "64m") as disk:
-        async with open_scene(folder) as scene:
-            scene.write(state=disk / "state")
-            async with open_life(scene) as life, talking(scene, life):
-                await accepts_more(scene, 50)
-                turned = subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True)
-                if turned.returncode:
-                    pytest.skip("open files keep this disk from turning read-only")
-                await until(lambda: scene.account.refused > 5)
-                subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
-                await accepts_more(scene, 50)
-        survived("disk read-only, then writable again", scene.account.tally())
-
-
 # -- what operators plug in -------------------------------------------------------------------------
 
 
@@ -158,6 +67,47 @@ async def test_a_hook_that_blocks_the_loop_is_named_and_moved_aside(folder, surv
                 await accepts_more(scene, 200)
             assert life.events("HookOverran")
         survived("a hook that blocks the loop", scene.account.tally())
+
+
+# `step` gets a message's text, "room/number".
+TROUBLES = {
+    "crashes": """
+        def step(user_message):
+            if int(user_message.rpartition("/")[2]) % 3 == 0:
+                raise RuntimeError("a bug")
+            return user_message
+        """,
+    "hangs": """
+        import trio
+
+        async def step(user_message):
+            if int(user_message.rpartition("/")[2]) % 7 == 0:
+                await trio.sleep_forever()
+            return user_message
+        """,
+    "leaks": """
+        import socket
+
+        kept = []
+
+        async def step(user_message):
+            kept.append((bytearray(100_000), socket.socket()))
+            return user_message
+        """,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_a_pipeline_in_trouble_answers_all_the_same_and_holds_up_only_its_own(trouble, folder, survived):
+    async with open_scene(folder) as scene:
+        (scene.folder / "hooks" / "trouble.py").write_text(textwrap.dedent(TROUBLES[trouble]))
+        step = "{name: it, function: 'trouble:step', deadline_seconds: 0.3, tries: 1}"
+        (scene.folder / "pipelines.d" / "echo.yaml").write_text(f"pipeline: [{step}]\non_failure: Sorry.\n")
+        async with open_life(scene) as life:
+            async with talking(scene, life):
+                await accepts_more(scene, 150)
+            assert life.process.returncode is None
+        survived(f"a pipeline that {trouble}", scene.account.tally())
 
 
 # -- limits of the process --------------------------------------------------------------------------

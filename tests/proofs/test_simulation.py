@@ -6,6 +6,7 @@ A failure names its seed; `PYTHONPATH=. python -m tests.support.weather SEED` re
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -47,8 +48,9 @@ def test_three_hundred_schedules_of_faults_lose_reorder_and_repeat_nothing_in_si
 
 @pytest.mark.prove
 @pytest.mark.parametrize("thousand", range(1, 11))
-def test_ten_thousand_schedules_of_faults_lose_reorder_and_repeat_nothing_in_silence(thousand):
-    print(simulated(range(thousand * 1000, (thousand + 1) * 1000)))
+def test_ten_thousand_schedules_of_faults_lose_reorder_and_repeat_nothing_in_silence(thousand, survived):
+    counts = simulated(range(thousand * 1000, (thousand + 1) * 1000))
+    survived("10,000 schedules of random faults of every kind, in memory", tally_of(counts))
 
 
 @pytest.mark.parametrize("kept", [True, False])
@@ -64,21 +66,22 @@ def test_a_crash_at_each_commit_just_before_it_or_just_after_loses_nothing(seed,
 
 
 @pytest.mark.parametrize("seed", [3, 22])
-def test_a_crash_after_each_step_of_any_task_loses_nothing(seed):
+def test_a_crash_after_each_step_of_any_task_loses_nothing(seed, survived):
     """Every twelfth step here, a different one of them for each seed; all of them below."""
-    assert stepped(seed, start=1 + seed % 12, stride=12) > 10
+    assert stepped(seed, start=1 + seed % 12, stride=12, survived=survived) > 10
 
 
 @pytest.mark.prove
 @pytest.mark.parametrize("seed", range(4))
-def test_a_crash_after_every_single_step_loses_nothing(seed):
-    assert stepped(seed, start=1, stride=1) > 100
+def test_a_crash_after_every_single_step_loses_nothing(seed, survived):
+    assert stepped(seed, start=1, stride=1, survived=survived) > 100
 
 
-def stepped(seed: int, *, start: int, stride: int) -> int:
+def stepped(seed: int, *, start: int, stride: int, survived: Callable[[str, Tally], None]) -> int:
     step, reached, times = start, True, 0
     while reached:
         world = weather.run(seed, crash_after=step)
         assert not world.wrong, f"seed {seed}, step {step}: {world.wrong}"
+        survived("a crash after a step of any task, all steps in turn", tally_of(world.counts))
         reached, step, times = world.struck, step + stride, times + 1
     return times

@@ -232,7 +232,7 @@ class World:
                 await trio.sleep(0.5)
                 self.memory.resume_commits()
             case 3:
-                story.jump(chance.choice([-86400.0, -3.0, 5.0, 1800.0]))
+                story.jump(chance.choice([-31_536_000.0, -86400.0, -3.0, 5.0, 1800.0, 31_536_000.0]))
             case 4:
                 story.reload()
             case 5:

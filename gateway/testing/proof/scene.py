@@ -51,6 +51,8 @@ class Scene:
         self.folder, self.account, self.sink = folder / "config", account, sink
         self.state, self.runtime = folder / "state", folder / "run"
         self.secret = os.urandom(32)
+        # Runs oclaw; a test may put one in its place that runs it on a machine in trouble.
+        self.program: tuple[str, ...] = (sys.executable, "-m", "gateway.cli")
 
     def write(self, *, gateway: str = "", more: str = "", state: Path | None = None) -> None:
         """Write the configuration; `gateway` are further lines of [gateway], `more` further sections."""
@@ -69,7 +71,7 @@ class Scene:
 
     def command(self) -> list[str]:
         """Return what starts the daemon."""
-        return [sys.executable, "-m", "gateway.cli", "run", "--config", str(self.folder)]
+        return [*self.program, "run", "--config", str(self.folder)]
 
     def environment(self) -> dict[str, str]:
         """Return the daemon's environment: ours, with this folder for its control socket."""

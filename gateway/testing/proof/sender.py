@@ -20,9 +20,18 @@ ANSWER_SECONDS = 10.0
 
 
 class Sender:
-    """Rooms that talk. `port` says where the gateway listens at the moment, 0 while it is down."""
+    """Rooms that talk. `port` says where the gateway listens at the moment, 0 while it is down; `clock` stamps."""
 
-    def __init__(self, account: Account, secret: bytes, port: Callable[[], int], *, chance: Random) -> None:
+    def __init__(
+        self,
+        account: Account,
+        secret: bytes,
+        port: Callable[[], int],
+        *,
+        chance: Random,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._account, self._secret, self._port, self._chance = account, secret, port, chance
         self.stopping = trio.Event()
         self.ack_seconds: list[float] = []
@@ -69,7 +78,7 @@ class Sender:
         place = f"{room}/{number}"
         payload = {"id": place, "text": place, "conversation": {"id": room}, "sender": {"id": room}}
         body = json.dumps(payload).encode()
-        stamp = str(int(time.time()))
+        stamp = str(int(self._clock()))
         signature = b64encode(hmac.digest(self._secret, f"{place}.{stamp}.".encode() + body, "sha256")).decode()
         head = [
             f"POST /channels/{CHANNEL} HTTP/1.1",
