@@ -28,6 +28,10 @@ class SettingErrors(OclawError):
         super().__init__("\n".join(str(problem) for problem in problems))
 
 
+class AddressTaken(OclawError):
+    """Somebody else listens where the gateway is to. It may pass: the daemon exits 75 on it and is started again."""
+
+
 class SealError(OclawError):
     """A record cannot be sealed or does not open. Subclasses tell why."""
 

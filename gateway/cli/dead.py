@@ -17,7 +17,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--kind", type=click.Choice(["message", "delivery"]), help="Only messages, or only replies.")
+@click.option("--kind", type=click.Choice(["inbound", "delivery"]), help="Only messages that came in, or only replies.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @with_config
 @with_json

@@ -92,7 +92,13 @@ def _syntax(path: Path, sentence: str) -> SettingError:
     at = re.search(r"\(at line (\d+), column (\d+)\)", sentence)
     place = f"{path}:{at[1]}:{at[2]}" if at else f"{path} (at its end)"
     words = re.sub(r" \(at .*\)$", "", sentence)
-    return SettingError(place, found=f"not TOML ({words})", wanted="a TOML file")
+    twice = re.search(r"immutable namespace \('hooks', '(inbound|outbound)'\)", words)
+    hint = (
+        f"hooks.{twice[1]} stands there as a list already: write each hook of it as [[hooks.{twice[1]}]], or none."
+        if twice
+        else ""
+    )
+    return SettingError(place, found=f"not TOML ({words})", wanted="a TOML file", hint=hint)
 
 
 def _sections(raw: dict[str, Any], shapes: Shapes, gather: Gather) -> dict[str, Any]:

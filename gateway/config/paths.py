@@ -40,8 +40,20 @@ def control_socket(directory: Path, environment: Mapping[str, str]) -> Path:
 
 def control_sockets(directory: Path, environment: Mapping[str, str]) -> list[Path]:
     """Return where a client looks for it: its own place first, then where systemd puts the service's."""
-    name = _socket_name(directory)
-    return [runtime_dir(environment) / name, SYSTEMD_RUNTIME / name]
+    name, own = _socket_name(directory), runtime_dir(environment)
+    # In /tmp anybody may put a folder of that name, and would be told what is meant for the gateway.
+    return [folder / name for folder in (own, SYSTEMD_RUNTIME) if folder is not own or is_ours(own, environment)]
+
+
+def is_ours(folder: Path, environment: Mapping[str, str]) -> bool:
+    """Say whether the folder of the control socket may be trusted: it was named to us, or nobody else can write it."""
+    if environment.get("RUNTIME_DIRECTORY") or environment.get("XDG_RUNTIME_DIR"):
+        return True
+    try:
+        seen = folder.lstat()
+    except OSError:
+        return False
+    return seen.st_uid == os.getuid() and not seen.st_mode & 0o022
 
 
 def runtime_dir(environment: Mapping[str, str]) -> Path:

@@ -10,14 +10,14 @@ from pathlib import Path
 
 # sysexits.h: EX_CONFIG, which systemd shows as such and does not restart on.
 WRONG_CONFIGURATION = 78
-# sysexits.h: EX_TEMPFAIL: another daemon holds the state directory, or the disk is full.
+# sysexits.h: EX_TEMPFAIL: another process holds the state directory or the port, or the disk is full.
 NOT_NOW = 75
 
 
 def run(directory: Path) -> int:
     """Run the gateway configured in `directory` until it is told to stop; return the exit code."""
     from gateway.config.load import load
-    from gateway.errors import JournalError, OclawError, SettingErrors
+    from gateway.errors import AddressTaken, JournalError, OclawError, SettingErrors
     from gateway.plugins import PluginTable
 
     plugins = PluginTable(directory / "hooks")
@@ -32,7 +32,7 @@ def run(directory: Path) -> int:
             return trio.run(live, settings, plugins, telling)
     except* SettingErrors as group:
         code = _told(group, WRONG_CONFIGURATION)
-    except* JournalError as group:
+    except* (JournalError, AddressTaken) as group:
         code = _told(group, NOT_NOW)
     except* OclawError as group:
         code = _told(group, 1)

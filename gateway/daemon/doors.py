@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from errno import EADDRINUSE
 from pathlib import Path
 
 from msgspec import Struct
 
 from gateway.config.address import split_address
 from gateway.config.settings import ListenSettings, Settings
-from gateway.errors import SettingError, SettingErrors
+from gateway.errors import AddressTaken, SettingError, SettingErrors
 from protocols.errors import ListenError
 from protocols.http1.limits import HttpLimits
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
@@ -28,8 +29,10 @@ class Listeners(Struct, frozen=True):
 
 
 def open_listeners(settings: Settings, *, control: Path) -> Listeners:
-    """Open all sockets. Raises `SettingErrors` naming each address that cannot be had."""
-    listen, problems, public = settings.listen, [], []
+    """Open all sockets. Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`."""
+    listen, public = settings.listen, []
+    problems: list[SettingError] = []
+    taken: list[str] = []
     tls = None
     if listen.tls_certificate:
         folder = settings.directory
@@ -47,15 +50,18 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
         host, port = split_address(address) or ("", 0)
         try:
             public += open_tcp(host, port, tls=tls)
-        except (OSError, ListenError) as error:
-            found = f'"{address}", which cannot be had ({getattr(error, "strerror", "") or error})'
-            problems.append(
-                SettingError(f"listen.addresses[{index}]", found=found, wanted="free and one of this host's")
-            )
-    if problems:
+        except ListenError as error:
+            if _is_taken(error):
+                taken.append(f"{error} It is listen.addresses[{index}] in oclaw.toml.")
+            else:
+                wanted = "an address of this host with a port this user may have"
+                problems.append(
+                    SettingError(f"listen.addresses[{index}]", found=f'"{address}": {error}', wanted=wanted)
+                )
+    if problems or taken:
         for listener in public:
             listener.socket.close()
-        raise SettingErrors(problems)
+        raise SettingErrors(problems) if problems else AddressTaken(" ".join(taken))
     if listen.unix_socket:
         public.append(_unix(settings.directory / listen.unix_socket, "listen.unix_socket", mode=0o660))
     return Listeners(public, [_unix(control, "the control socket")])
@@ -79,9 +85,13 @@ def http_limits(listen: ListenSettings, longer: Callable[[str], int] | None = No
 def _unix(path: Path, place: str, mode: int = 0o600) -> Listener:
     try:
         return open_unix(path, mode=mode)
-    except OSError as error:
-        found = f"{path}, which cannot be had ({getattr(error, 'strerror', '') or error})"
-        raise SettingErrors([SettingError(place, found=found, wanted="a path this user may write")]) from error
+    except (OSError, ListenError) as error:
+        wanted = "a path of at most 107 bytes that this user may write"
+        raise SettingErrors([SettingError(place, found=f"{path}: {error}", wanted=wanted)]) from error
+
+
+def _is_taken(error: ListenError) -> bool:
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno == EADDRINUSE
 
 
 def _passed() -> list[int]:

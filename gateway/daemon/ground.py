@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.config.dictionaries import load_dictionaries
 from gateway.config.keyfile import create_keyring, read_keyring
 from gateway.config.settings import Settings
+from gateway.errors import SettingError, SettingErrors
 from gateway.flow.accept import Limits
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Ground
@@ -22,8 +23,14 @@ KEY_RING = "keyring"
 
 
 def prepare_state(folder: Path) -> None:
-    """Make the state directory, for the gateway's user alone."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make the state directory, for the gateway's user alone. Raises `SettingErrors` when that cannot be."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        found = f"{folder}, which cannot be made ({error.strerror})"
+        hint = "Set gateway.state_dir, or make it and give it to the gateway's user."
+        wanted = "a folder this user may write"
+        raise SettingErrors([SettingError("the state directory", found=found, wanted=wanted, hint=hint)]) from error
 
 
 def open_sealer(folder: Path) -> Sealer:

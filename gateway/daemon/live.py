@@ -25,6 +25,7 @@ from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.telling import Telling
+from gateway.errors import SettingError, SettingErrors
 from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
 from gateway.journal.desk import Desk
@@ -47,7 +48,6 @@ MEDIA = "media"
 async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
-    trio.lowlevel.add_instrument(StallDetector(telling.report))
     media = SealedFiles(settings.state_dir / MEDIA)
     async with HttpClient(failed=partial(_answer_failed, telling)) as http, trio.open_nursery() as answers:
         await answers.start(http.listen)
@@ -101,6 +101,8 @@ async def _with_journal(
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
+            # From here on: nobody waits for the steps of the start, and no operator can mend them.
+            trio.lowlevel.add_instrument(StallDetector(telling.report))
             notify(READY)
             nursery.start_soon(feed_watchdog, Pulse(serving).alive)
             nursery.start_soon(telling.lag.watch)
@@ -122,7 +124,16 @@ def _answer_failed(telling: Telling, error: Exception) -> None:
 
 def _control_socket(settings: Settings) -> Path:
     path = paths.control_socket(settings.directory, os.environ)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        strange = not paths.is_ours(path.parent, os.environ)
+    except OSError as error:
+        strange, why = True, f"cannot be made ({error.strerror})"
+    else:
+        why = "belongs to somebody else, or others may write there"
+    if strange:
+        found, hint = f"{path.parent}, which {why}", "Set RUNTIME_DIRECTORY to one, here and for every other command."
+        raise SettingErrors([SettingError("the control socket's folder", found=found, wanted="our own", hint=hint)])
     return path
 
 

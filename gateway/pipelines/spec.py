@@ -97,7 +97,9 @@ def _yaml(file: str, text: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = file if mark is None else f"{file}:{mark.line + 1}:{mark.column + 1}"
-        return SettingError(place, found=error.problem or "no YAML", wanted="valid YAML")
+        return SettingError(
+            place, found=f"no YAML ({error.problem})" if error.problem else "no YAML", wanted="valid YAML"
+        )
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         return SettingError(file, found=f"not readable ({error})", wanted="valid YAML")
 

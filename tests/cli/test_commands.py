@@ -120,11 +120,11 @@ def test_no_error_steers_the_terminal(runtime: Path) -> None:
 
 def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime: Path) -> None:
     answers: dict[str, tuple[int, Any]] = {
-        "GET /dead?kind=message&limit=2": (200, [{"id": "a", "why": "poison"}]),
+        "GET /dead?kind=inbound&limit=2": (200, [{"id": "a", "why": "poison"}]),
         "POST /dead/a/retry": (200, None),
         "POST /dead/a/drop": (200, {"id": "a", "state": "dropped"}),
     }
-    listed, _ = asking(runtime, answers, "dead", "list", "--kind", "message", "--limit", "2")
+    listed, _ = asking(runtime, answers, "dead", "list", "--kind", "inbound", "--limit", "2")
     assert listed.stdout.splitlines() == ["ID  WHY", "a   poison"]
     _, asked = asking(runtime, answers, "dead", "retry", "a")
     assert asked.requests == [("POST", "/dead/a/retry", None)]

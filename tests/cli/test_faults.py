@@ -30,6 +30,12 @@ def test_a_file_that_is_no_toml_is_the_only_fault(config: Path) -> None:
     assert "oclaw.toml:1:5 is not TOML" in fault
 
 
+def test_hooks_in_both_forms_of_toml_are_told_apart_in_words(config: Path) -> None:
+    (config / "oclaw.toml").write_text('[hooks]\ninbound = ["max_length"]\n[[hooks.inbound]]\nuse = "max_length"\n')
+    (fault,) = examine(config).faults
+    assert "hooks.inbound stands there as a list already" in fault
+
+
 def test_a_faulty_pipeline_is_not_missing_to_those_who_name_it(config: Path) -> None:
     (config / "pipelines.d" / "chat.yaml").write_text("pipeline:\n  - name: a\n    modell: m\n")
     (fault,) = examine(config).faults

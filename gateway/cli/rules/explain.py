@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import UNAVAILABLE, NotDone, with_config, with_json
+from gateway.cli.frame import UNAVAILABLE, NotDone, readable, with_config, with_json
 from gateway.cli.rules.workplace import Workplace, with_edited
 from gateway.cli.show import show
 
@@ -43,7 +43,10 @@ def command(target: str, at: str | None, edited: tuple[Path, ...], config: Path,
             if error.code != UNAVAILABLE:
                 raise
             answer = _journaled(target, moment, config, edited)
-    show(answer if as_json else _readable(answer), as_json=as_json)
+    if as_json:
+        show(answer, as_json=True)
+    else:
+        click.echo(readable(_readable(answer)))
 
 
 def _journaled(target: str, moment: float, config: Path, edited: tuple[Path, ...]) -> Any:

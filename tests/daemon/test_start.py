@@ -1,0 +1,84 @@
+"""What a person reads when the gateway cannot start, and with which exit code systemd is told."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gateway.config import paths
+from tests.support.rules_daemon import write_configuration
+
+
+def start(conf: Path, **environment: str) -> tuple[int, str]:
+    """Run the gateway, which is to end by itself; return its exit code and what it said."""
+    ours = {name: value for name, value in os.environ.items() if name not in ("STATE_DIRECTORY", "OCLAW_CONFIG")}
+    ours |= {"RUNTIME_DIRECTORY": str(conf.parent / "run"), **environment}
+    command = [sys.executable, "-m", "gateway.cli", "run", "--config", str(conf)]
+    done = subprocess.run(command, env=ours, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    (tmp_path / "file").write_text("")
+    return write_configuration(tmp_path)
+
+
+def change(conf: Path, old: str, new: str) -> None:
+    path = conf / "oclaw.toml"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_state_directory_that_cannot_be_made_is_a_setting_to_change(conf: Path) -> None:
+    change(conf, str(conf.parent / "state"), str(conf.parent / "file" / "state"))
+    code, said = start(conf)
+    assert (code, "Traceback" in said) == (78, False)
+    assert f"the state directory is {conf.parent}/file/state, which cannot be made (Not a directory)" in said
+
+
+def test_a_port_that_somebody_holds_may_be_free_the_next_time(conf: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        change(conf, "127.0.0.1:0", f"127.0.0.1:{port}")
+        code, said = start(conf)
+    assert (code, "Traceback" in said) == (75, False)
+    assert f"Cannot listen on 127.0.0.1:{port}: Address already in use" in said
+    assert "listen.addresses[0]" in said
+
+
+@pytest.mark.parametrize("place", ["file/gateway.sock", "x" * 120])
+def test_a_unix_socket_that_cannot_be_is_a_setting_to_change(conf: Path, place: str) -> None:
+    change(conf, "[listen]", f'[listen]\nunix_socket = "{conf.parent / place}"')
+    code, said = start(conf)
+    assert (code, "Traceback" in said) == (78, False)
+    assert "listen.unix_socket is" in said
+
+
+def test_a_folder_for_the_control_socket_that_cannot_be_made_is_named(conf: Path) -> None:
+    code, said = start(conf, RUNTIME_DIRECTORY=str(conf.parent / "file" / "run"))
+    assert (code, "Traceback" in said) == (78, False)
+    assert "the control socket's folder is" in said
+
+
+def test_a_folder_for_the_control_socket_that_others_may_write_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "oclaw-0"
+    monkeypatch.setattr(paths, "runtime_dir", lambda environment: folder)
+    assert not paths.is_ours(folder, {})
+    folder.mkdir(mode=0o700)
+    assert paths.is_ours(folder, {})
+    assert paths.control_sockets(tmp_path, {})[0].parent == folder
+    folder.chmod(0o777)
+    assert not paths.is_ours(folder, {})
+    assert paths.is_ours(folder, {"RUNTIME_DIRECTORY": str(folder)})
+    assert [path.parent for path in paths.control_sockets(tmp_path, {})] == [paths.SYSTEMD_RUNTIME]
+    folder.chmod(0o700)
+    (tmp_path / "link").symlink_to(folder)
+    assert not paths.is_ours(tmp_path / "link", {}), "where a link leads may be changed by who made it"
