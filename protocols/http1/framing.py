@@ -16,7 +16,7 @@ from protocols.http1.heads import Head
 CHUNKED: Final = -1
 _HOST = re.compile(rb"[A-Za-z0-9.\-_~!$&'()*+,;=%\[\]:]*")
 # 19 digits fit into 64 bits whatever they are; llhttp and h11 differ above that.
-_MOST_DIGITS = 19
+MOST_DIGITS = 19
 _ALONE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 
@@ -30,14 +30,10 @@ def request_length(head: Head, headers: Headers) -> int:
             raise Refusal(400, "A request in HTTP/1.1 must carry a Host field.")
     elif _HOST.fullmatch(index[b"host"]) is None:
         raise Refusal(400, "The Host field is not a host name with an optional port.")
+    length = _chunked_only(index, head.version) if b"transfer-encoding" in index else _number(index)
     if b"expect" in index and index[b"expect"].lower() != b"100-continue":
         raise Refusal(417, "The only expectation this server knows is 100-continue.")
-    if b"transfer-encoding" in index:
-        return _chunked_only(index, head.version)
-    length = index.get(b"content-length", b"0")
-    if not length.isdigit() or len(length) > _MOST_DIGITS:
-        raise Refusal(400, "Content-Length must be one number.")
-    return int(length)
+    return length
 
 
 def wants_to_stay(version: str, headers: Headers) -> bool:
@@ -46,6 +42,15 @@ def wants_to_stay(version: str, headers: Headers) -> bool:
         return False
     index = headers.index
     return b"connection" not in index or not lists_token(index[b"connection"], b"close")
+
+
+def _number(index: dict[bytes, bytes]) -> int:
+    if b"content-length" not in index:
+        return 0
+    digits = index[b"content-length"]
+    if not digits.isdigit() or len(digits) > MOST_DIGITS:
+        raise Refusal(400, "Content-Length must be one number.")
+    return int(digits)
 
 
 def _chunked_only(index: dict[bytes, bytes], version: str) -> int:

@@ -19,8 +19,10 @@ _METHODS = rb"(?:GET|POST|HEAD|PUT|DELETE|PATCH|OPTIONS)"
 _TARGET = rb"(?:/[\x21\x22\x24-\x7e]*+|https?://[A-Za-z0-9.\-_\[\]:]++(?:[/?][\x21\x22\x24-\x7e]*+)?+|\*)"
 
 _REQUEST_HEAD = re.compile(_METHODS + rb" " + _TARGET + rb" HTTP/1\.[01]\r\n" + _FIELD + rb"*+\r\n")
-_RESPONSE_HEAD = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2} ?[\t\x20-\x7e\x80-\xff]*+\r\n" + _FIELD + rb"*+\r\n")
+_RESPONSE_HEAD = re.compile(rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*+)?+\r\n" + _FIELD + rb"*+\r\n")
 _FIELD_LINES = re.compile(_FIELD + rb"*+")
+# Space that not everybody takes for space: who overlooks the coding behind it sees another request than we do.
+_ODD_CODING = re.compile(rb"(?i)\r\ntransfer-encoding:[ \t]*+[^\t\r]*+\t")
 _BARE_BREAK = re.compile(rb"(?<!\r)\n|\r(?=[^\n])")
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") (\S+) HTTP/([0-9])\.([0-9])")
 
@@ -30,6 +32,7 @@ is_request_head = _REQUEST_HEAD.fullmatch
 is_response_head = _RESPONSE_HEAD.fullmatch
 # True of zero or more complete field lines, as in a chunked body's trailer.
 are_field_lines = _FIELD_LINES.fullmatch
+has_odd_coding = _ODD_CODING.search
 
 
 def has_bare_break(piece: bytes, start: int = 0) -> bool:

@@ -12,7 +12,7 @@ from enum import Enum
 from protocols.errors import Refusal
 from protocols.http1.chunked import BadChunks, ChunkedBody
 from protocols.http1.framing import CHUNKED, request_length, wants_to_stay
-from protocols.http1.grammar import diagnosis, has_bare_break, is_request_head
+from protocols.http1.grammar import diagnosis, has_bare_break, has_odd_coding, is_request_head
 from protocols.http1.headers import Headers
 from protocols.http1.heads import Head, ReadHead, UnreadableHead
 from protocols.http1.limits import HttpLimits
@@ -144,6 +144,8 @@ class RequestReader:
         if wanted:
             if wanted == CHUNKED or wanted > self._limits.body_bytes:
                 self._bound(parsed.target, wanted)
+                if wanted == CHUNKED and has_odd_coding(head):
+                    raise Refusal(400, "The Transfer-Encoding field has a tab behind its coding.")
             self.expects_continue = b"expect" in headers.index and parsed.version == "1.1"
             if wanted == CHUNKED:
                 self._chunks, self._wanted = ChunkedBody(), 0

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from protocols.errors import AnswerTooLarge, BadAnswer, UnknownAfterSend
 from protocols.http1.chunked import BadChunks, ChunkedBody
-from protocols.http1.framing import wants_to_stay
+from protocols.http1.framing import MOST_DIGITS, wants_to_stay
 from protocols.http1.grammar import is_response_head
-from protocols.http1.headers import Headers
+from protocols.http1.headers import Headers, lists_token
 from protocols.http1.heads import ReadStatus, UnreadableHead
 
 _UNTIL_CLOSE = -2
@@ -86,34 +86,37 @@ class ResponseReader:
             read = self._read_status(head)
         except UnreadableHead as error:
             raise BadAnswer("The head of the answer is malformed.") from error
-        status = read.status
+        status, headers = read.status, Headers(read.fields)
+        announced = headers.index.get(b"content-length", b"0")
+        if not announced.isdigit() or len(announced) > MOST_DIGITS:
+            raise BadAnswer("The answer's Content-Length is not one number.")
         if status < 200 and status != _SWITCHING_PROTOCOLS:
             self._interim += 1
             if self._interim > _MOST_INTERIM:
                 raise BadAnswer("The server sends interim answers and no final one.")
             return
-        self.status, self.headers = status, Headers(read.fields)
-        self.reusable = wants_to_stay(read.version, self.headers)
+        if status == _SWITCHING_PROTOCOLS and not _names_protocol(headers):
+            raise BadAnswer("The server switches to a protocol that it does not name.")
+        self.status, self.headers = status, headers
+        self.reusable = wants_to_stay(read.version, headers)
         self._left = self._length(status)
         if self._left == 0:
             self.finished = True
 
     def _length(self, status: int) -> int:
-        if self._to_head or status in (204, 304, _SWITCHING_PROTOCOLS):
-            return 0
         index = self.headers.index
         coding = index.get(b"transfer-encoding")
+        if coding is not None and (coding.lower() != b"chunked" or b"content-length" in index):
+            raise BadAnswer("The answer's Transfer-Encoding is ambiguous or unknown.")
+        if self._to_head or status in (204, 304, _SWITCHING_PROTOCOLS):
+            return 0
         if coding is not None:
-            if coding.lower() != b"chunked" or b"content-length" in index:
-                raise BadAnswer("The answer's Transfer-Encoding is ambiguous or unknown.")
             self._chunks = ChunkedBody()
             return _CHUNKED
         value = index.get(b"content-length")
         if value is None:
             self.reusable = False
             return _UNTIL_CLOSE
-        if not value.isdigit():
-            raise BadAnswer("The answer's Content-Length is not one number.")
         length = int(value)
         if self._most is not None and length > self._most:
             raise AnswerTooLarge(_TOO_LARGE)
@@ -160,3 +163,8 @@ class ResponseReader:
             return
         where = "in the middle of its answer" if self.begun else "without an answer"
         raise UnknownAfterSend(f"The server closed the connection {where}.")
+
+
+def _names_protocol(headers: Headers) -> bool:
+    index = headers.index
+    return bool(index.get(b"upgrade")) and lists_token(index.get(b"connection", b""), b"upgrade")
