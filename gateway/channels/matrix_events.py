@@ -150,7 +150,8 @@ def _body(content: dict[str, Any], place: Place, *, caption: bool, is_reply: boo
         marked = place.markdown(formatted)
         if marked:
             return marked
-    return _FALLBACK.sub("", body, count=1) if is_reply and body.startswith("> <@") else body
+    quoted = _FALLBACK.match(body) if is_reply else None
+    return body[quoted.end() :] if quoted is not None else body
 
 
 def _attachment(content: dict[str, Any], msgtype: str) -> Attachment | None:

@@ -20,7 +20,6 @@ _HREF = re.compile(r"""\shref\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 _CLASS = re.compile(r"""\sclass\s*=\s*["']language-([\w+#.-]{1,40})["']""", re.IGNORECASE)
 _PILL = re.compile(r"(?:https://matrix\.to/#/|matrix:(?:u|r|roomid)/)", re.IGNORECASE)
 _SPACE = re.compile(r"[ \t\r\n]+")
-_LINES = re.compile(r"[ \t]*\n(?:[ \t]*\n)+")
 
 _AROUND = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _BLOCKS = frozenset(("p", "div", "ul", "ol", "table", "tr", "details", "summary"))
@@ -44,7 +43,7 @@ def markdown_of(formatted: str) -> str:
             writer.end(name)
         else:
             writer.begin(name, token["rest"])
-    return _LINES.sub("\n\n", writer.whole()).strip().replace(_KEPT, "\n")
+    return _spaced(writer.whole()).strip().replace(_KEPT, "\n")
 
 
 class _Part:
@@ -114,6 +113,17 @@ class _Writer:
                 return f"{inside.about}. "
             case _:
                 return ""
+
+
+def _spaced(text: str) -> str:
+    """Leave one empty line where there are several, in linear time: an expression for it would try every blank."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if line.strip(" \t"):
+            lines.append(line)
+        elif not lines or lines[-1]:
+            lines[-1:] = [lines[-1].rstrip(" \t"), ""] if lines else [""]
+    return "\n".join(lines)
 
 
 def _written(part: _Part, said: str) -> str:

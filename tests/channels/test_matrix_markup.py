@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.channels.matrix_events import Place, message_of
 from gateway.channels.matrix_markup import markdown_of
+from gateway.message.message import Message
+from tests.channels.matrix_words import BOT, said
 
 TAGS = ["b", "em", "del", "code", "pre", "a", "p", "ul", "ol", "li", "blockquote", "h2", "mx-reply", "span"]
 
@@ -30,6 +33,7 @@ TAGS = ["b", "em", "del", "code", "pre", "a", "p", "ul", "ol", "li", "blockquote
         ("a</b> b", "a b"),
         ("1 < 2 and <unknown x>so</unknown>", "1 < 2 and so"),
         ("<b></b>", ""),
+        ("<p>a</p>  \n \t<p>b </p>\n\n\n<p>c</p>", "a\n\nb\n\nc"),
     ],
 )
 def test_html_reads_as_markdown(formatted: str, markdown: str) -> None:
@@ -42,3 +46,14 @@ def test_whatever_is_opened_and_closed_no_said_word_is_lost(pieces: list[str]) -
     if "<mx-reply>" not in pieces:
         found = markdown_of("".join(pieces))
         assert found.count("x") == said.count("x")
+
+
+def test_what_strangers_write_costs_time_in_proportion_to_its_length() -> None:
+    """Each of these took seconds or minutes with an expression that begins anew at every blank or mark."""
+    size = 1_000_000
+    for formatted in ("<pre>" + " " * size + "x", "<a" * size, "<ol>" + "<li>" * size, "&" * size):
+        markdown_of(formatted)
+    quoted = said("$1", "> <@" * size, **{"m.relates_to": {"m.in_reply_to": {"event_id": "$0"}}})
+    known = dict.fromkeys(("title", "name_of", "thread_of"), lambda *_: "")
+    place = Place("it", BOT, kind=lambda _: "group", is_ours=lambda _: False, markdown=markdown_of, **known)
+    assert isinstance(message_of(quoted, place), Message)

@@ -48,7 +48,7 @@ HTML = Style(
     line="<br>\n",
 )
 
-_FENCE = re.compile(r"^(?P<mark>`{3,}|~{3,})[ \t]*(?P<language>[\w+#.-]*)[^\n]*\n(?P<code>.*?)(?:^(?P=mark)[ \t]*$|\Z)",
+_FENCE = re.compile(r"^(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+#.-]*+)[^\n]*+\n(?P<code>.*?)(?:^(?P=mark)[ \t]*$|\Z)",
                     re.MULTILINE | re.DOTALL)  # fmt: skip
 # A backslash keeps what follows as it is. Bounded repetitions: the time stays linear whatever a model writes.
 _INLINE = re.compile(

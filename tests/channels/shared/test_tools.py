@@ -234,6 +234,12 @@ def test_what_only_looks_like_markup_stays(text):
     assert rendered(text, PLAIN) in (text, "init.py")
 
 
+@pytest.mark.parametrize("mark", ["`", "~", "*", "_", "[", "# ", "```a", "[a](", "<", "\\"])
+def test_a_long_run_of_marks_is_rendered_in_one_pass(mark):
+    """A million of them; an expression that tries again after each would take hours."""
+    assert rendered(mark * 1_000_000, HTML)
+
+
 @given(st.text(alphabet="*_`~[]()\\# ab\n<&https://", max_size=200))
 def test_any_text_can_be_rendered_and_html_is_always_escaped(text):
     made = rendered(text, HTML)
