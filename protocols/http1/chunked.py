@@ -29,10 +29,13 @@ def encode_chunk(piece: bytes) -> bytes:
 class ChunkedBody:
     """Feed it bytes, take decoded ones; when `finished`, what follows the body is in `rest`."""
 
-    __slots__ = ("_buffer", "_left", "_parts", "_state", "finished", "rest")
+    __slots__ = ("_at", "_buffer", "_left", "_parts", "_state", "finished", "rest")
 
     def __init__(self) -> None:
         self._buffer = b""
+        # How far the buffer is used up. Cutting it at every chunk would copy all of it for each single byte of a
+        # body in chunks of one: 0.15 s for 64 KiB.
+        self._at = 0
         self._parts: list[bytes] = []
         self._left = 0
         self._state = self._size_line
@@ -42,10 +45,14 @@ class ChunkedBody:
     def feed(self, data: bytes) -> None:
         """Take the next bytes from the wire; raise BadChunks."""
         self._buffer = self._buffer + data if self._buffer else data
-        while self._buffer and not self.finished and self._state():
+        size = len(self._buffer)
+        while self._at < size and not self.finished and self._state():
             pass
+        left, self._buffer, self._at = self._buffer[self._at :], b"", 0
         if self.finished:
-            self.rest, self._buffer = self._buffer, b""
+            self.rest = left
+        else:
+            self._buffer = left
 
     def take(self) -> bytes:
         """Return what was decoded since the last call."""
@@ -55,19 +62,24 @@ class ChunkedBody:
     # Each state returns whether it got on; what it could not use stays in the buffer.
 
     def _size_line(self) -> bool:
-        line = self._line(_SIZE_LINE_BYTES)
-        if line is None:
+        at = self._at
+        end = self._buffer.find(b"\r\n", at)
+        if end < 0:
+            self._check_unfinished(_SIZE_LINE_BYTES)
             return False
-        found = _SIZE_LINE.fullmatch(line)
+        if end - at > _SIZE_LINE_BYTES:
+            raise BadChunks("The line with a chunk's size is too long.")
+        found = _SIZE_LINE.fullmatch(self._buffer, at, end)
         if found is None:
             raise BadChunks("A chunk does not begin with its size in hexadecimal digits.")
+        self._at = end + 2
         self._left = int(found[1], 16)
         self._state = self._chunk if self._left else self._trailer
         return True
 
     def _chunk(self) -> bool:
-        piece = self._buffer[: self._left]
-        self._buffer = self._buffer[self._left :]
+        piece = self._buffer[self._at : self._at + self._left]
+        self._at += len(piece)
         self._left -= len(piece)
         self._parts.append(piece)
         if not self._left:
@@ -75,38 +87,30 @@ class ChunkedBody:
         return True
 
     def _chunk_end(self) -> bool:
-        if not b"\r\n".startswith(self._buffer[:2]):
+        end = self._buffer[self._at : self._at + 2]
+        if not b"\r\n".startswith(end):
             raise BadChunks("A chunk is longer than its size says.")
-        if len(self._buffer) < 2:
+        if len(end) < 2:
             return False
-        self._buffer = self._buffer[2:]
+        self._at += 2
         self._state = self._size_line
         return True
 
     def _trailer(self) -> bool:
-        if self._buffer.startswith(b"\r\n"):
-            end = -2
+        at = self._at
+        if self._buffer.startswith(b"\r\n", at):
+            end = at - 2
         else:
-            end = self._buffer.find(b"\r\n\r\n")
+            end = self._buffer.find(b"\r\n\r\n", at)
             if end < 0:
                 self._check_unfinished(_TRAILER_BYTES)
                 return False
-        if end > _TRAILER_BYTES or not are_field_lines(self._buffer[: end + 2]):
+        if end - at > _TRAILER_BYTES or not are_field_lines(self._buffer[at : end + 2]):
             raise BadChunks("The fields after the last chunk are malformed.")
-        self._buffer = self._buffer[end + 4 :]
+        self._at = end + 4
         self.finished = True
         return True
 
-    def _line(self, most: int) -> bytes | None:
-        end = self._buffer.find(b"\r\n")
-        if end < 0:
-            self._check_unfinished(most)
-            return None
-        if end > most:
-            raise BadChunks("The line with a chunk's size is too long.")
-        line, self._buffer = self._buffer[:end], self._buffer[end + 2 :]
-        return line
-
     def _check_unfinished(self, most: int) -> None:
-        if len(self._buffer) > most + 2 or has_bare_break(self._buffer):
+        if len(self._buffer) - self._at > most + 2 or has_bare_break(self._buffer, self._at):
             raise BadChunks("The line with a chunk's size, or a trailer, is malformed or too long.")

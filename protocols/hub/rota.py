@@ -8,6 +8,7 @@ stay unread, and their senders wait: that is the back pressure of a socket.
 
 from __future__ import annotations
 
+from math import inf
 from select import EPOLLIN
 
 from msgspec import Struct
@@ -54,6 +55,11 @@ class Rota:
                 fresh.append(each)
         fresh.reverse()
         return Turns(urgent, fresh, late)
+
+    def unread_first(self, ready: Ready) -> None:
+        """Order what is ready: first those that were left unread, the longest waiting before the others."""
+        if self._unread:
+            ready.sort(key=lambda each: self._unread.get(each[0], inf))
 
     def forget(self, descriptor: int) -> None:
         """It is closed; its number may be given to another connection."""
