@@ -10,6 +10,7 @@ from pathlib import Path
 from gateway.config.dictionaries import load_dictionaries
 from gateway.config.keyfile import create_keyring, read_keyring
 from gateway.config.settings import Settings
+from gateway.daemon.randomness import drawer
 from gateway.errors import SettingError, SettingErrors
 from gateway.flow.accept import Limits
 from gateway.flow.retry import RetryPolicy
@@ -37,7 +38,7 @@ def open_sealer(folder: Path) -> Sealer:
     """Read the key ring and the dictionaries; the first run makes the ring, mode 0600. Blocks on the disk."""
     path = folder / KEY_RING
     ring = read_keyring(path) or create_keyring(path, new_keyring(time.time(), os.urandom))
-    return Sealer(ring, load_dictionaries(folder / "dictionaries"), os.urandom)
+    return Sealer(ring, load_dictionaries(folder / "dictionaries"), drawer())
 
 
 def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report) -> Ground:
@@ -48,7 +49,7 @@ def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report)
         sealer=sealer,
         report=report,
         now=time.time,
-        random=os.urandom,
+        random=drawer(),
         spread=random.random,
         limits=Limits(
             deadline_seconds=settings.gateway.deadline_ms / 1000,
