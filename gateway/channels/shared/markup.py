@@ -48,8 +48,12 @@ HTML = Style(
     line="<br>\n",
 )
 
-_FENCE = re.compile(r"^(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+#.-]*+)[^\n]*+\n(?P<code>.*?)(?:^(?P=mark)[ \t]*$|\Z)",
-                    re.MULTILINE | re.DOTALL)  # fmt: skip
+# Nothing is tried again with fewer marks: a line of nothing but marks would take the square of its length.
+_FENCE = re.compile(
+    r"^(?P<mark>`{3,}+|~{3,}+)[ \t]*+(?P<language>[\w+#.-]*+)[^\n]*+\n"
+    r"(?P<code>.*?)(?:^(?P=mark)[ \t]*$|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
 # A backslash keeps what follows as it is. Bounded repetitions: the time stays linear whatever a model writes.
 _INLINE = re.compile(
     r"(?P<kept>\\[\\`*_~\[\]#])"
