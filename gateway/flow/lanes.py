@@ -43,13 +43,12 @@ _MOST_UNCOMMITTED = 32
 
 
 class _Lane:
-    __slots__ = ("applied", "aside", "coming", "key", "queue", "settled", "uncommitted", "walking")
+    __slots__ = ("applied", "coming", "key", "queue", "settled", "uncommitted", "walking")
 
     def __init__(self, key: Key) -> None:
         self.key = key
         self.coming = 0  # messages whose accepting commit is under way; nobody may overtake them
         self.applied: set[str] = set()  # edits that were folded into a message ahead of them
-        self.aside = False  # its head waits for a model or a pause, and the queue for its head
         self.queue: deque[Envelope] = deque()
         self.walking: Envelope | None = None
         self.uncommitted = 0  # ends that are submitted and not yet committed
@@ -95,7 +94,7 @@ class Lanes:
         self._report, self._poison_attempts = report, poison_attempts
         self._lanes: dict[Key, _Lane] = {}
         self._gathered: dict[Key, _Lane] | None = None
-        self._aside = 0
+        self._aside = self._queued = 0
         self._total = 0
         self._empty = trio.lowlevel.ParkingLot()
 
@@ -106,8 +105,12 @@ class Lanes:
 
     @property
     def in_hand(self) -> int:
-        """Messages that wait for the gateway itself; a walk that waits for a model, and who waits behind it, do not."""
-        return self._total - self._aside
+        """Messages that wait for the gateway itself.
+
+        A walk that waits for a model does not, nor does who waits for another message of its conversation: one
+        that floods must not close the door to all others.
+        """
+        return self._total - self._aside - self._queued
 
     def depth(self, message: Message) -> int:
         """Return how many messages wait in the lane of `message`."""
@@ -160,11 +163,11 @@ class Lanes:
             lane = self._lanes[key] = _Lane(key)
         lane.coming -= expected
         self._total += 1
-        self._aside += lane.aside
         if lane.walking is None and not lane.queue and self._gathered is None and lane.uncommitted < _MOST_UNCOMMITTED:
             self._start(lane, envelope)
         elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
             lane.queue.append(envelope)
+            self._queued += 1
             if lane.walking is None and self._gathered is not None:
                 self._gathered[key] = lane
 
@@ -196,6 +199,7 @@ class Lanes:
     def _advance(self, lane: _Lane) -> None:
         """Walk what waits, one after the other, until one steps aside or enough ends are under way."""
         while lane.queue and lane.walking is None and lane.uncommitted < _MOST_UNCOMMITTED:
+            self._queued -= 1
             self._start(lane, lane.queue.popleft())
         self._tidy(lane)
 
@@ -237,7 +241,7 @@ class Lanes:
         self._advance(lane)
 
     def _step_aside(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
-        self._hold_up(lane)
+        self._aside += 1
         self._nursery.start_soon(self._rest, lane, envelope, walk)
 
     async def _rest(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
@@ -246,10 +250,10 @@ class Lanes:
             await self._all_settled(lane, walk)
             ending = await carry_on(walk)
         except Exception as error:
-            self._let_go(lane)
+            self._aside -= 1
             self._failed(lane, envelope, error)
         else:
-            self._let_go(lane)
+            self._aside -= 1
             self._end(lane, envelope, ending)
         self._advance(lane)
 
@@ -306,22 +310,14 @@ class Lanes:
             self._end(lane, envelope, Ending(InboundState.DEAD, why=why, by="walk"))
         else:
             again = replace(envelope, attempt=envelope.attempt + 1)
-            self._hold_up(lane)
+            self._aside += 1
             self._nursery.start_soon(self._again, lane, again)
 
     async def _again(self, lane: _Lane, envelope: Envelope) -> None:
         await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
-        self._let_go(lane)
+        self._aside -= 1
         self._start(lane, envelope)
         self._advance(lane)
-
-    def _hold_up(self, lane: _Lane) -> None:
-        lane.aside = True
-        self._aside += 1 + len(lane.queue)
-
-    def _let_go(self, lane: _Lane) -> None:
-        lane.aside = False
-        self._aside -= 1 + len(lane.queue)
 
     def _changes_a_queued_one(self, lane: _Lane, change: Envelope) -> bool:
         """Apply an edit or a delete to a message that still waits.
@@ -335,7 +331,7 @@ class Lanes:
             return False
         if change.message.action == "delete":
             del lane.queue[index]
-            self._aside -= 2 * lane.aside
+            self._queued -= 1
             self._settle(waiting, Ending(InboundState.DROPPED, why="deleted by its sender", by="lane"))
             self._settle(change, Ending(InboundState.DONE, why="deleted a message that was still queued", by="lane"))
         else:
@@ -343,6 +339,7 @@ class Lanes:
             lane.queue[index] = replace(waiting, message=edited)
             lane.applied.add(change.id)
             lane.queue.append(change)
+            self._queued += 1
         return True
 
     def _settle(self, envelope: Envelope, ending: Ending) -> None:

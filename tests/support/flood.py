@@ -12,7 +12,8 @@ import select
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle
 
 from msgspec import Struct
 
@@ -23,8 +24,8 @@ PATIENCE_SECONDS = 5.0
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _NUMBER = re.compile(rb'"id"\s*:\s*"(\d+)')
 _DIGITS = 9
-# Enough that no single conversation, whose messages go one after the other, is what limits the whole.
-_CONVERSATIONS = 997
+# So many that no single conversation, whose messages go one after the other, is what limits the whole.
+USERS = tuple(f"u{number:03}" for number in range(997))
 _now = time.perf_counter
 
 
@@ -40,6 +41,7 @@ class Account(Struct, kw_only=True):
     without_retry_after: int = 0
     failed: int = 0
     lost: int = 0
+    repeated: int = 0
     took_seconds: float = 0.0
     generator_cpu: float = 0.0
     times: list[tuple[float, float]] = []
@@ -63,18 +65,21 @@ class Account(Struct, kw_only=True):
 
 
 class Flood:
-    """Sends to a gateway that runs conf/examples/bench, and hears its replies at `sink_port`."""
+    """Sends to a gateway that runs conf/examples/bench, and hears its replies at `sink_port`.
 
-    def __init__(self, path: str, connections: int) -> None:
+    Each of `users`, whose names are equally long, has a conversation of his own; they talk in turns, as do `routes`.
+    """
+
+    def __init__(self, path: str, connections: int, *, users: Sequence[str] = USERS, routes: str = "abc") -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.sink_port: int = self._listener.getsockname()[1]
-        self._path, self._most = path, connections
+        self._path, self._most, self._users, self._routes = path, connections, users, routes
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
         self._sinks: dict[int, _Line] = {}
         self._lines: dict[int, _Line] = {}
         self._free: deque[_Line] = deque()
-        self._number = 0
+        self._number = self._first = 0
         self._sent: dict[int, float] = {}
         self._accepted: set[int] = set()
         self._account = Account(seconds=0)
@@ -84,9 +89,10 @@ class Flood:
         """Send to the gateway at this port."""
         head = f"POST {self._path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
         tail = f'","text":"hello {"x" * 200}","reply_to":"http://127.0.0.1:{self.sink_port}/sink"}}'
-        length = len('{"id":"') + _DIGITS + len('","route":"a","user":"u000') + len(tail)
+        talkers = zip(self._users, cycle(self._routes), strict=False)
+        self._tails = [f'","route":"{route}","user":"{user}{tail}'.encode() for user, route in talkers]
+        length = len('{"id":"') + _DIGITS + len(self._tails[0])
         self._head = f'{head}Content-Length: {length}\r\n\r\n{{"id":"'.encode()
-        self._tails = [f'","route":"{"abc"[n % 3]}","user":"u{n:03}{tail}'.encode() for n in range(_CONVERSATIONS)]
         self._address = ("127.0.0.1", port)
 
     def close(self) -> None:
@@ -152,6 +158,7 @@ class Flood:
             yield number
 
     def _begin(self, seconds: float) -> Account:
+        self._first = self._number
         self._sent.clear()
         self._accepted.clear()
         self._account = Account(seconds=seconds, began=_now(), times=[], acks=[], refused_at=[])
@@ -175,7 +182,7 @@ class Flood:
         line.number, line.sent = number, _now()
         self._sent[number] = line.sent
         try:
-            line.plug.sendall(b"%b%09d%b" % (self._head, number, self._tails[number % _CONVERSATIONS]))
+            line.plug.sendall(b"%b%09d%b" % (self._head, number, self._tails[number % len(self._tails)]))
         except OSError:
             self._drop(line)
 
@@ -202,10 +209,13 @@ class Flood:
             line.plug.sendall(_OK * len(messages))
         for _, body in messages:
             found = _NUMBER.search(body)
-            sent = self._sent.pop(int(found[1]), None) if found else None
+            number = int(found[1]) if found else -1
+            sent = self._sent.pop(number, None)
             if sent is not None:
                 self._account.times.append((sent, now - sent))
                 self._replied()
+            elif number >= self._first:  # else a straggler of the stretch before
+                self._account.repeated += 1
 
     def _answers(self, line: _Line) -> None:
         messages = line.read()
