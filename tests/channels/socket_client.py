@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from gateway.api.channels import ChannelsEndpoint, Door, door_to
+from gateway.api.router import Router
 from gateway.message.message import Conversation, Message
 from gateway.ports import Kit
 from gateway.testing.channels import FakeInlet, FakeResults, bench
@@ -173,12 +174,18 @@ async def socket_client(make: Callable[[Kit], Any], holder: str, **headers: str)
     """Run a client and the gateway's HTTP server while the block runs. `holder` is whose token it has."""
     async with trio.open_nursery() as nursery:
         client = SocketClient(nursery, make, holder, headers)
+        others = Router([], nursery, lambda _: None)
         endpoint = ChannelsEndpoint(
-            client.doors, nursery, results=FakeResults(), now=bench().kit.now, report=lambda _: None
+            client.doors,
+            nursery,
+            otherwise=others.dispatch,
+            results=FakeResults(),
+            now=bench().kit.now,
+            report=lambda _: None,
         )
         listener = open_tcp("127.0.0.1", 0)[0]
         client.port = listener.port
-        await nursery.start(Hub(endpoint, lambda _: None).serve, [listener])
+        await nursery.start(Hub(endpoint.dispatch, lambda _: None).serve, [listener])
         nursery.start_soon(client.run)
         yield client
         nursery.cancel_scope.cancel()
