@@ -34,6 +34,11 @@ class ActionChecker:
         self._names = names
         self._calls: dict[object, core.Call] = {}
 
+    def forget(self) -> None:
+        """Let go of the calls that rules shared, piece by piece, as `Checker.forget`."""
+        while self._calls:
+            self._calls.popitem()
+
     def calls(self, actions: tuple[s.Action, ...], scope: Scope, report: Report) -> tuple[core.Call, ...]:
         """The checked actions; those with a mistake are reported and left out."""
         checked = []

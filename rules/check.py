@@ -53,6 +53,11 @@ class Checker:
         self._depth = 0
         self._uses = 0
 
+    def forget(self) -> None:
+        """Let go of what rules shared, piece by piece: freed whole it would hold the interpreter for long."""
+        while self._readings:
+            self._readings.popitem()
+
     def condition(self, tree: s.Condition, scope: Scope, report: Report) -> core.Core:
         """The core condition; mistakes are reported and stand as `Constant`s in the result."""
         match tree:

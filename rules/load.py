@@ -91,7 +91,10 @@ class Load:
             self.guarded(name, text, self._read)
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
-        return self._ruleset(sources)
+        made = self._ruleset(sources)
+        self.checker.forget()
+        self.calls.forget()
+        return made
 
     def _ruleset(self, sources: dict[str, str]) -> Ruleset:
         found: dict[str, list[Found]] = {name: [] for name in sources}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -38,16 +38,25 @@ class Run(msgspec.Struct, frozen=True, gc=False):
 class Places:
     """The statements of one file in its order, as columns: 100,000 objects would be copied with every edit.
 
+    Of places that are to be filled only `tests` and `runs` may be read before `settled`.
     `rulesets` are numbers in the order of the ruleset's engines, `tests` the places of TEST blocks,
     `runs` the blocks that the statements belong to.
     """
 
-    __slots__ = ("ranks", "rulesets", "runs", "starts", "tests")
+    __slots__ = ("_fill", "ranks", "rulesets", "runs", "starts", "tests")
 
-    def __init__(self) -> None:
+    def __init__(self, fill: Callable[[Places], None] | None = None) -> None:
+        self._fill = fill
         self.starts, self.ranks, self.tests = array("q"), array("q"), array("q")
         self.rulesets = array("H")
         self.runs: list[Run] = []
+
+    def settled(self) -> Places:
+        """These places, with the columns filled."""
+        if self._fill is not None:
+            fill, self._fill = self._fill, None
+            fill(self)
+        return self
 
     def add(self, start: int, ruleset: int, rank: int) -> None:
         """Add the next statement of the file."""

@@ -98,19 +98,27 @@ class Relaid:
         return None
 
     def places(self, tests: list[int]) -> Places:
-        """The new places, once every rule that came has its rank; `tests` are the TEST blocks that were read."""
-        made, old = Places(), self._places
+        """The new places, once every rule that came has its rank; `tests` are the TEST blocks that were read.
+
+        Their columns are filled when they are first asked for: the next edit needs them, this one does not.
+        """
+        old = self._places.settled()
         for part in self._parts:
             if isinstance(part, Stretch):
-                made.extend(old, part.first, part.last, part.shift)
                 tests = tests + [at + part.shift for at in old.tests if part.begin <= at < part.end]
+        made = Places(self._fill)
+        made.tests.extend(sorted(tests))
+        made.runs = self._runs
+        return made
+
+    def _fill(self, made: Places) -> None:
+        for part in self._parts:
+            if isinstance(part, Stretch):
+                made.extend(self._places, part.first, part.last, part.shift)
             elif isinstance(part, Came):
                 made.add(part.drafted.ready.ref.start, part.number, part.rank)
             elif isinstance(part, Noted):
                 made.add(part.mark.start, part.number, part.mark.rank)
-        made.tests.extend(sorted(tests))
-        made.runs = self._runs
-        return made
 
 
 def gone(places: Places, parts: list[Part]) -> list[tuple[int, int]]:

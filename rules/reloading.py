@@ -71,11 +71,15 @@ def _lists_stand(old: Ruleset) -> bool:
 _NO_PLACES = Places()
 
 
+def _places(old: Ruleset, file: str) -> Places:
+    return old.places.get(file, _NO_PLACES).settled()
+
+
 class _Patch:
     """One edit: collects what stays, goes and comes in each edited file, then builds the engines."""
 
     def __init__(self, old: Ruleset, breathe: Callable[[], None]) -> None:
-        self._old = old
+        self._old, self._breathe = old, breathe
         self._load = Load(old.vocabulary, old.loader, dict(old.lets), block=old.blocks.last, breathe=breathe)
         self._load.checker.lists.update(old.lists)
         self._order = list(old.engines)
@@ -88,6 +92,7 @@ class _Patch:
         for name in sorted(texts.keys() | old.keys()):
             before, after = old.get(name, ""), texts.get(name, "")
             if before != after:
+                self._breathe()
                 self._sweep(name, before, after)
         change = _Change(self._old, self._parts)
         if self._load.problems:
@@ -106,7 +111,7 @@ class _Patch:
     def _sweep(self, name: str, old: str, new: str) -> None:
         if ROUTING not in self._order:
             raise Beyond
-        places, home = self._old.places.get(name, _NO_PLACES), self._order.index(ROUTING)
+        places, home = _places(self._old, name), self._order.index(ROUTING)
         parts = self._parts[name] = []
         sweep = Sweep(old, new, places, home, partial(self._read, parts), self._load.report)
         self._load.guarded(name, new, partial(sweep.run, parts.append))
@@ -128,7 +133,7 @@ class _Patch:
         moves, last = self._old.blocks.moves.copy(), self._load.block
         edited: dict[str, Relaid] = {}
         for name, parts in self._parts.items():
-            edited[name] = Relaid(self._old.places.get(name, _NO_PLACES), parts, self._old.blocks.moves, last)
+            edited[name] = Relaid(_places(self._old, name), parts, self._old.blocks.moves, last)
             last = edited[name].last
             moves |= edited[name].blocks
         engines = _Build(self._old, change, edited, moves).engines() if edited else self._old.engines
@@ -147,7 +152,7 @@ class _Change:
     def __init__(self, old: Ruleset, parts: dict[str, list[Part]]) -> None:
         order = list(old.engines)
         self.come = [part for each in parts.values() for part in each if isinstance(part, Came)]
-        self.gone = [pair for name, each in parts.items() for pair in gone(old.places.get(name, _NO_PLACES), each)]
+        self.gone = [pair for name, each in parts.items() for pair in gone(_places(old, name), each)]
         self.before = [old.engines[order[number]].rules[rank].ref for number, rank in self.gone]
         self.after = [came.drafted.ready.ref for came in self.come]
         self.names = old.names.copy()

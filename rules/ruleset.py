@@ -88,6 +88,8 @@ class Ruleset:
             successor.names.settle()
         else:
             self.names.clear()
+        for places in successor.places.values():
+            places.settled()
         self.engines = {}
 
 

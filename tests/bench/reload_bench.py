@@ -4,9 +4,11 @@
 
 A whole gateway in memory (real flow, real rules, fake channel and journal) takes messages at a steady rate while
 three things happen to a folder of rule files, each through the daemon's own reload: nothing, an edit of ten
-rules, and an edit that makes everything be compiled anew. A task that wakes every millisecond tells how late the loop
-is; messages are timed from their arrival to the delivery of their reply. `live` is counted from the moment
-the file is written, the wait for it to rest included where the watcher does it (`watched`).
+rules all over a file that moves every line below them, and an edit that makes everything be compiled anew. A task that
+wakes every millisecond tells how late the loop is, and how much this process computed meanwhile: a stall without
+that is the machine's. Messages are timed from their arrival to the delivery of their reply. `live` is counted from the
+moment the file is written until the new rules decide, the wait for the file to rest included where the watcher does it
+(`watched`); `gc` is the longest collection of garbage.
 """
 
 from __future__ import annotations
@@ -64,16 +66,25 @@ def _test(field: str, operator: str, value: Any) -> str:
 
 
 class Lateness:
-    """How late the loop wakes a task that asks for every millisecond."""
+    """How late the loop wakes a task that asks for every millisecond, what was computed then, and collections."""
 
     def __init__(self) -> None:
-        self.readings: list[float] = []
+        self.readings: list[tuple[float, float]] = []
+        self.collections: list[float] = [0.0]
+        self._began = 0.0
+
+    def collected(self, phase: str, _what: object) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.collections.append(time.perf_counter() - self._began)
 
     async def watch(self) -> None:
+        gc.callbacks.append(self.collected)
         while True:
-            due = trio.current_time() + 0.001
+            due, computed = trio.current_time() + 0.001, time.process_time()
             await trio.sleep_until(due)
-            self.readings.append(trio.current_time() - due)
+            self.readings.append((trio.current_time() - due, time.process_time() - computed))
 
 
 async def traffic(story: Story, rate: int, waits: list[float]) -> None:
@@ -103,17 +114,23 @@ async def traffic(story: Story, rate: int, waits: list[float]) -> None:
         story.notices.clear()
 
 
-async def measured(what: str, work: Callable[[], Awaitable[Any]], late: Lateness, waits: list[float]) -> dict[str, Any]:
+async def measured(
+    what: str, work: Callable[[], Awaitable[float | None]], late: Lateness, waits: list[float]
+) -> dict[str, Any]:
     late.readings.clear()
+    late.collections[1:] = []
     waits.clear()
     began = time.perf_counter()
     live = await work() or time.perf_counter()
     await trio.sleep(0.5)
     ordered = sorted(waits)
+    stall, computed = max(late.readings)
     return {
         "what": what,
         "live_ms": round((live - began) * 1000, 1),
-        "worst_stall_ms": round(max(late.readings) * 1000, 1),
+        "worst_stall_ms": round(stall * 1000, 1),
+        "computed_ms": round(computed * 1000, 1),
+        "gc_ms": round(max(late.collections) * 1000, 1),
         "message_p99_ms": round(ordered[int(len(ordered) * 0.99)] * 1000, 1),
         "message_worst_ms": round(ordered[-1] * 1000, 1),
         "messages": len(waits),
@@ -132,12 +149,13 @@ async def run(count: int, in_a_file: int, rate: int) -> list[dict[str, Any]]:
             router = story.staging.router
             assert router is not None
             router.ruleset = done.ruleset
-            serving = {"files": files}
+            serving, swapped = {"files": files}, list[float]()
             places = Places(folder, folder, folder)
 
             def swap(new: Compiled, read: dict[str, bytes]) -> None:
                 router.ruleset = new.ruleset
                 serving["files"] = read
+                swapped.append(time.perf_counter())
 
             def live() -> Live:
                 return Live(folder, router.ruleset, serving["files"])
@@ -147,46 +165,56 @@ async def run(count: int, in_a_file: int, rate: int) -> list[dict[str, Any]]:
             nursery.start_soon(late.watch)
             nursery.start_soon(traffic, story, rate, waits)
             await trio.sleep(1.0)
-            table = await measures(folder, reload, late, waits, places, nursery)
+            table = await measures(folder, reload, late, waits, places, nursery, swapped)
             nursery.cancel_scope.cancel()
         return table
 
 
 async def measures(
-    folder: Path, reload: RuleReload, late: Lateness, waits: list[float], places: Places, nursery: trio.Nursery
+    folder: Path,
+    reload: RuleReload,
+    late: Lateness,
+    waits: list[float],
+    places: Places,
+    nursery: trio.Nursery,
+    swapped: list[float],
 ) -> list[dict[str, Any]]:
     path = sorted(folder.glob("*.rules"))[0]
 
-    async def edit(text: str) -> Callable[[], Awaitable[None]]:
-        async def work() -> None:
+    async def edit(text: str) -> Callable[[], Awaitable[float]]:
+        async def work() -> float:
             path.write_text(text)
             assert await reload.look(), reload.state.refused
             assert reload.state.changed == CHANGED, reload.state.changes
+            return swapped[-1]
 
         return work
 
     text = path.read_text()
+    await reload.look()  # as the daemon does a second after its start
     table = [await measured("nothing", lambda: trio.sleep(QUIET_SECONDS), late, waits)]
     table.append(await measured("ten rules", await edit(ten(text, "a")), late, waits))
     table.append(await measured("ten rules again", await edit(ten(text, "bb")), late, waits))
     table.append(
-        await measured("ten rules, watched", await watched(path, reload, places, nursery, ten(text, "c")), late, waits)
+        await measured(
+            "ten rules, watched", await watched(path, reload, places, nursery, swapped, ten(text, "ccc")), late, waits
+        )
     )
-    table.append(await measured("all anew", await edit('LET x = ["x"]\n' + ten(text, "dd")), late, waits))
+    table.append(await measured("all anew", await edit('LET x = ["x"]\n' + ten(text, "d")), late, waits))
     return table
 
 
 def ten(text: str, word: str) -> str:
-    """Return a text with ten rules changed, all over it."""
+    """Return a text with ten rules changed, all over it, and more lines the longer the word is."""
     parts = text.split("RULE ")
     for index in range(1, len(parts), (len(parts) - 1) // CHANGED)[:CHANGED]:
-        parts[index] = parts[index].replace('THEN tag("', f'THEN tag("{word}')
+        parts[index] = parts[index].replace('THEN tag("', "\n" * len(word) + f'THEN tag("{word}')
     return "RULE ".join(parts)
 
 
 async def watched(
-    path: Path, reload: RuleReload, places: Places, nursery: trio.Nursery, text: str
-) -> Callable[[], Awaitable[None]]:
+    path: Path, reload: RuleReload, places: Places, nursery: trio.Nursery, swapped: list[float], text: str
+) -> Callable[[], Awaitable[float]]:
     changed, live = trio.Event(), trio.Event()
     armed = False
 
@@ -206,9 +234,10 @@ async def watched(
     await trio.sleep(1.5)
     armed = True
 
-    async def work() -> None:
+    async def work() -> float:
         fresh.rename(path)
         await live.wait()
+        return swapped[-1]
 
     return work
 
