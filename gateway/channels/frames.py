@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from gateway.message.message import Attachment, Message
 
 VERSION = 1
+_END_OF_TIME = 253_402_300_800.0  # the year 10000, which no date and no protobuf timestamp can write
 T = TypeVar("T")
 Id = Annotated[str, Meta(max_length=128)]
 Word = Literal["welcome", "ack", "busy", "error", "reply", "reply.start", "reply.delta", "reply.end", "pong"]
@@ -28,6 +29,11 @@ class Frame(Struct, frozen=True):
     seq: int = 0
     ts: float = 0.0
     data: dict[str, Any] = {}
+
+    @property
+    def sent_at(self) -> float:
+        """When it was sent; 0 when the client's clock says what is no moment of the calendar."""
+        return self.ts if 0.0 <= self.ts < _END_OF_TIME else 0.0
 
 
 class Hello(Struct, frozen=True):

@@ -216,7 +216,7 @@ class WebSocketChannel:
             conversation=guest.conversation,
             attachments=say.attachments,
             reply_to=say.reply_to,
-            sent_at=frame.ts,
+            sent_at=frame.sent_at,
             metadata=say.metadata,
         )
         if self._inlet is None:

@@ -54,6 +54,15 @@ async def test_a_message_is_acknowledged_after_its_commit_and_not_before():
         assert (said.content, said.sender.id, said.conversation.id, said.id) == ("hello", "ada", "ada/main", "m1")
 
 
+@pytest.mark.parametrize(("ts", "sent_at"), [(1.5, 1.5), (-1.0, 0.0), (1e18, 0.0), (1e308, 0.0)])
+async def test_a_clock_that_tells_no_moment_of_the_calendar_is_not_believed(ts, sent_at):
+    async with open_house(channel()) as house, house.dial(**BEARER) as client:
+        await client.hello()
+        await client.say("message", id="m1", ts=ts, data={"text": "hello"})
+        assert (await client.hear())["type"] == "ack"
+        assert house.inlet().messages[0].sent_at == sent_at
+
+
 async def test_a_message_sent_twice_is_taken_once_and_acknowledged_twice():
     async with open_house(channel()) as house, house.dial(**BEARER) as client:
         await client.hello()

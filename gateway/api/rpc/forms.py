@@ -28,6 +28,7 @@ from gateway.message.message import (
     Sender,
     nfc,
 )
+from protocols.json_text import encode_json
 
 T = TypeVar("T")
 # An id of any platform is far shorter; each is hashed, indexed and shown.
@@ -36,6 +37,8 @@ MOST_ATTACHMENTS = 64
 # Deeper metadata is no use to rules, and a record may hold 64 levels in all.
 MOST_LEVELS = 32
 
+# What a google.protobuf.Timestamp may be: the years 1 to 9999.
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 _TYPES: tuple[MessageType, ...] = (
     "text", "text", "image", "audio", "video", "file", "location", "sticker", "reaction", "command", "event",
 )  # fmt: skip
@@ -124,7 +127,9 @@ def reply_to(said: ReplySaid) -> pb.Reply:
 
 
 def moment(seconds: float) -> Timestamp:
-    """Write a moment in epoch seconds."""
+    """Write a moment in epoch seconds; one beyond what a timestamp may be (years 1 to 9999) is none."""
+    if not _FIRST <= seconds <= _LAST:
+        return Timestamp()
     whole = int(seconds // 1)
     return Timestamp(seconds=whole, nanos=int((seconds - whole) * 1e9))
 
@@ -132,7 +137,7 @@ def moment(seconds: float) -> Timestamp:
 def struct_to(table: Mapping[str, Any]) -> Struct:
     """Write plain values; what JSON has no form for is written as text."""
     written = Struct()
-    written.update(msgspec.json.decode(msgspec.json.encode(table, enc_hook=str)))
+    written.update(msgspec.json.decode(encode_json(table, enc_hook=str)))
     return written
 
 
