@@ -329,6 +329,13 @@ class JournalFailed(Notice, frozen=True):
     why: str
 
 
+class DeadLettersShed(Notice, frozen=True):
+    """There are more dead letters than are kept: the oldest are dropped."""
+
+    level: ClassVar[str] = "warning"
+    count: int
+
+
 class JournalCallbackFailed(Notice, frozen=True):
     """What was to run after a commit raised; the commit stands, the callbacks behind it run."""
 

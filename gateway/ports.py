@@ -374,11 +374,15 @@ class Journal(Protocol):
 
     async def deliveries_of(self, envelope_id: str) -> Sequence[DeliveryRow]: ...
 
-    async def inbound_in(self, state: InboundState, *, limit: int, after_seq: int = 0) -> Sequence[InboundRow]: ...
+    async def inbound_in(
+        self, state: InboundState, *, limit: int, after_seq: int = 0, latest: bool = False
+    ) -> Sequence[InboundRow]:
+        """List messages in one state, oldest first, or with `latest` the newest ones first."""
 
     async def deliveries_in(
-        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = ""
-    ) -> Sequence[DeliveryRow]: ...
+        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = "", latest: bool = False
+    ) -> Sequence[DeliveryRow]:
+        """List deliveries in one state, oldest first, or with `latest` the newest ones first."""
 
     async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]: ...
 

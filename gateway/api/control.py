@@ -7,7 +7,7 @@ in `content` and `preview`; the socket's mode 0600 keeps both with the operator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -253,7 +253,10 @@ class Control(Protocol):
         """Tell a message's life; a delivery's id is taken for its message's."""
 
     async def dead(self, kind: Kind | None, *, limit: int) -> Sequence[DeadLetter]:
-        """List dead letters of one kind or of both, oldest first."""
+        """List dead letters of one kind or of both, the latest change first."""
+
+    def dead_stories(self) -> AsyncGenerator[DeadStory]:
+        """Yield all dead letters, each with the life of its message."""
 
     async def dead_letter(self, letter_id: str) -> DeadStory: ...
 

@@ -8,6 +8,7 @@ else: that mode is the access control. To add a request, give `Control` a method
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
@@ -25,6 +26,7 @@ from protocols.urls import query_pairs
 if TYPE_CHECKING:
     from protocols.hub.exchange import Exchange
 
+_LINES = (("Content-Type", "application/x-ndjson"), ("Cache-Control", "no-store"))
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 # A terminal's worth by default; more than any person reads at most.
 _LIMIT, _MOST = 50, 1000
@@ -47,6 +49,7 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
         Route("/tail", {"GET": lambda exchange: stream_tail(exchange, watchers, masks=masks, texts=texts)}),
         Route("/trace/{id}", {"GET": _ask(control.trace)}),
         Route("/dead", {"GET": _dead(control)}),
+        Route("/dead/export", {"GET": _dead_stories(control)}),
         Route("/dead/{id}", {"GET": _ask(control.dead_letter)}),
         Route("/dead/{id}/retry", {"POST": _ask(control.retry)}),
         Route("/dead/{id}/drop", {"POST": _ask(control.drop)}),
@@ -87,6 +90,15 @@ def _dead(control: Control) -> Endpoint:
             raise BadField(f'kind is "{kind}"; it must be inbound or delivery, or be left out for both.')
         found = await control.dead(kind or None, limit=_limit_of(query))  # type: ignore[arg-type]
         return as_json(found)
+
+    return endpoint
+
+
+def _dead_stories(control: Control) -> Endpoint:
+    async def endpoint(exchange: Exchange) -> None:
+        async with exchange.stream(200, _LINES) as answer, aclosing(control.dead_stories()) as stories:
+            async for story in stories:
+                await answer.send(encode_json(story) + b"\n")
 
     return endpoint
 

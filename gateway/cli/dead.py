@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import IO
 
 import click
 
@@ -13,7 +15,7 @@ from gateway.cli.show import show
 
 @click.group("dead")
 def command() -> None:
-    """List, show, retry and drop dead letters."""
+    """List, show, retry, drop and export dead letters."""
 
 
 @command.command("list")
@@ -54,6 +56,15 @@ def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) ->
     if not yes:
         click.confirm(f"Drop {len(letter_ids)} dead letter(s) for good?", abort=True)
     _each(letter_ids, "drop", config, as_json=as_json)
+
+
+@command.command("export")
+@with_config
+@click.option("--to", "target", type=click.File("w", "utf-8"), default="-", help="A file; standard output without it.")
+def export(config: Path, target: IO[str]) -> None:
+    """Write every dead letter with its whole story, readable, as a line of JSON."""
+    for story in Control(config).lines("dead", "export"):
+        target.write(json.dumps(story, ensure_ascii=False) + "\n")
 
 
 def _each(letter_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:

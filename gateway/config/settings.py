@@ -89,10 +89,11 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
 
 
 class JournalSettings(Struct, frozen=True, kw_only=True):
-    """[journal]: how long records are kept."""
+    """[journal]: how long records are kept, and how many dead letters of a kind."""
 
     retention_days: Annotated[float, Meta(gt=0)] = 7.0
     dead_retention_days: Annotated[float, Meta(gt=0)] = 30.0
+    max_dead_letters: Positive = 100_000
 
 
 class FlowSettings(Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # What a dead letter is found in: a message that gave up, a reply that did, a reply nobody knows of.
 _DEAD_DELIVERIES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
+# Dead letters read at once for an export.
+_PAGE = 100
 
 
 class Desk:
@@ -116,13 +118,27 @@ class Desk:
         """List dead letters, the latest change first."""
         letters: list[DeadLetter] = []
         if kind != "delivery":
-            rows = await self._journal.inbound_in(InboundState.DEAD, limit=limit)
+            rows = await self._journal.inbound_in(InboundState.DEAD, limit=limit, latest=True)
             letters += [self._lives.dead_message(row) for row in rows]
         if kind != "inbound":
             for state in _DEAD_DELIVERIES:
-                found = await self._journal.deliveries_in(state, limit=limit)
+                found = await self._journal.deliveries_in(state, limit=limit, latest=True)
                 letters += [self._lives.dead_delivery(row) for row in found]
         return sorted(letters, key=lambda letter: letter.changed_at, reverse=True)[:limit]
+
+    async def dead_stories(self) -> AsyncGenerator[DeadStory]:
+        """Yield all dead letters, each with the life of its message, kind by kind and oldest first."""
+        seq = 0
+        while rows := await self._journal.inbound_in(InboundState.DEAD, limit=_PAGE, after_seq=seq):
+            for row in rows:
+                yield DeadStory(self._lives.dead_message(row), await self._lives.trace(row.id))
+            seq = rows[-1].seq
+        for state in _DEAD_DELIVERIES:
+            seq = 0
+            while found := await self._journal.deliveries_in(state, limit=_PAGE, after_seq=seq):
+                for reply in found:
+                    yield DeadStory(self._lives.dead_delivery(reply), await self._lives.trace(reply.envelope_id))
+                seq = found[-1].seq
 
     async def dead_letter(self, letter_id: str) -> DeadStory:
         """Show one dead letter with the life of its message."""

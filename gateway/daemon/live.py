@@ -146,4 +146,5 @@ async def _sweep_media(media: SealedFiles, journal: Desk, settings: Settings) ->
 
 
 def _retention(settings: Settings) -> Retention:
-    return Retention(settings.journal.retention_days, settings.journal.dead_retention_days)
+    kept = settings.journal
+    return Retention(kept.retention_days, kept.dead_retention_days, kept.max_dead_letters)

@@ -6,6 +6,7 @@ A journal is composed of a `submit` and a `read`; this adds the Protocol's other
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import trio
@@ -105,14 +106,20 @@ class Desk:
         rows: Sequence[DeliveryRow] = await self._store.read(reading.deliveries_of, envelope_id)
         return rows
 
-    async def inbound_in(self, state: InboundState, *, limit: int, after_seq: int = 0) -> Sequence[InboundRow]:
-        rows: Sequence[InboundRow] = await self._store.read(reading.inbound_in, state, limit, after_seq)
+    async def inbound_in(
+        self, state: InboundState, *, limit: int, after_seq: int = 0, latest: bool = False
+    ) -> Sequence[InboundRow]:
+        rows: Sequence[InboundRow] = await self._store.read(
+            partial(reading.inbound_in, latest=latest), state, limit, after_seq
+        )
         return rows
 
     async def deliveries_in(
-        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = ""
+        self, state: DeliveryState, *, limit: int, after_seq: int = 0, channel: str = "", latest: bool = False
     ) -> Sequence[DeliveryRow]:
-        rows: Sequence[DeliveryRow] = await self._store.read(reading.deliveries_in, state, limit, after_seq, channel)
+        rows: Sequence[DeliveryRow] = await self._store.read(
+            partial(reading.deliveries_in, latest=latest), state, limit, after_seq, channel
+        )
         return rows
 
     async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]:

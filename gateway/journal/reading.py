@@ -60,18 +60,23 @@ def deliveries_of(db: sqlite3.Connection, envelope_id: str) -> list[DeliveryRow]
     return list(_deliveries(db, where, (envelope_id,)))
 
 
-def inbound_in(db: sqlite3.Connection, state: InboundState, limit: int, after_seq: int) -> list[InboundRow]:
-    """List messages in one state, oldest first."""
+def inbound_in(
+    db: sqlite3.Connection, state: InboundState, limit: int, after_seq: int, *, latest: bool = False
+) -> list[InboundRow]:
+    """List messages in one state, oldest first, or the newest ones first."""
+    order = "DESC" if latest else "ASC"
     hint = "" if state is InboundState.DONE else "AND state <> 'done'"  # lets the partial index serve
-    return list(_inbound(db, f"WHERE state = ? {hint} AND seq > ? ORDER BY seq LIMIT ?", (state, after_seq, limit)))
+    where = f"WHERE state = ? {hint} AND seq > ? ORDER BY seq {order} LIMIT ?"
+    return list(_inbound(db, where, (state, after_seq, limit)))
 
 
 def deliveries_in(
-    db: sqlite3.Connection, state: DeliveryState, limit: int, after_seq: int, channel: str
+    db: sqlite3.Connection, state: DeliveryState, limit: int, after_seq: int, channel: str, *, latest: bool = False
 ) -> list[DeliveryRow]:
-    """List deliveries in one state, oldest first, of one channel or of all."""
+    """List deliveries in one state, oldest first or newest first, of one channel or of all."""
+    order = "DESC" if latest else "ASC"
     hint = "" if state is DeliveryState.DELIVERED else "AND d.state <> 'delivered'"
-    where = f"WHERE d.state = ? {hint} AND d.seq > ? AND (? = '' OR d.channel = ?) ORDER BY d.seq LIMIT ?"
+    where = f"WHERE d.state = ? {hint} AND d.seq > ? AND (? = '' OR d.channel = ?) ORDER BY d.seq {order} LIMIT ?"
     return list(_deliveries(db, where, (state, after_seq, channel, channel, limit)))
 
 

@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from gateway.journal.ledger import Chore
 from gateway.journal.uptime import Uptime, messages_before
+from gateway.notices import DeadLettersShed, Report
 
 DAY = 86_400.0
 ROUND_SECONDS = 600.0
@@ -31,10 +32,14 @@ VACUUM_PAGES = 100
 
 
 class Retention(Struct, frozen=True):
-    """How long rows are kept: what ended well, and what lies dead, unrouted or unknown for a person to see."""
+    """How long rows are kept: what ended well, and what lies dead, unrouted or unknown for a person to see.
+
+    Of the latter `most_dead` of each kind: a destination that is gone for good must not fill the disk.
+    """
 
     finished_days: float = 7.0
     dead_days: float = 30.0
+    most_dead: int = 100_000
 
 
 # What ended in a future that a wall clock put back has taken away is as old as its number says.
@@ -47,6 +52,10 @@ _SLICE = f"""SELECT i.seq, {_INBOUND_OVER} AND NOT EXISTS (SELECT 1 FROM deliver
         WHERE d.inbound = i.seq AND (NOT {_DELIVERY_OVER} OR d.seq = (SELECT max(seq) FROM delivery)))
     FROM inbound i WHERE i.seq > :after AND i.seq <= :finished_seq AND i.seq < (SELECT max(seq) FROM inbound)
     ORDER BY i.seq LIMIT {SLICE}"""
+_FOR_A_PERSON = (("inbound", "dead"), ("inbound", "unrouted"), ("delivery", "dead"), ("delivery", "unknown"))
+# The condition on the open states lets the partial index answer; the new state is an end that both tables know.
+_SHED = """UPDATE {0} SET state = 'dropped', changed_at = :now WHERE seq IN
+    (SELECT seq FROM {0} WHERE state = '{1}' AND state <> 'done' AND state <> 'delivered' ORDER BY seq LIMIT :count)"""
 _DIGESTS = f"SELECT digest, until FROM dedupe WHERE digest > ? ORDER BY digest LIMIT {SLICE * 10}"
 
 
@@ -57,17 +66,30 @@ class Pruner:
         self._uptime = uptime
         self._finished_seconds, self._dead_seconds = retention.finished_days * DAY, retention.dead_days * DAY
         self._values = {"now": now, "finished_seconds": self._finished_seconds, "dead_seconds": self._dead_seconds}
+        self._most_dead, self.shed = retention.most_dead, 0
         self._after_seq = 0
         self._after_digest = b""
         self._more = True
 
     async def round(self, perform: Callable[[Chore], Awaitable[None]]) -> None:
         """Delete all that is over, slice by slice; `perform` returns after the commit."""
-        for step in (self._rows, self._claims, self._marks, self._space):
+        for step in (self._surplus, self._rows, self._claims, self._marks, self._space):
             self._more = True
             while self._more:
                 await perform(Chore(step))
                 await trio.sleep(PAUSE_SECONDS)
+
+    def _surplus(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
+        self._more = False
+        for table, state in _FOR_A_PERSON:
+            name = f"{table}.{state}"
+            (rows,) = cursor.execute("SELECT rows FROM tally WHERE name = ?", (name,)).fetchone()
+            count = min(rows - self._most_dead, SLICE)
+            if count > 0:
+                gone = cursor.execute(_SHED.format(table, state), {**self._values, "count": count}).rowcount
+                tally[name] = tally.get(name, 0) - gone
+                tally[f"{table}.dropped"] = tally.get(f"{table}.dropped", 0) + gone
+                self.shed, self._more = self.shed + gone, self._more or gone == SLICE
 
     def _rows(self, cursor: sqlite3.Cursor, tally: dict[str, int]) -> None:
         numbers = {
@@ -112,10 +134,14 @@ async def prune(
     perform: Callable[[Chore], Awaitable[None]],
     retention: Retention,
     uptime: Uptime,
+    report: Report,
     now: Callable[[], float] = time.time,
 ) -> None:
     """Note what time it is, now and every ten minutes for ever, and delete what is over by then."""
     while True:
         await perform(Chore(uptime.mark))
         await trio.sleep(ROUND_SECONDS)
-        await Pruner(retention, now(), uptime.now()).round(perform)
+        pruner = Pruner(retention, now(), uptime.now())
+        await pruner.round(perform)
+        if pruner.shed:
+            report(DeadLettersShed(pruner.shed))

@@ -67,7 +67,7 @@ async def open_journal(
                 await nursery.start(store.run)
                 nursery.start_soon(checkpoints, path, store.settled)
                 desk = Desk(store)
-                nursery.start_soon(prune, desk.perform, retention, uptime, wall)
+                nursery.start_soon(prune, desk.perform, retention, uptime, report, wall)
                 try:
                     yield desk
                 finally:

@@ -50,6 +50,7 @@ class Book:
         self.calls = Counter("oclaw_grpc_calls", "gRPC calls that ended.", "method", "status")
         self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
         self.transitions_refused = Counter("oclaw_transitions_refused", "Moves the lifecycle does not allow.")
+        self.dead_shed = Counter("oclaw_dead_shed", "Dead letters dropped because there were too many.")
         self.callbacks_failed = Counter("oclaw_journal_callbacks_failed", "Code after a commit that raised.")
         self.stalls = Counter("oclaw_loop_stalls", "Task steps that held the loop too long.")
         self.reloads = Counter("oclaw_configurations", "Configurations taken or refused.", "outcome")
@@ -128,6 +129,7 @@ def _table(b: Book) -> dict[type[n.Notice], Entry]:
         n.CallEnded: b.calls.by("method", "status"),
         n.JournalFailed: b.journal_failures.by(),
         n.TransitionRefused: b.transitions_refused.by(),
+        n.DeadLettersShed: lambda x: b.dead_shed.add(times=x.count),
         n.JournalCallbackFailed: b.callbacks_failed.by(),
         n.LoopStalled: b.stalls.by(),
         n.ConfigurationLoaded: lambda x: b.reloads.add("loaded"),

@@ -31,13 +31,13 @@ class Counter:
         self.name, self.help, self.labels = name, text, labels
         self.values: dict[Labels, int] = {}
 
-    def add(self, *values: str) -> None:
-        """Count one."""
+    def add(self, *values: str, times: int = 1) -> None:
+        """Count one, or so many at once."""
         try:
-            self.values[values] += 1
+            self.values[values] += times
         except KeyError:
             key = values if len(self.values) < MOST_SERIES else ("other",) * len(values)
-            self.values[key] = self.values.get(key, 0) + 1
+            self.values[key] = self.values.get(key, 0) + times
 
     def by(self, *fields: str) -> Callable[[Any], None]:
         """Return what counts a notice under the values of these fields."""

@@ -24,7 +24,7 @@ class Caller:
     async def ask(self, method, target, body=b"", **headers):
         async with self.open(method, target, body, **headers) as answer:
             answer.body = b"".join([piece async for piece in answer.pieces()])
-            if answer.body and "json" in answer.headers["content-type"]:
+            if answer.body and answer.headers["content-type"] in ("application/json", "application/problem+json"):
                 answer.json = msgspec.json.decode(answer.body)
         return answer
 

@@ -76,6 +76,10 @@ class FakeControl:
         self.asked.append((kind, limit))
         return [LETTER]
 
+    async def dead_stories(self):
+        for _ in range(2):
+            yield DeadStory(LETTER, TRACE)
+
     async def dead_letter(self, letter_id):
         return DeadStory(LETTER, TRACE)
 
@@ -126,6 +130,13 @@ async def test_a_refused_reload_tells_every_problem(serve):
     answer = await caller.ask("POST", "/reload")
     assert (answer.status, answer.json["problems"]) == (422, ["rules.d/a.rules:3: unknown field"])
     assert answer.json["detail"].startswith("The old configuration stays in force: rules.d/a.rules:3")
+
+
+async def test_all_dead_letters_are_told_line_by_line(serve):
+    caller = await serve(control_routes(FakeControl(), Watchers(), masks=Masks()))
+    answer = await caller.ask("GET", "/dead/export")
+    lines = answer.body.splitlines()
+    assert [msgspec.json.decode(line)["letter"]["id"] for line in lines] == ["e1.0", "e1.0"]
 
 
 async def test_the_dead_letters_can_be_filtered_and_limited(serve):

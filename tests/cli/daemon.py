@@ -19,9 +19,12 @@ class Asked:
         self.answers, self.requests = answers, list[tuple[str, str, Any]]()
 
 
+STREAMS = ("/tail", "/dead/export")
+
+
 @contextmanager
 def control_socket(path: Path, answers: dict[str, tuple[int, Any]]) -> Iterator[Asked]:
-    """Serve `answers` on a Unix socket while the block runs; a list of objects for /tail goes out as NDJSON."""
+    """Serve `answers` on a Unix socket while the block runs; lists for STREAMS go out as NDJSON."""
     asked = Asked(answers)
 
     class Answer(BaseHTTPRequestHandler):
@@ -30,7 +33,7 @@ def control_socket(path: Path, answers: dict[str, tuple[int, Any]]) -> Iterator[
             body = json.loads(self.rfile.read(length)) if length else None
             asked.requests.append((self.command, self.path, body))
             status, what = asked.answers.get(f"{self.command} {self.path}", (404, {"detail": "there is no such thing"}))
-            text = "".join(json.dumps(x) + "\n" for x in what) if self.path == "/tail" else json.dumps(what)
+            text = "".join(json.dumps(x) + "\n" for x in what) if self.path in STREAMS else json.dumps(what)
             payload = text.encode() if what is not None else b""
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))

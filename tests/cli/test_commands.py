@@ -134,6 +134,13 @@ def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime
     assert json.loads(dropped.stdout) == {"id": "a", "state": "dropped"}
 
 
+def test_dead_letters_are_exported_line_by_line_as_people_read_them(runtime: Path) -> None:
+    story = {"letter": {"id": "a", "why": "é"}, "trace": {"id": "a"}}
+    result, asked = asking(runtime, {"GET /dead/export": (200, [story, story])}, "dead", "export")
+    assert asked.requests == [("GET", "/dead/export", None)]
+    assert result.stdout.splitlines() == [json.dumps(story, ensure_ascii=False)] * 2
+
+
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
     result, _ = asking(runtime, {"GET /held": (200, [])}, "held", "list")
     assert result.stdout == "nothing\n"

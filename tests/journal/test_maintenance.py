@@ -130,6 +130,22 @@ async def test_retention_deletes_what_is_over_and_nothing_else(path: Path) -> No
         assert stored[0].seq > row.seq
 
 
+async def test_the_oldest_dead_letters_beyond_the_most_are_dropped_and_counted(path: Path) -> None:
+    async with open_journal(path) as journal:
+        names = [f"m{n}" for n in range(130)]
+        await committed(journal, Accept(tuple(a_message(name) for name in names)))
+        await committed(journal, *(HandOver(id=n, state=InboundState.DEAD, at=101.0) for n in names[:125]))
+        await committed(journal, *(done_with(name, a_reply(f"{name}.0")) for name in names[125:]))
+        await committed(journal, *(settled(f"{name}.0", DeliveryState.DEAD) for name in names[125:]))
+        pruner = Pruner(Retention(most_dead=3), 200.0, 200.0)
+        await pruner.round(journal.perform)
+        assert pruner.shed == 122 + 2
+        assert [row.id for row in await journal.inbound_in(InboundState.DEAD, limit=9)] == ["m122", "m123", "m124"]
+        latest = await journal.deliveries_in(DeliveryState.DEAD, limit=2, latest=True)
+        assert [row.id for row in latest] == ["m129.0", "m128.0"]
+        assert maintenance.check(path) == []
+
+
 async def test_compacting_beside_the_daemon_gives_space_back(path: Path) -> None:
     async with open_journal(path) as journal:
         await fill(journal, 2500)

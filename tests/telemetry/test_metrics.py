@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.notices import DeliverySettled, EnvelopeAccepted, EnvelopeBuried, EnvelopeSettled
+from gateway.notices import DeadLettersShed, DeliverySettled, EnvelopeAccepted, EnvelopeBuried, EnvelopeSettled
 from gateway.telemetry import Book, Watchers, make_report
 from gateway.telemetry.metrics import Gauge, Metrics
 
@@ -28,9 +28,11 @@ async def test_notices_are_found_again_in_the_scrape():
     report(EnvelopeSettled("e2", "shop", 1, 9.0))
     report(DeliverySettled("e1.0", "shop", 1, 0.03))
     report(EnvelopeBuried("e2", "shop", "poison"))
+    report(DeadLettersShed(7))
     found = await scrape(metrics)
     assert found["oclaw_accepted_total", ("channel", "shop")] == 1
     assert found["oclaw_dead_total", ("channel", "shop"), ("kind", "message")] == 1
+    assert found["oclaw_dead_shed_total",] == 7
     assert found["oclaw_overhead_seconds_bucket", ("le", "0.003")] == 0
     assert found["oclaw_overhead_seconds_bucket", ("le", "0.005")] == 1
     assert found["oclaw_overhead_seconds_bucket", ("le", "+Inf")] == 2
