@@ -306,11 +306,15 @@ class AcceptingPaused(Notice, frozen=True):
 
 
 class RequestFailed(Notice, frozen=True):
-    """The code behind an endpoint raised; the caller got a 500 without detail."""
+    """Code of ours or of a plugin raised where nothing may: at an endpoint (its caller got a 500), in a walk.
+
+    `where` is a metric's label: it names a place in the gateway, never a message.
+    """
 
     level: ClassVar[str] = "error"
     where: str
     error: str
+    envelope_id: str = ""
 
 
 class CallEnded(Notice, frozen=True):

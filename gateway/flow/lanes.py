@@ -304,7 +304,7 @@ class Lanes:
 
     def _failed(self, lane: _Lane, envelope: Envelope, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}"
-        self._report(RequestFailed(f"the walk of {envelope.id}", why))
+        self._report(RequestFailed("the walk of a message", why, envelope.id))
         if envelope.attempt >= self._poison_attempts:
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
             self._end(lane, envelope, Ending(InboundState.DEAD, why=why, by="walk"))

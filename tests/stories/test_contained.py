@@ -13,7 +13,7 @@ from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.receipt import Deferred, Delivered, Receipt
 from gateway.message.seal import Sealer
-from gateway.notices import EnvelopeBuried, EnvelopeRejected
+from gateway.notices import EnvelopeBuried, EnvelopeRejected, RequestFailed
 from gateway.ports import ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
 
@@ -77,6 +77,9 @@ async def test_a_channel_that_cannot_cut_a_reply_costs_that_message_alone(waits:
         await story.settles()
         assert story.sent() == ["two"]
         assert await story.state(first) == "dead"
+        assert {(failed.where, failed.envelope_id) for failed in story.reported(RequestFailed)} <= {
+            ("the walk of a message", first)
+        }
 
 
 async def test_a_channel_that_cannot_name_its_circuit_is_tried_again(autojump_clock: Any) -> None:
