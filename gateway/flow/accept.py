@@ -16,7 +16,7 @@ from typing import Protocol
 import trio
 from msgspec import Struct
 
-from gateway.flow.admission import Pressure
+from gateway.flow.admission import FEW, Pressure
 from gateway.flow.lanes import Led
 from gateway.flow.seen import Seen
 from gateway.message.envelope import Envelope, uuid7
@@ -28,6 +28,8 @@ from gateway.records import Accept, Failed, InboundRecord, Known, Outcome, Store
 
 # Of the deadline; the rest is for what waits unread before the door, and for sending the reply.
 SHARE = 0.5
+# In hand: never crowded below half of what is always taken.
+_HARDLY_ANY = FEW // 2
 
 Then = Callable[[Sequence[Acceptance]], None]
 
@@ -101,11 +103,16 @@ class Door:
 
     def is_crowded(self) -> bool:
         """Tell whether what is in hand already takes so long that a newcomer would be late."""
-        in_hand, now = self.in_hand, trio.current_time()
-        self._pressure.observe(in_hand, now)
+        in_hand, pressure = self._uncommitted + self._lanes.in_hand, self._pressure
+        if in_hand < _HARDLY_ANY:
+            if not pressure.resting:
+                pressure.rest()
+            return False
+        now = trio.current_time()
+        pressure.observe(in_hand, now)
         # A message waits for the commit under way and for its own, whatever else is in hand.
         bound = self._limits.deadline_seconds * SHARE + 2 * self._journal.sync_seconds
-        return self._pressure.is_full(in_hand, bound, now)
+        return pressure.is_full(in_hand, bound, now)
 
     def full(self) -> Refused | None:
         """Say why no message at all can be taken now, or None."""
@@ -138,19 +145,27 @@ class Door:
             return
         self._pressure.arrived += len(messages)
         now = self._now()
-        envelopes = tuple([self._envelope(message, now) for message in messages])
-        records = tuple([self._record(envelope, traits) for envelope in envelopes])
+        coming = _Coming(channel, then)
+        records: list[InboundRecord] = []
+        for message in messages:
+            envelope = Envelope(
+                id=uuid7(now, self._random(10)),
+                message=message,
+                received_at=now,
+                deadline=now + self._limits.deadline_seconds,
+            )
+            coming.envelopes.append(envelope)
+            records.append(self._record(envelope, traits))
         sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
-        coming = _Coming(channel, envelopes, then)
-        self._journal.submit(Accept(records, sealed_cursor), partial(self._committed, coming))
+        self._journal.submit(Accept(tuple(records), sealed_cursor), partial(self._committed, coming))
         surely_new = len(records) == 1 and not self.cautious and not self._seen.perhaps(records[0].dedupe)
         for record in records:
             self._seen.add(record.dedupe)
         if surely_new:
             # Submitted behind its Accept, the end of the walk commits with it or after it, never before.
-            coming.led = self._lanes.lead(envelopes[0])
+            coming.led = self._lanes.lead(coming.envelopes[0])
         if coming.led is None:
-            self._uncommitted += len(envelopes)
+            self._uncommitted += len(messages)
             for message in messages:
                 self._lanes.expect(message)
 
@@ -160,25 +175,18 @@ class Door:
             with trio.move_on_after(min(refused.retry_after, 0.1)):
                 await self._waiting.park()
 
-    def _envelope(self, message: Message, now: float) -> Envelope:
-        return Envelope(
-            id=uuid7(now, self._random(10)),
-            message=message,
-            received_at=now,
-            deadline=now + self._limits.deadline_seconds,
-        )
-
     def _record(self, envelope: Envelope, traits: Traits) -> InboundRecord:
-        message, digest = envelope.message, self._sealer.digest
+        message, sealer = envelope.message, self._sealer
+        channel, conversation = message.channel, message.conversation
         return InboundRecord(
             id=envelope.id,
-            channel=message.channel,
-            dedupe=digest("dedupe", message.channel, message.dedupe_key) if message.dedupe_key else b"",
+            channel=channel,
+            dedupe=sealer.digest("dedupe", channel, message.dedupe_key) if message.dedupe_key else b"",
             dedupe_seconds=traits.dedupe_seconds,
-            lane=digest("lane", message.channel, message.conversation.id, message.conversation.thread),
-            sender=digest("sender", message.channel, message.sender.id),
+            lane=sealer.lasting_digest("lane", channel, conversation.id, conversation.thread),
+            sender=sealer.lasting_digest("sender", channel, message.sender.id),
             received_at=envelope.received_at,
-            sealed=self._sealer.seal(RecordKind.ENVELOPE, envelope.id, envelope),
+            sealed=sealer.seal(RecordKind.ENVELOPE, envelope.id, envelope),
         )
 
     def _sealed_cursor(self, channel: str, cursor: Cursor) -> tuple[str, str, bytes]:
@@ -234,8 +242,9 @@ class _Coming:
 
     __slots__ = ("channel", "envelopes", "led", "then")
 
-    def __init__(self, channel: str, envelopes: tuple[Envelope, ...], then: Then) -> None:
-        self.channel, self.envelopes, self.then = channel, envelopes, then
+    def __init__(self, channel: str, then: Then) -> None:
+        self.channel, self.then = channel, then
+        self.envelopes: list[Envelope] = []
         self.led: Led | None = None
 
 

@@ -26,12 +26,18 @@ class Pressure(Struct):
     rate: float = 0.0
     arrived: int = 0
     crowded_since: float = inf
+    resting: bool = True
     _probe_began: float = 0.0
     _probe_size: int = 0
     _probe_ends: int = 0
 
+    def rest(self) -> None:
+        """Measure nothing while hardly anything is in hand: most of that time is spent waiting for messages."""
+        self.resting, self._probe_size, self.crowded_since = True, 0, inf
+
     def observe(self, in_hand: int, now: float) -> None:
         """Measure afresh whenever all that was in hand at the last time is done."""
+        self.resting = False
         if self.arrived - in_hand < self._probe_ends or now <= self._probe_began:
             return
         if self._probe_size:

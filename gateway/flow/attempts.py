@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from gateway.flow import retry
 from gateway.flow.circuits import Circuit, Circuits
-from gateway.flow.destination import Destination, Waiting
+from gateway.flow.destination import DeliverNow, Destination, Waiting
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.message.envelope import Delivery
@@ -103,14 +103,10 @@ class Attempts:
         attempt.scope.deadline = inf
         return receipt
 
-    def send_now(self, attempt: Attempt, then: Callable[[Receipt], None]) -> bool:
-        """Begin the attempt without waiting, where the channel can. False: nothing was sent, `then` is not called."""
-        deliver_now = getattr(attempt.channel, "deliver_now", None)
-        if deliver_now is None or not attempt.channel.traits.idempotent:
-            return False
-        deadline = trio.current_time() + self._policy.attempt_seconds
+    def send_now(self, attempt: Attempt, deliver_now: DeliverNow, now: float, then: Callable[[Receipt], None]) -> bool:
+        """Begin the attempt without waiting, if the channel can now. False: nothing was sent, `then` is not called."""
         try:
-            begun: bool = deliver_now(attempt.head.delivery, deadline, then)
+            begun = deliver_now(attempt.head.delivery, now + self._policy.attempt_seconds, then)
         except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
             then(Unknown(f"{type(error).__name__}: {error}"))
             return True

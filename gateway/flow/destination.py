@@ -8,14 +8,18 @@ costs memory for a minute of it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 from msgspec import Struct
 
 from gateway.message.envelope import Delivery
+from gateway.message.receipt import Receipt
 from gateway.ports import Channel
 
 Key = tuple[str, str, str]
+DeliverNow = Callable[[Delivery, float, Callable[[Receipt], None]], bool]
+"""How a channel sends without waiting (`ports.Prompt`)."""
 
 
 class Waiting(Struct, frozen=True):
@@ -71,11 +75,20 @@ class Desk:
 
     def __init__(self) -> None:
         self.channel: Channel | None = None  # None while it is detached: its queues wait
+        self.circuit_of: Callable[[Delivery], str] | None = None
+        self.deliver_now: DeliverNow | None = None  # of a channel that can send without waiting, and repeat it
         self.begun = 0  # attempts under way without a worker
         self.beginning = False  # such an attempt is being handed to the channel just now
         self.ready: deque[Destination] = deque()
         self.idle: list[trio.lowlevel.Task] = []
         self.workers = 0
+
+    def serve(self, channel: Channel | None) -> None:
+        """Send over this channel from now on, or over none."""
+        self.channel = channel
+        self.circuit_of = getattr(channel, "circuit_of", None)
+        repeatable = channel is not None and channel.traits.idempotent
+        self.deliver_now = getattr(channel, "deliver_now", None) if repeatable else None
 
     @property
     def to_spare(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -62,39 +62,40 @@ class Clerk:
         now = self._now()
         story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
         deliveries = self.deliveries(envelope, ending, now)
-        made = tuple(self._record(delivery, DeliveryState.PENDING) for delivery in deliveries)
-        sent = tuple(self._record(delivery, DeliveryState.DELIVERED) for delivery in ending.streamed)
+        records: list[DeliveryRecord] = []
+        for delivery in ending.streamed:
+            records.append(self._record(delivery, DeliveryState.DELIVERED))
+        for delivery in deliveries:
+            records.append(self._record(delivery, DeliveryState.PENDING))
         work = HandOver(
             id=envelope.id,
             state=ending.state,
             at=now,
             note=self._sealer.seal(RecordKind.NOTE, envelope.id, story),
-            deliveries=sent + made,
+            deliveries=tuple(records),
             due_at=now + ending.delay_seconds if ending.delay_seconds else 0.0,
         )
-
-        def committed(outcome: Outcome) -> None:
-            try:
-                self._committed(envelope, ending, deliveries, outcome)
-            finally:
-                done()
-
-        self._journal.submit(work, committed)
+        self._journal.submit(work, partial(self._committed, envelope, ending, deliveries, done))
 
     def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
         """Cut the replies into deliveries, numbered behind what was streamed already, and by earlier walks."""
-        pieces = [piece for reply in ending.replies for piece in self._pieces(reply)]
-        return [
-            Delivery(
-                id=delivery_id(envelope.id, index),
-                envelope_id=envelope.id,
-                message=piece,
-                created_at=now,
-                expires_at=now + self._policy.expiry_seconds,
-                repeated=ending.repeated or self._shown_before(envelope),
-            )
-            for index, piece in enumerate(pieces, start=envelope.replies_before + len(ending.streamed))
-        ]
+        made: list[Delivery] = []
+        if not ending.replies:
+            return made
+        first = envelope.replies_before + len(ending.streamed)
+        repeated = ending.repeated or self._shown_before(envelope)
+        for reply in ending.replies:
+            for piece in self._pieces(reply):
+                delivery = Delivery(
+                    id=delivery_id(envelope.id, first + len(made)),
+                    envelope_id=envelope.id,
+                    message=piece,
+                    created_at=now,
+                    expires_at=now + self._policy.expiry_seconds,
+                    repeated=repeated,
+                )
+                made.append(delivery)
+        return made
 
     def _shown_before(self, envelope: Envelope) -> bool:
         """Say whether an earlier walk, that a crash cut short, may have streamed the reply already.
@@ -113,19 +114,27 @@ class Clerk:
         return [first, *(replace(piece, attachments=()) for piece in rest)]
 
     def _record(self, delivery: Delivery, state: DeliveryState) -> DeliveryRecord:
-        message, digest = delivery.message, self._sealer.digest
+        message, conversation = delivery.message, delivery.message.conversation
         return DeliveryRecord(
             id=delivery.id,
             envelope_id=delivery.envelope_id,
             channel=message.channel,
-            destination=digest("lane", message.channel, message.conversation.id, message.conversation.thread),
+            destination=self._sealer.lasting_digest("lane", message.channel, conversation.id, conversation.thread),
             created_at=delivery.created_at,
             expires_at=delivery.expires_at,
             sealed=self._sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
             state=state,
         )
 
-    def _committed(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
+    def _committed(
+        self, envelope: Envelope, ending: Ending, made: list[Delivery], done: Callable[[], None], outcome: Outcome
+    ) -> None:
+        try:
+            self._follow(envelope, ending, made, outcome)
+        finally:
+            done()
+
+    def _follow(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
         self.committed += 1
         if isinstance(outcome, Impossible):
             self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
@@ -140,8 +149,11 @@ class Clerk:
 
     def _share(self, envelope: Envelope, ending: Ending) -> float:
         """Return our own share: from arrival to this commit, less the time the steps themselves took."""
-        steps = sum(step.seconds for step in ending.story.steps) if ending.story else 0.0
-        return max(0.0, self._now() - envelope.received_at - steps)
+        share = self._now() - envelope.received_at
+        if ending.story is not None:
+            for step in ending.story.steps:
+                share -= step.seconds
+        return max(0.0, share)
 
 
 def _cut(text: str, traits: Traits) -> Sequence[str]:

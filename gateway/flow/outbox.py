@@ -55,7 +55,7 @@ class Outbox:
         self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
-        self._circuits = Circuits(timers, self._make_ready, spread, report, policy.cap_seconds)
+        self._circuits = Circuits(timers, self._go, spread, report, policy.cap_seconds)
         self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}
@@ -73,27 +73,27 @@ class Outbox:
 
     def attach(self, channel: Channel) -> None:
         """Serve a channel's deliveries from now on; a channel of that name is replaced, its queues stay."""
-        self._desks.setdefault(channel.name, Desk()).channel = channel
+        self._desks.setdefault(channel.name, Desk()).serve(channel)
         for destination in list(self._destinations.values()):
             if destination.key[0] == channel.name and not destination.busy:
-                self._make_ready(destination)
+                self._make_ready(destination, trio.current_time())
 
     def detach(self, name: str) -> None:
         """Stop serving a channel; its deliveries wait, here and in the journal, until it is attached again."""
         if name in self._desks:
-            self._desks[name].channel = None
+            self._desks[name].serve(None)
 
     def add(self, delivery: Delivery) -> None:
         """Queue a committed delivery behind what its destination already has. Called in commit order."""
-        destination = self._destination(delivery)
+        destination, now = self._destination(delivery), trio.current_time()
         self.pending += 1
         if destination.shelved or len(destination.queue) >= self._most:
             destination.shelve(delivery.id)
             self._shelved += 1
         else:
-            destination.queue.append(self._waiting(delivery))
+            destination.queue.append(self._waiting(delivery, now))
         if not destination.busy:
-            self._make_ready(destination)
+            self._make_ready(destination, now)
 
     def restore(self, row: DeliveryRow) -> None:
         """Take up a delivery of an earlier life; rows come oldest first. What exceeds its share is not even opened."""
@@ -175,23 +175,24 @@ class Outbox:
             destination = self._destinations[key] = Destination(key)
         return destination
 
-    def _waiting(self, delivery: Delivery) -> Waiting:
+    def _waiting(self, delivery: Delivery, now: float) -> Waiting:
         # Counted from now on: a wall clock that jumps afterwards neither expires it nor keeps it for ever.
-        left = delivery.expires_at - self._now()
-        if not delivery.replayed:
-            left = min(left, delivery.expires_at - delivery.created_at)
-        return Waiting(delivery, trio.current_time() + left)
+        left, most = delivery.expires_at - self._now(), delivery.expires_at - delivery.created_at
+        return Waiting(delivery, now + (left if delivery.replayed or left < most else most))
 
-    def _make_ready(self, destination: Destination) -> None:
+    def _make_ready(self, destination: Destination, now: float) -> None:
         desk = self._desks.get(destination.key[0])
         if desk is None or desk.channel is None:
             destination.busy = False
             return
         destination.busy = True
-        if self._begin_now(desk, destination):
+        if self._begin_now(desk, destination, now):
             return
         desk.ready.append(destination)
         self._staff(desk)
+
+    def _go(self, destination: Destination) -> None:
+        self._make_ready(destination, trio.current_time())
 
     def _staff(self, desk: Desk) -> None:
         """Put one more worker to the ready destinations, if the channel takes one more attempt at once."""
@@ -203,18 +204,20 @@ class Outbox:
             desk.workers += 1
             self._nursery.start_soon(self._work, desk)
 
-    def _begin_now(self, desk: Desk, destination: Destination) -> bool:
+    def _begin_now(self, desk: Desk, destination: Destination, now: float) -> bool:
         """Begin an attempt without a worker where the channel can send without waiting; False when it cannot."""
-        channel = desk.channel
-        if channel is None or desk.ready or not self._sending or desk.to_spare <= 0:
+        # While one is being begun the channel may answer before it returns; a deep queue must not become a deep stack.
+        deliver_now, channel = desk.deliver_now, desk.channel
+        if deliver_now is None or channel is None or not destination.queue or not self._sending:
             return False
-        if desk.beginning:  # the channel answered before it returned; a deep queue must not become a deep stack
-            return False
-        if not destination.queue or not self._is_plain(destination, destination.queue[0]):
+        if desk.ready or desk.beginning or desk.to_spare <= 0:
             return False
         head = destination.queue[0]
+        circuit = self._circuit_of(head.delivery)
+        if self._may_wait(destination, head, circuit, now):
+            return False
         attempt = Attempt()
-        attempt.begins(channel, destination, head, self._circuit_of(head.delivery), self._now())
+        attempt.begins(channel, destination, head, circuit, self._now())
 
         def answered(receipt: Receipt) -> None:
             if attempt.under_way:  # a channel's bug must not settle an attempt twice
@@ -227,7 +230,7 @@ class Outbox:
         desk.begun += 1
         self._attempting += 1
         destination.attempting = desk.beginning = True
-        begun = self._attempts.send_now(attempt, answered)
+        begun = self._attempts.send_now(attempt, deliver_now, now, answered)
         desk.beginning = False
         if begun or not attempt.under_way:
             return True
@@ -236,12 +239,14 @@ class Outbox:
         destination.attempting = attempt.under_way = False
         return False
 
-    def _is_plain(self, destination: Destination, head: Waiting) -> bool:
-        """Say whether nothing hinders an attempt; what does is the workers' to deal with."""
-        now, circuit = trio.current_time(), self._circuit_of(head.delivery)
-        if destination.blocked_until > now or head.ends_at <= now or self._circuits.troubled(circuit):
-            return False
-        return not self.disabled.holds(circuit[0], disabled_as(circuit, head.delivery))
+    def _may_wait(self, destination: Destination, head: Waiting, circuit: Circuit, now: float) -> bool:
+        """Say whether something may hinder an attempt; that is the workers' to deal with."""
+        return (
+            destination.blocked_until > now
+            or head.ends_at <= now
+            or self._circuits.troubled(circuit)
+            or self.disabled.holds(circuit[0], disabled_as(circuit, head.delivery))
+        )
 
     async def _work(self, desk: Desk) -> None:
         """Take ready destinations and make one attempt for each, for ever."""
@@ -324,7 +329,7 @@ class Outbox:
             self.pending -= 1
         destination.blocked_until = 0.0
         if destination.queue or destination.shelved:
-            self._make_ready(destination)
+            self._make_ready(destination, trio.current_time())
         else:
             self._retire(destination)
 
@@ -348,7 +353,8 @@ class Outbox:
         finally:
             self._attempting -= 1
             self._tell_quiet()
-        self._filled(destination, [self._waiting(each.delivery) for each in taken], before)
+        now = trio.current_time()
+        self._filled(destination, [self._waiting(each.delivery, now) for each in taken], before)
 
     def _filled(self, destination: Destination, waiting: list[Waiting], before: int) -> None:
         destination.queue.extend(waiting)
@@ -358,7 +364,7 @@ class Outbox:
         else:
             destination.shelved -= len(waiting)
             self._shelved -= len(waiting)
-        self._make_ready(destination)
+        self._make_ready(destination, trio.current_time())
 
     # -- pauses -----------------------------------------------------------------------------------
 
@@ -371,12 +377,14 @@ class Outbox:
         """End a pause, unless it was ended before: a destination must never be ready twice."""
         if number and destination.paused == number:
             destination.paused = 0
-            self._make_ready(destination)
+            self._make_ready(destination, trio.current_time())
 
     def _circuit_of(self, delivery: Delivery) -> Circuit:
-        desk = self._desks.get(delivery.message.channel)
-        circuit_of = getattr(desk.channel, "circuit_of", None) if desk is not None else None
+        channel = delivery.message.channel
+        desk = self._desks.get(channel)
+        if desk is None or desk.circuit_of is None:
+            return channel, ""
         try:
-            return delivery.message.channel, circuit_of(delivery) if circuit_of else ""
+            return channel, desk.circuit_of(delivery)
         except Exception:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
-            return delivery.message.channel, ""
+            return channel, ""

@@ -95,7 +95,7 @@ class Shelf:
 
     def address(self, key: Key) -> bytes:
         """Return the digest under which the journal finds a destination."""
-        return self._sealer.digest("lane", *key)
+        return self._sealer.lasting_digest("lane", *key)
 
     async def _before(self, delivery_id: str) -> int:
         row = await self._journal.delivery(delivery_id)

@@ -14,7 +14,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gateway.journal.clerk import AGAIN_SECONDS, Clerk, Item, Settled
+from gateway.journal.clerk import AGAIN_SECONDS, Clerk, Done, Item, Settled
+from gateway.journal.ledger import Entry
 
 # Cost follows commits, not messages: at 1,000/s a millisecond of gathering halves the CPU of both threads.
 GATHER_SECONDS = 0.001
@@ -62,11 +63,11 @@ class Writer:
         """Why the disk refuses, or ''."""
         return self._clerk.failing
 
-    def submit(self, item: Item) -> None:
+    def submit(self, work: Entry, done: Done = None) -> None:
         """Queue one work. Never waits."""
-        self._inbox.append(item)
+        self._inbox.append((work, done))
         self._submitted += 1
-        if not self._open and (item[1] is not None or len(self._inbox) >= LARGE):
+        if not self._open and (done is not None or len(self._inbox) >= LARGE):
             self._open_gate()
 
     def stop(self) -> None:

@@ -26,7 +26,8 @@ def encryptor(key: bytes) -> Encrypt:
     call, from_buffer, null = lib.crypto_aead_xchacha20poly1305_ietf_encrypt, ffi.from_buffer, ffi.NULL
 
     def encrypt(plain: bytes, associated: bytes, nonce: bytes) -> bytearray:
-        _check(nonce)
+        if type(nonce) is not bytes or len(nonce) != NONCE_BYTES:
+            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
         length = len(plain)
         out = bytearray(length + TAG_BYTES)
         # Cannot fail: the only error libsodium has is a message of 256 GiB.
@@ -44,7 +45,8 @@ def decryptor(key: bytes) -> Decrypt:
     call, from_buffer, null = lib.crypto_aead_xchacha20poly1305_ietf_decrypt, ffi.from_buffer, ffi.NULL
 
     def decrypt(sealed: bytes, start: int, associated: bytes, nonce: bytes) -> bytearray | None:
-        _check(nonce)
+        if type(nonce) is not bytes or len(nonce) != NONCE_BYTES:
+            raise ValueError(f"a nonce has {NONCE_BYTES} bytes")
         length = len(sealed) - start
         if length < TAG_BYTES:
             return None
@@ -62,8 +64,3 @@ def _prepare(key: bytes) -> None:
     sodium_init()  # picks the fastest code this processor has
     if not isinstance(key, bytes) or len(key) != KEY_BYTES:
         raise ValueError(f"a key has {KEY_BYTES} bytes")
-
-
-def _check(nonce: bytes) -> None:
-    if not isinstance(nonce, bytes) or len(nonce) != NONCE_BYTES:
-        raise ValueError(f"a nonce has {NONCE_BYTES} bytes")

@@ -42,6 +42,9 @@ DIGEST_BYTES: Final = 16
 # 16 MiB: four times the largest request body the gateway accepts by default, so whatever came in can be opened.
 MAX_BYTES: Final = 16 * 1024 * 1024
 
+# Digests remembered: about 1 MB of conversations and senders.
+_LASTING: Final = 4096
+
 # magic, version, flags, kind, record check, key id, dictionary id, length of what follows, nonce
 _HEADER: Final = struct.Struct(">2sBBBHIII24s")
 HEADER_BYTES: Final = _HEADER.size
@@ -88,6 +91,7 @@ class Sealer:
         self._compress, self._decompress = _zstd(dictionaries)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
+        self._lasting: dict[tuple[str, ...], bytes] = {}
 
     def seal(self, kind: RecordKind, id: str, value: Any) -> bytes:
         """Seal a struct as the record `id` of that kind. Raises `Unsealable` or `TooLarge`."""
@@ -159,6 +163,15 @@ class Sealer:
         except UnicodeEncodeError as error:
             raise Unsealable(f"{purpose} holds text that is not Unicode: {error}.") from error
         return running.digest()
+
+    def lasting_digest(self, purpose: str, *parts: str) -> bytes:
+        """Return `digest` of what comes again and again, a conversation or a sender: remembered for a while."""
+        known = self._lasting.get((purpose, *parts))
+        if known is None:
+            if len(self._lasting) >= _LASTING:
+                self._lasting.clear()
+            known = self._lasting[purpose, *parts] = self.digest(purpose, *parts)
+        return known
 
     def _expand(self, kind: RecordKind, id: str, frame: bytearray, dictionary: int) -> bytes:
         decompress = self._decompress.get(dictionary)

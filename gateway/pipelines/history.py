@@ -19,7 +19,9 @@ class History:
         """Return up to `limit` exchanges, oldest first; what cannot be opened any more is left out."""
         if limit <= 0:
             return ()
-        lane = self._sealer.digest("lane", message.channel, message.conversation.id, message.conversation.thread)
+        lane = self._sealer.lasting_digest(
+            "lane", message.channel, message.conversation.id, message.conversation.thread
+        )
         shown: list[Turn] = []
         for row, deliveries in await self._journal.turns(lane, limit=limit):
             try:

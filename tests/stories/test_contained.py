@@ -85,6 +85,7 @@ async def test_a_channel_that_cannot_cut_a_reply_costs_that_message_alone(waits:
 async def test_a_channel_that_cannot_name_its_circuit_is_tried_again(autojump_clock: Any) -> None:
     async with gateway() as story:
         story.channels["chat"].circuit_of = Hasty(3)  # type: ignore[attr-defined]
+        story.flow.outbox.attach(story.channels["chat"])
         await story.receives("one")
         await story.receives("two")
         await story.settles()
@@ -103,6 +104,7 @@ async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause
             return False if begins and begins.pop() is None else bool(breaks())
 
         channel.deliver_now = deliver_now  # type: ignore[attr-defined]
+        story.flow.outbox.attach(channel)
         await story.receives("one")
         await story.receives("two")
         await story.settles()
@@ -124,6 +126,7 @@ async def test_a_channel_that_answers_before_it_returns_empties_a_deep_queue_in_
             return Delivered()
 
         channel.deliver_now, channel.deliver = deliver_now, deliver  # type: ignore[attr-defined,method-assign]
+        story.flow.outbox.attach(channel)  # what a channel offers is looked up when it is attached
         for number in range(200):
             story.offer(story.message(str(number)))
         await story.settles()
