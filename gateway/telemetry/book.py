@@ -46,7 +46,7 @@ class Book:
         self.requests_refused = Counter("oclaw_requests_refused", "Requests that were none, by status.", "status")
         self.connections_refused = Counter("oclaw_connections_refused", "Connections turned away or cut.", "reason")
         self.accept_pauses = Counter("oclaw_accept_pauses", "Pauses for want of descriptors or memory.")
-        self.requests_failed = Counter("oclaw_requests_failed", "Requests answered with 500.", "where")
+        self.requests_failed = Counter("oclaw_requests_failed", "Code that raised where nothing may.", "where")
         self.calls = Counter("oclaw_grpc_calls", "gRPC calls that ended.", "method", "status")
         self.journal_failures = Counter("oclaw_journal_failures", "Failed commits.")
         self.transitions_refused = Counter("oclaw_transitions_refused", "Moves the lifecycle does not allow.")
