@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 
+from protocols.http1.headers import RawFields
 from protocols.http1.heads import Head, Status
 
-# After each line's end: a name, and its value without the space around it. The first line has no line before it,
+# After each line's end: a name, and its value without the space before it. The first line has no line before it,
 # the last no colon.
-_fields = re.compile(rb"\r\n([^:\r]++):[ \t]*+((?:[^ \t\r]++|[ \t]++(?!\r))*+)").findall
+_found = re.compile(rb"\r\n([^:\r]++):[ \t]*+([^\r]*+)").findall
 
 
 def read_head(head: bytes) -> Head:
@@ -25,3 +26,7 @@ def read_head(head: bytes) -> Head:
 def read_status(head: bytes) -> Status:
     """Cut one whole response head, which `is_response_head` has passed."""
     return Status(int(head[9:12]), head[5:8].decode("latin-1"), _fields(head))
+
+
+def _fields(head: bytes) -> RawFields:
+    return [(name, value.rstrip()) for name, value in _found(head)]
