@@ -11,6 +11,7 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.frame import with_config, with_json
 from gateway.cli.show import show
+from gateway.cli.trace import as_read
 
 
 @click.group("dead")
@@ -34,7 +35,8 @@ def list_(kind: str | None, limit: int, config: Path, as_json: bool) -> None:
 @with_json
 def show_(letter_id: str, config: Path, as_json: bool) -> None:
     """Show one dead letter and why it gave up."""
-    show(Control(config).get("dead", letter_id), as_json=as_json)
+    story = Control(config).get("dead", letter_id)
+    show(story if as_json else {**story, "trace": as_read(story["trace"])}, as_json=as_json)
 
 
 @command.command("retry")

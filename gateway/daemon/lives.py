@@ -144,7 +144,9 @@ class Lives:
                 continue
             person = self._open(RecordKind.NOTE, row.id, note, Story)
             if person is not None:
-                steps.append(TraceStep(at=row.changed_at, stage="person", outcome=person.why, by=person.by))
+                steps.append(
+                    TraceStep(at=person.at or row.changed_at, stage="person", outcome=person.why, by=person.by)
+                )
         return tuple(steps)
 
     def _open(self, kind: RecordKind, id: str, sealed: bytes, shape: type[T]) -> T | None:

@@ -133,7 +133,7 @@ class Recovery:
             if isinstance(outcome, Moved):
                 moved()
 
-        note = self._sealer.seal(RecordKind.NOTE, work.id, Story(by="operator", why=why))
+        note = self._sealer.seal(RecordKind.NOTE, work.id, Story(by="operator", why=why, at=work.at))
         self._journal.submit(replace(work, note=note), done)
         await committed.wait()
         return isinstance(outcomes[0], Moved)

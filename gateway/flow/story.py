@@ -41,6 +41,7 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     pipeline: str = ""
     steps: tuple[StepNote, ...] = ()
     tags: tuple[str, ...] = ()
+    at: float = 0.0  # when a person did it, epoch seconds; a walk has the record's time
     by: str = ""
     why: str = ""
     tell: str = ""

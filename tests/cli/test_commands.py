@@ -134,6 +134,24 @@ def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime
     assert json.loads(dropped.stdout) == {"id": "a", "state": "dropped"}
 
 
+def test_a_trace_is_one_table_of_stages_and_attempts_with_their_times(runtime: Path) -> None:
+    why = "Cannot connect to a host with a name that is rather long: Connection refused, and so on"
+    attempt = {"at": 1.8e9 + 2.5, "stage": "attempt", "outcome": "deferred", "by": "", "why": why, "attempt": 1}
+    reply = {"id": "m.0", "channel": "shop", "state": "deferred", "steps": [attempt]}
+    steps = [
+        {"at": 1.8e9 + 0.25, "stage": "accept", "outcome": "accepted", "seconds": 0.0},
+        {"at": 1.8e9 + 3, "stage": "person", "outcome": "retried", "by": "operator"},
+    ]
+    trace = {"id": "m", "received_at": 1.8e9, "steps": steps, "deliveries": [reply]}
+    result, _ = asking(runtime, {"GET /trace/m": (200, trace)}, "trace", "m")
+    accepted, tried, person = result.stdout.split("STAGE")[1].splitlines()[1:4]
+    assert ".250  0.250 s  accept" in accepted
+    assert ".500  2.500 s  attempt  deferred  reply 0 to shop" in tried and why in tried
+    assert "3.000 s  person" in person
+    same, _ = asking(runtime, {"GET /trace/m": (200, trace)}, "trace", "m", "--json")
+    assert json.loads(same.stdout) == trace
+
+
 def test_dead_letters_are_exported_line_by_line_as_people_read_them(runtime: Path) -> None:
     story = {"letter": {"id": "a", "why": "é"}, "trace": {"id": "a"}}
     result, asked = asking(runtime, {"GET /dead/export": (200, [story, story])}, "dead", "export")

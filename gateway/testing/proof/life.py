@@ -51,7 +51,9 @@ class Life:
         with trio.move_on_after(READY_SECONDS):
             await self._ready.wait()
         if not self.port:
-            raise NotReady("\n".join(map(str, list(self.log)[-20:])))
+            ended = self.process.poll()
+            how = f"not ready within {READY_SECONDS:g} s" if ended is None else f"ended with {ended}"
+            raise NotReady("\n".join([f"The daemon: {how}.", *map(str, list(self.log)[-20:])]))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the log lines of one notice."""
