@@ -107,7 +107,7 @@ def _enable(control: Control) -> Endpoint:
     async def endpoint(exchange: Exchange) -> Response:
         try:
             what = msgspec.json.decode(exchange.request.body, type=DisabledAddress)
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise BadField(f"The body is no address to enable: {error}.") from error
         return as_json(await control.enable(what))
 
@@ -130,7 +130,7 @@ def _order(body: bytes) -> SendOrder:
         order = msgspec.json.decode(body, type=SendOrder)
     except msgspec.ValidationError as error:
         raise BadField(str(error)) from error
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise BadField(f"The body is not JSON: {error}.", status=400) from error
     if not 0 <= order.wait_seconds <= _LONGEST_WAIT_SECONDS:
         raise BadField(f"wait_seconds is {order.wait_seconds:g}; it must be from 0 to {_LONGEST_WAIT_SECONDS:g}.")

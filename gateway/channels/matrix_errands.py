@@ -52,7 +52,7 @@ class Errands:
         """Take up what an earlier life left undone."""
         try:
             pending, declined = msgspec.json.decode(kept, type=tuple[list[Errand], list[str]])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             return
         self._pending = {_key(errand): errand for errand in pending} | self._pending
         self._declined = dict.fromkeys(declined) | self._declined

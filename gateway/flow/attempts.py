@@ -61,7 +61,7 @@ def sound(receipt: Any) -> Receipt:
         return receipt
     try:
         checked: Receipt = msgspec.convert(msgspec.to_builtins(receipt), Receipt)
-    except (msgspec.ValidationError, TypeError):
+    except (msgspec.ValidationError, TypeError, OverflowError, RecursionError):
         return Unknown(f"the channel answered with {type(receipt).__name__} instead of a receipt")
     return checked
 

@@ -78,6 +78,6 @@ class Disabled:
         try:
             opened = self._sealer.open_bytes(RecordKind.CURSOR, f"{channel}/{CURSOR}", sealed)
             return msgspec.json.decode(opened, type=list[str])
-        except (SealError, msgspec.DecodeError) as error:
+        except (SealError, msgspec.DecodeError, UnicodeDecodeError) as error:
             self._report(JournalFailed(f"the disabled addresses of {channel} do not open: {error}"))
             return []

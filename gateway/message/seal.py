@@ -113,7 +113,7 @@ class Sealer:
             decode = self._decoders[type] = msgspec.msgpack.Decoder(type).decode
         try:
             value: T = decode(self.open_bytes(kind, id, sealed))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise WrongRecord(f"{_place(kind, id)} opens, but holds no {_name(type)}: {error}.") from error
         return value
 

@@ -13,6 +13,7 @@ from gateway.api.control import (
     Explained,
     HeldMessage,
     JournalStatus,
+    LastError,
     Loaded,
     ReloadReport,
     RuleLine,
@@ -154,6 +155,28 @@ async def test_a_message_is_sent(serve):
     answer = await caller.ask("POST", "/send", b'{"channel": "shop", "content": "hello", "wait_seconds": 2}')
     assert answer.json == {"id": "e1", "state": "done", "why": "", "replies": ["hi"]}
     assert control.asked == [SendOrder(channel="shop", content="hello", wait_seconds=2.0)]
+
+
+async def test_what_is_no_json_is_refused_and_no_failure(serve):
+    _, _, caller = await opened(serve)
+    for body in (b'{"channel": "\xff"}', b'{"\xff": 1}', b'{"channel": "\\ud800"}', b"[" * 20_000, b"\xff"):
+        assert (await caller.ask("POST", "/send", body)).status in (400, 422)
+        assert (await caller.ask("POST", "/disabled", body)).status in (400, 422)
+
+
+async def test_half_a_surrogate_pair_costs_a_character_and_not_the_answer(serve):
+    control = FakeControl()
+    status = await control.status()
+    troubled = msgspec.structs.replace(status, last_errors=(LastError(1.0, "ChildCrashed", "a\ud800b"),))
+    refused = ReloadReport(applied=False, generation=1, problems=("a.rules: '\udcff'",))
+    control.status, control.reload = (lambda: answer(troubled)), (lambda: answer(refused))
+    caller = await serve(control_routes(control, Watchers(), masks=Masks()))
+    assert (await caller.ask("GET", "/status")).json["last_errors"][0]["text"] == "a\ufffdb"
+    assert (await caller.ask("POST", "/reload")).json["problems"] == ["a.rules: '\ufffd'"]
+
+
+async def answer(what):
+    return what
 
 
 async def test_a_bad_order_names_what_is_wrong(serve):

@@ -239,3 +239,9 @@ def test_what_is_told_about_a_message_is_sealed_whatever_its_words():
     note = Story(why="a\ud800b", tags=("\udcff", "é"), stages={"\ud83d\ude00": 1.0})
     opened = SEALER.open(RecordKind.NOTE, "e-1", SEALER.seal(RecordKind.NOTE, "e-1", note), Story)
     assert opened == Story(why="a\ufffdb", tags=("\ufffd", "é"), stages={"\U0001f600": 1.0})
+
+
+def test_a_record_whose_text_is_not_utf_8_is_no_record_of_its_kind():
+    plain = msgspec.msgpack.encode(ENVELOPE).replace("é".encode(), b"\xff\xff")
+    with pytest.raises(WrongRecord):
+        open_envelope(SEALER.seal_bytes(RecordKind.ENVELOPE, "e-1", plain))

@@ -158,6 +158,7 @@ async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojum
         Deferred("\ud800", float("nan")),
         Deferred("soon", -1e300),
         Deferred("late", float("inf")),
+        Deferred("late", 10**400),
         ValueError("\ud800"),
         SystemExit(3),
     ],

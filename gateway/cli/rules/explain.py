@@ -76,7 +76,7 @@ def _written(target: str, moment: float) -> Envelope:
         raw = msgspec.json.decode(text)
         raw = raw.get("message", raw) if isinstance(raw, dict) else raw
         message = msgspec.convert(raw, Message)
-    except (msgspec.ValidationError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError) as error:
         place = "standard input" if target == "-" else target
         example = '{"channel": "desk", "content": "hello", "sender": {"id": "ann"}}'
         raise NotDone(f"{place} is no message: {error}. One is {example}") from error
