@@ -1,6 +1,8 @@
 """The table "Faults survived": every proof tells what it survived, and a run with --faults writes it into a page.
 
-python -m pytest tests/proofs -m "not prove" --faults README.md --faults tests/proofs/README.md
+    python -m pytest tests/proofs -m "not prove" --faults README.md --faults tests/proofs/README.md
+
+A run writes the rows of what it ran and leaves the others, so the long proofs keep theirs.
 """
 
 from __future__ import annotations
@@ -47,10 +49,13 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     rows = session.config.stash.get(ROWS, {})
     for page in session.config.getoption("faults", None) or []:
         path = Path(page)
-        table = "\n".join([HEAD, *(line(fault, tally) for fault, tally in rows.items())])
-        framed = f"<!-- faults -->\n{table}\n<!-- /faults -->"
         before, begin, rest = path.read_text("utf-8").partition("<!-- faults -->")
-        path.write_text(f"{before}{framed}{rest.partition('<!-- /faults -->')[2]}" if begin else before, "utf-8")
+        table, _, after = rest.partition("<!-- /faults -->")
+        lines = {row.split(" | ")[0][2:]: row for row in table.splitlines() if row.startswith("| ")}
+        lines.pop("fault", None)
+        lines |= {fault: line(fault, tally) for fault, tally in rows.items()}
+        framed = "\n".join(["<!-- faults -->", HEAD, *lines.values(), "<!-- /faults -->"])
+        path.write_text(f"{before}{framed}{after}" if begin else before, "utf-8")
 
 
 def line(fault: str, tally: Tally) -> str:
