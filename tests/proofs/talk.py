@@ -14,7 +14,7 @@ from gateway.testing.proof.life import Life
 from gateway.testing.proof.rounds import finished
 from gateway.testing.proof.sender import Sender
 
-QUITE = 30.0  # what a starved machine needs; nothing here waits so long when all is well
+QUITE = 60.0  # what a starved machine needs; nothing here waits so long when all is well
 
 
 @asynccontextmanager
