@@ -32,7 +32,7 @@ test-real: $(VENV)/.installed-test
 # The operator's measurement, then what each part costs; some minutes.
 bench: $(VENV)/.installed-test
 	$(BIN)/oclaw bench --config $(if $(wildcard $(DEMO)/oclaw.toml),$(DEMO),conf/examples/quickstart)
-	@for part in seal hooks rules reload journal http grpc slack; do echo; echo "tests/bench/$${part}_bench.py"; \
+	@for part in seal hooks rules reload journal http grpc slack matrix channels; do echo; echo "tests/bench/$${part}_bench.py"; \
 		$(BIN)/python tests/bench/$${part}_bench.py || exit 1; done
 
 proto: $(VENV)/.installed-test

@@ -66,7 +66,8 @@ def new(name: str, into: Path) -> None:
         raise NotDone(f"{folder} is there already")
     for source in sorted(TEMPLATE.rglob("*.txt")):
         target = folder / str(source.relative_to(TEMPLATE)).removesuffix(".txt").replace("NAME", name)
-        text = source.read_text("utf-8").replace("NAME", name).replace("TITLE", name.replace("_", " ").title())
+        text = source.read_text("utf-8").replace("NAME", name).replace("SHOUTED", name.upper())
+        text = text.replace("TITLE", name.replace("_", " ").title())
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, "utf-8")
         click.echo(f"wrote {target}")

@@ -1,6 +1,6 @@
 """What a Matrix message costs: the acknowledgement's delay at a steady rate, and processor time for the whole walk.
 
-    python -m tests.bench.matrix_bench [--rate 200] [--seconds 10] [--events 1]
+    python tests/bench/matrix_bench.py [--rate 200] [--seconds 10] [--events 1]
 
 Runs a real gateway in a process of its own. This process is the homeserver: it sends transactions at the rate,
 whatever the answers do (so a delay is counted from the moment a transaction was due), and takes the replies.
@@ -11,9 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 from pathlib import Path
 from statistics import quantiles
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 import trio
 

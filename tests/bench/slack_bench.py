@@ -60,8 +60,7 @@ class Town:
 
     def cpu(self) -> float:
         """CPU seconds of the daemon so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
     async def by_http(self, event: dict[str, Any], at: float) -> None:
         """Tell of one event, and note how long its 200 took."""
@@ -144,6 +143,12 @@ async def share() -> None:
     ended = time.process_time()
     came, went = (middle - began) / len(asked) * 1e6, (ended - middle) / len(asked) * 1e6
     print(f"the adapter alone: {came:.0f} µs a message in, {went:.0f} µs a reply out")
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

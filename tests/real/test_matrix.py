@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ ROOMS, SAYINGS, BLOWS = 3, 30, 5
 
 async def test_whoever_is_killed_nothing_is_lost_repeated_or_out_of_order(tmp_path: Path) -> None:
     """Homeserver and gateway are killed and stopped at random moments while people talk in several rooms."""
-    chance = random.Random(int(os.environ.get("OCLAW_SEED", "4711")))
+    seed = int(os.environ.get("OCLAW_SEED", random.randrange(1_000_000)))
+    sys.stdout.write(f"OCLAW_SEED={seed}\n")  # shown when it fails
+    chance = random.Random(seed)
     async with town(tmp_path) as place:
         with trio.fail_after(240):
             anna = await place.person("anna")
