@@ -45,9 +45,18 @@ class Calls:
         if self.ended_because:
             scope.cancel()
 
+    def begin(self) -> None:
+        """A call begins that ends by itself within moments, and that nobody can cancel."""
+        self._finite += 1
+
     def leave(self, scope: trio.CancelScope) -> None:
         """It is over."""
-        self._finite -= self._scopes.pop(scope) not in self._endless
+        if self._scopes.pop(scope) not in self._endless:
+            self.done()
+
+    def done(self) -> None:
+        """One that ends is over."""
+        self._finite -= 1
         if not self._finite:
             self._finished.set()
             self._finished = trio.Event()

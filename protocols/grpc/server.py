@@ -20,6 +20,7 @@ from protocols.grpc.deadline import Deadline, decode_timeout
 from protocols.grpc.errors import MetadataError
 from protocols.grpc.events import CallEnded, CallRefused, HandlerCrashed, Report, ignore
 from protocols.grpc.framing import ENCODINGS
+from protocols.grpc.quick import Quick, QuickMethod
 from protocols.grpc.server_call import ServerCall
 from protocols.grpc.status import encode_status
 from protocols.http2.errors import Http2Error, PeerBrokeRules
@@ -68,12 +69,13 @@ async def serve_h2(
     report: Report | None = None,
     draining: trio.Event | None = None,
     calls: Calls | None = None,
+    quick: Mapping[bytes, QuickMethod] | None = None,
 ) -> PeerBrokeRules | None:
     """Serve one connection whose first bytes are `already_read`, until the peer leaves or the drain is done.
 
     `report` hears of every call's end, of refusals and of handlers' bugs. Setting `draining` refuses new calls
-    and lets running ones end; `calls.end()` makes an end of those, too. Returns how the peer broke HTTP/2, if it did.
-    Closes the transport.
+    and lets running ones end; `calls.end()` makes an end of those, too. `quick` answers calls of these methods
+    without a task (see quick.py). Returns how the peer broke HTTP/2, if it did. Closes the transport.
     """
     served = _Served(methods, limits or GrpcLimits(), report or ignore, calls or Calls())
 
@@ -89,8 +91,11 @@ async def serve_h2(
             stream.reset(ErrorCode.INTERNAL_ERROR)
 
     held = served.calls.held
+    at_once = None
+    if quick:
+        at_once = Quick(quick, methods, served.limits.max_message_bytes, served.report, served.calls).take
     return await serve_connection(
-        transport, answer, already_read=already_read, limits=http2, draining=draining, held=held
+        transport, answer, at_once=at_once, already_read=already_read, limits=http2, draining=draining, held=held
     )
 
 

@@ -8,6 +8,7 @@ fail every stream and end `run`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import trio
 
@@ -36,6 +37,7 @@ READ_BYTES = 64 * 1024
 KEEPALIVE_PING = b"\x00still?\x00"
 
 Answer = Callable[[Stream], Awaitable[None]]
+AtOnce = Callable[[Stream, Callable[[], None]], bool]
 
 
 class Connection:
@@ -47,16 +49,21 @@ class Connection:
         limits: Limits,
         *,
         answer: Answer | None,
+        at_once: AtOnce | None = None,
         draining: trio.Event | None = None,
         held: Held | None = None,
     ) -> None:
         """With `answer` a server, which gets each request's stream in a task of its own; without, a client.
-        `held` is shared by connections whose memory is bounded together.
+        `at_once` is asked first about a request that is all there, with how to release its stream; when it says True,
+        the request needs no task. `held` is shared by connections whose memory is bounded together.
         """
         self._transport = transport
         self._limits = limits
         self._machine = Machine(client=answer is None, limits=limits)
         self._answer = answer
+        self._at_once = at_once
+        # Requests whose headers came with the last bytes.
+        self._fresh: list[Stream] = []
         self._draining = draining
         self._held = held or Held()
         self._streams: dict[int, Stream] = {}
@@ -173,7 +180,9 @@ class Connection:
                 self.ended_because = error
                 break
             for event in events:
-                self._dispatch(event, nursery)
+                self._dispatch(event)
+            if self._fresh:
+                self._begin(nursery)
             self._wake()
             if self._machine.control_bytes > self._limits.unread_control_bytes:
                 self._machine.hang_up(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
@@ -238,7 +247,7 @@ class Connection:
 
     # -- what arrives
 
-    def _dispatch(self, event: Event, nursery: trio.Nursery) -> None:
+    def _dispatch(self, event: Event) -> None:
         match event:
             case Chunk():
                 self._keep(event)
@@ -247,7 +256,7 @@ class Connection:
                     stream.finish()
             case Opened():
                 stream = self._streams[event.stream_id] = Stream(self, event.stream_id, event.headers)
-                nursery.start_soon(self._serve, stream)
+                self._fresh.append(stream)
             case Answered():
                 if (stream := self._streams.get(event.stream_id)) is not None:
                     stream.begin(event.headers)
@@ -294,10 +303,20 @@ class Connection:
             self._slots.unpark_all()
             self._close_when_idle()
 
+    def _begin(self, nursery: trio.Nursery) -> None:
+        fresh, self._fresh = self._fresh, []
+        for stream in fresh:
+            if stream.fault is not None:
+                # Reset in the same breath as it was opened: no work is begun.
+                self.release(stream)
+            elif not (
+                stream.ended and self._at_once is not None and self._at_once(stream, partial(self.release, stream))
+            ):
+                nursery.start_soon(self._serve, stream)
+
     async def _serve(self, stream: Stream) -> None:
         assert self._answer is not None
         try:
-            # Reset in the same breath as it was opened: no work is begun.
             if stream.fault is None:
                 await self._answer(stream)
         finally:

@@ -18,6 +18,9 @@ _NAME = re.compile(rb"[^\x00-\x20A-Z\x7f-\xff:]+").fullmatch
 _BAD_VALUE = re.compile(rb"[\x00\r\n]|\A[ \t]|[ \t]\Z").search
 _CONNECTION_SPECIFIC = frozenset({b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 _REQUEST_PSEUDO = frozenset({b":method", b":scheme", b":path", b":authority"})
+# Fields that were judged and found fine. Nine in ten are of these; it is the same for all connections what is fine.
+_FOUND_FINE: set[tuple[bytes, bytes]] = set()
+_MOST_FINE, _FINE_BYTES = 256, 256
 _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 
 
@@ -73,8 +76,19 @@ def _split(fields: Headers, known: frozenset[bytes]) -> tuple[dict[bytes, bytes]
             pseudo[name] = value
         else:
             plain = True
+            if (name, value) in _FOUND_FINE:
+                continue
             if not _NAME(name) or name in _CONNECTION_SPECIFIC or (name == b"te" and value != b"trailers"):
                 return pseudo, "a field name that HTTP/2 forbids"
         if _BAD_VALUE(value):
             return pseudo, "a field value with a line break, NUL, or a blank at its end"
+        if plain:
+            _remember(name, value)
     return pseudo, ""
+
+
+def _remember(name: bytes, value: bytes) -> None:
+    if len(name) + len(value) <= _FINE_BYTES:
+        if len(_FOUND_FINE) >= _MOST_FINE:
+            _FOUND_FINE.clear()
+        _FOUND_FINE.add((name, value))

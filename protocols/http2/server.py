@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import trio
 
-from protocols.http2.connection import Answer, Connection
+from protocols.http2.connection import Answer, AtOnce, Connection
 from protocols.http2.errors import PeerBrokeRules
 from protocols.http2.held import Held
 from protocols.http2.limits import Limits
@@ -14,6 +14,7 @@ async def serve_connection(
     transport: trio.abc.Stream,
     answer: Answer,
     *,
+    at_once: AtOnce | None = None,
     already_read: bytes = b"",
     limits: Limits | None = None,
     draining: trio.Event | None = None,
@@ -21,11 +22,12 @@ async def serve_connection(
 ) -> PeerBrokeRules | None:
     """Answer each request in a task of its own until the peer leaves or a drain is done.
 
-    `answer` must not raise: what it cannot handle ends the connection and reaches the caller. When `draining` is
+    `at_once` may take a request that is all there: it needs no task then. Neither it nor `answer` may raise: what they
+    cannot handle ends the connection and reaches the caller. When `draining` is
     set, new streams are refused and the call returns after the running ones; a caller in a hurry cancels.
     Connections that share `held` share the memory for what they were sent. Returns how the peer broke the rules,
     if it did. The transport is closed on every way out.
     """
-    connection = Connection(transport, limits or Limits(), answer=answer, draining=draining, held=held)
+    connection = Connection(transport, limits or Limits(), answer=answer, at_once=at_once, draining=draining, held=held)
     await connection.run(already_read)
     return connection.ended_because

@@ -84,6 +84,10 @@ class Stream:
         self._carrier.consumed(self.id, size)
         return body
 
+    def whole_body(self) -> bytes | None:
+        """The body, if all of it has arrived in one piece and nothing was read; it stays to be received."""
+        return self._inbox[0][0] if self.ended and len(self._inbox) == 1 and self.fault is None else None
+
     def discard(self) -> None:
         """Nothing more of the body is wanted: what comes is given back to the peer at once."""
         self._discards = True
@@ -103,6 +107,10 @@ class Stream:
             await self._writable.park()
         if self.fault is not None:
             raise self.fault
+
+    def send_now(self, body: bytes) -> None:
+        """Queue the first body bytes of a stream: for those there is always room."""
+        self._carrier.send_body(self.id, body)
 
     def end(self, trailers: Headers | None = None) -> None:
         """Nothing more will be sent; queued bytes go out before the trailers do."""

@@ -27,8 +27,9 @@ from gateway.message.envelope import delivery_id
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message
 from gateway.ports import Acceptance, Accepted, Duplicate, Refused, Result, Results
-from protocols.grpc.server_call import ServerCall
+from protocols.grpc.metadata import Metadata
 
+Then = Callable[[Sequence[Acceptance]], None]
 LONGEST_WAIT_SECONDS = 60.0
 _WALKING = (InboundState.ACCEPTED, InboundState.HELD, InboundState.DELAYED)
 
@@ -47,32 +48,34 @@ class GatewayService(GatewayBase):
         self._channels, self._results = channels, results
 
     async def Send(self, stream: Any) -> None:
-        caller = self._caller(stream)
+        caller = self._caller(stream.metadata)
         request = await _request(stream)
-        try:
-            seconds = _wait_of(request)
-            message = read_message(caller, request)
-            accepted = await _accepted(caller.channel, message, waited=seconds > 0)
-        except FieldError as error:
-            raise bad_field(error) from error
-        except SealError as error:
-            raise bad_field(FieldError("message", f"cannot be stored: {error}")) from error
-        match accepted:
-            case Refused():
-                raise busy(accepted)
-            case Accepted(id):
-                response = pb.SendResponse(envelope_id=id)
-            case Duplicate(id):
-                response = pb.SendResponse(envelope_id=id, duplicate=True)
-            case never:
-                assert_never(never)
+        seconds, message = _read(caller, request)
+        accepted = await _accepted(caller.channel, message, waited=seconds > 0)
+        response = _response(accepted)
         if seconds > 0:
             with trio.move_on_after(seconds):
-                _tell(response, await self._results.wait(id))
+                _tell(response, await self._results.wait(response.envelope_id))
         await stream.send_message(response)
 
+    def send_quickly(self, request: pb.SendRequest, metadata: Metadata, outcome: Callable[[Any], None]) -> bool:
+        """Do `Send` without a task, unless its sender wants to wait for replies; answered by the commit itself."""
+        caller = self._caller(metadata)
+        if request.HasField("wait"):
+            return False
+        _, message = _read(caller, request)
+
+        def then(acceptances: Sequence[Acceptance]) -> None:
+            try:
+                outcome(_response(acceptances[0]))
+            except GRPCError as refused:
+                outcome(refused)
+
+        _offer(caller.channel, message, then, waited=False)
+        return True
+
     async def Subscribe(self, stream: Any) -> None:
-        channel = self._caller(stream).channel
+        channel = self._caller(stream.metadata).channel
         request = await _request(stream)
         covered = channel.room.covers(request.after or None)
         if not covered and not request.skip_missing:
@@ -95,12 +98,12 @@ class GatewayService(GatewayBase):
             channel.room.leave(line)
 
     async def Converse(self, stream: Any) -> None:
-        caller = self._caller(stream)
+        caller = self._caller(stream.metadata)
         read = partial(read_message, caller)
         await Talk(stream, caller.channel, self._results, read).through()
 
-    def _caller(self, stream: ServerCall) -> Caller:
-        token = bearer_in(stream.metadata)
+    def _caller(self, metadata: Metadata) -> Caller:
+        token = bearer_in(metadata)
         for channel in self._channels():
             program = channel.holder(token) if token else ""
             if program:
@@ -128,6 +131,35 @@ async def _request(stream: Any) -> Any:
     return request
 
 
+def _read(caller: Caller, request: pb.SendRequest) -> tuple[float, Message]:
+    """How long a sender waits, and what it says. Raises GRPCError."""
+    try:
+        return _wait_of(request), read_message(caller, request)
+    except FieldError as error:
+        raise bad_field(error) from error
+
+
+def _response(accepted: Acceptance) -> pb.SendResponse:
+    """Tell that a message is stored. Raises GRPCError for one that was refused."""
+    match accepted:
+        case Refused():
+            raise busy(accepted)
+        case Accepted(id):
+            return pb.SendResponse(envelope_id=id)
+        case Duplicate(id):
+            return pb.SendResponse(envelope_id=id, duplicate=True)
+        case never:
+            assert_never(never)
+
+
+def _offer(channel: GrpcChannel, message: Message, then: Then, *, waited: bool) -> None:
+    """Hand a message over. Raises GRPCError for one that cannot be stored."""
+    try:
+        channel.offer(message, then, waited=waited)
+    except SealError as error:
+        raise bad_field(FieldError("message", f"cannot be stored: {error}")) from error
+
+
 async def _accepted(channel: GrpcChannel, message: Message, *, waited: bool) -> Acceptance:
     """Hand a message over and return after the commit, which a caller that leaves does not stop."""
     answers: list[Acceptance] = []
@@ -137,7 +169,7 @@ async def _accepted(channel: GrpcChannel, message: Message, *, waited: bool) -> 
         answers.append(acceptances[0])
         committed.set()
 
-    channel.offer(message, then, waited=waited)
+    _offer(channel, message, then, waited=waited)
     if not answers:
         await committed.wait()
     return answers[0]

@@ -67,11 +67,14 @@ class RpcServer:
             draining=self.draining,
         )
         self._methods = methods_of(with_reflection([messages, models, workers, self._health]))
+        self._quick = {b"/oclaw.v1.Gateway/Send": messages.send_quickly}
         self.calls = Calls(ENDLESS)
 
     async def serve(self, stream: trio.abc.Stream) -> None:
         """Serve a connection to its end."""
-        broke = await serve_h2(stream, b"", self._methods, report=self._tell, draining=self.draining, calls=self.calls)
+        broke = await serve_h2(
+            stream, b"", self._methods, quick=self._quick, report=self._tell, draining=self.draining, calls=self.calls
+        )
         if broke is not None:
             self._report(RequestRefused(_BAD_REQUEST, "grpc", str(broke)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from trio.testing import MemoryReceiveStream, memory_stream_pair, wait_all_tasks
 
 from protocols.grpc.calls import Calls
 from protocols.grpc.events import GrpcEvent
+from protocols.grpc.quick import QuickMethod
 from protocols.grpc.server import GrpcLimits, Service, methods_of, serve_h2
 from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
@@ -60,6 +61,8 @@ async def connected(
     calls: Calls | None = None,
     grpc: GrpcLimits | None = None,
     services: tuple[Service, ...] = (),
+    quick: Mapping[bytes, QuickMethod] | None = None,
+    draining: trio.Event | None = None,
 ) -> AsyncIterator[Wire]:
     ours, theirs = memory_stream_pair()
     wire = Wire(theirs)
@@ -69,7 +72,9 @@ async def connected(
         read = greeting[:already_read]
         methods = methods_of([wire.echo, *services])
         report = wire.events.append
-        broke = await serve_h2(ours, read, methods, limits=grpc, http2=limits, report=report, calls=calls)
+        broke = await serve_h2(
+            ours, read, methods, limits=grpc, http2=limits, report=report, calls=calls, quick=quick, draining=draining
+        )
         wire.ended.append(broke)
 
     async with trio.open_nursery() as nursery:
