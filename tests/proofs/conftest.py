@@ -21,6 +21,8 @@ HEAD = "| fault | accepted | lost | reordered | repeated, under the same id | du
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--faults", action="append", metavar="PAGE", help="write the table of faults into a page")
+    parser.addoption("--soak-minutes", type=float, help="another length of the long load")
+    parser.addoption("--soak-rate", type=float, help="another rate of it, in messages a second")
 
 
 @pytest.fixture
@@ -37,6 +39,18 @@ def survived(request: pytest.FixtureRequest) -> Callable[[str, Tally], None]:
         rows = request.config.stash.setdefault(ROWS, {})
         before = rows.get(fault)
         rows[fault] = tally if before is None else added(before, tally)
+
+    return tell
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Print a measured figure at once, though the output is captured: a long proof is watched while it runs."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def tell(line: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n  {line}", end="", flush=True)
 
     return tell
 
