@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
@@ -17,7 +18,7 @@ from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.message import Attachment
 from gateway.message.seal import Sealer
-from protocols.errors import AddressRefused
+from protocols.errors import AddressRefused, HttpClientError
 from protocols.http1.headers import Headers
 
 HOST = "https://files.example.com"
@@ -116,6 +117,31 @@ async def test_a_login_page_instead_of_the_file_is_noticed(door):
     web = Web(cat=Answer(body=b"<html>", Content_Type="text/html"))
     with pytest.raises(MediaRefused, match="text/html"):
         await door(web).fetch(at("cat"), accept=lambda mime: mime != "text/html")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\nten bytes.\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 9\r\n\r\nfile",
+        b"no HTTP at all",
+        b"",
+    ],
+)
+async def test_a_file_that_is_cut_short_is_no_file_and_leaves_nothing(door, sent, tmp_path):
+    async def serve(stream):
+        await stream.receive_some()
+        await stream.send_all(sent)
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        host = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        with trio.fail_after(5), pytest.raises(HttpClientError):
+            await door(None, hosts=[host], networks=["127.0.0.1/32"]).fetch(at("cat", host))
+        nursery.cancel_scope.cancel()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.parametrize("address", ["10.0.0.7", "127.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.7"])
