@@ -15,6 +15,7 @@ from gateway.channels.irc_lines import Line, encode, folded
 
 # What is asked for where it is offered: SASL, who is logged in as whom, when it was said, ids, and who is a program.
 WANTED = ("account-tag", "message-tags", "server-time")
+_KNOWN = frozenset((*WANTED, "sasl"))
 _SASL_CHUNK = 400
 _NICK_TAKEN = frozenset(("433", "436", "437"))
 _NOT_JOINED = frozenset(("403", "405", "407", "437", "471", "473", "474", "475", "476", "477", "489"))
@@ -23,6 +24,8 @@ _SASL_FAILED = frozenset(("902", "904", "905", "906", "908"))
 # An account or a nick that is tried too soon after a ban or a throttle makes it longer.
 _BANNED_SECONDS = 300.0
 _MOST_NICKS = 5
+# Servers allow 10 to 250 channels and nicks of 9 to 32 characters; what one says beyond that is not kept.
+_MOST_CHANNELS, _LONGEST_NICK = 500, 64
 
 
 class Login(Struct, frozen=True, kw_only=True):
@@ -102,7 +105,7 @@ class Session:
         self.joined: set[str] = set()
         self.refused: dict[str, str] = {}
         self.ready = False
-        self._registered = False
+        self._registered = self._sasl = False
         self._offered: set[str] = set()
         self._tried = 0
         self._joining: set[str] = set()
@@ -150,10 +153,11 @@ class Session:
     def _on_cap(self, line: Line) -> list[Effect]:
         match line.param(1).upper():
             case "LS":
-                self._offered |= {each.partition("=")[0] for each in line.param(-1).split()}
+                self._offered |= _KNOWN & {each.partition("=")[0] for each in line.param(-1).split()}
                 return [] if line.param(2) == "*" else self._request()
             case "ACK":
-                if "sasl" in line.param(-1).split():
+                if "sasl" in line.param(-1).split() and self._login.sasl_user:
+                    self._sasl = True
                     return [Send(encode("AUTHENTICATE", "PLAIN"))]
                 return [Send(encode("CAP", "END"))]
             case "NAK":
@@ -172,9 +176,10 @@ class Session:
         return [Send(encode("CAP", "REQ", " ".join(wanted)) if wanted else encode("CAP", "END"))]
 
     def _on_authenticate(self, line: Line) -> list[Effect]:
-        if line.param(0) != "+":
+        user, asked = self._login.sasl_user, self._sasl
+        self._sasl = False
+        if line.param(0) != "+" or not asked:
             return []
-        user = self._login.sasl_user
         proof = b64encode(f"{user}\0{user}\0{self._login.sasl_password}".encode()).decode()
         chunks = [proof[at : at + _SASL_CHUNK] for at in range(0, len(proof), _SASL_CHUNK)]
         if len(chunks[-1]) == _SASL_CHUNK:
@@ -210,7 +215,7 @@ class Session:
 
     def _on_001(self, line: Line) -> list[Effect]:
         self._registered = True
-        self.nick = line.param(0) or self.nick
+        self.nick = line.param(0)[:_LONGEST_NICK] or self.nick
         return []
 
     def _on_005(self, line: Line) -> list[Effect]:
@@ -236,7 +241,8 @@ class Session:
         if not self._is_me(line.nick):
             return []
         channel = folded(line.param(0))
-        self.joined.add(channel)
+        if channel in self._joining or len(self.joined) < _MOST_CHANNELS:
+            self.joined.add(channel)
         self.refused.pop(channel, None)
         self._joining.discard(channel)
         return self._settled()
@@ -259,14 +265,15 @@ class Session:
         return []
 
     def _on_kick(self, line: Line) -> list[Effect]:
-        if self._is_me(line.param(1)):
-            self.joined.discard(folded(line.param(0)))
-            self.refused[folded(line.param(0))] = f"kicked: {line.param(-1)}"
+        channel = folded(line.param(0))
+        if self._is_me(line.param(1)) and channel in self.joined:
+            self.joined.discard(channel)
+            self.refused[channel] = f"kicked: {line.param(-1)}"
         return []
 
     def _on_nick(self, line: Line) -> list[Effect]:
         if self._is_me(line.nick):
-            self.nick = line.param(0) or self.nick
+            self.nick = line.param(0)[:_LONGEST_NICK] or self.nick
         return []
 
     # -- what is said -----------------------------------------------------------------------------

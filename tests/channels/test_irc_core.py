@@ -113,6 +113,29 @@ def test_sasl_over_several_lines_of_capabilities():
     assert base64.b64decode(proof) == b"u\0u\0" + b"p" * 300 and lines[-1] == "CAP :END"
 
 
+def test_a_password_is_said_where_it_was_asked_for_and_once():
+    def proofs(login, *lines):
+        said = sent(talk(Session(login), *lines))
+        return [line for line in said if line.startswith("AUTHENTICATE") and "PLAIN" not in line]
+
+    login = Login(nick="oclaw", username="o", realname="r", sasl_user="u", sasl_password="p")
+    assert proofs(login, "AUTHENTICATE +") == []
+    assert len(proofs(login, ":s CAP * ACK :sasl", "AUTHENTICATE +", "AUTHENTICATE +")) == 1
+    assert proofs(LOGIN, ":s CAP * ACK :sasl", "AUTHENTICATE +") == []
+
+
+def test_what_a_server_makes_up_costs_bounded_memory():
+    session = Session(LOGIN)
+    talk(session, ":s 001 oclaw :Hi", ":s 422 oclaw :no motd")
+    for number in range(3000):
+        session.take(parse(f":s CAP * LS * :made-up-{number}".encode()))
+        session.take(parse(f":oclaw!o@h JOIN #{number}".encode()))
+        session.take(parse(f":s KICK #k{number} oclaw :out".encode()))
+    assert len(session.joined) <= 500 and not session.refused and not session._offered
+    session.take(parse(b":oclaw!o@h NICK " + b"x" * 8000))
+    assert len(session.nick) == 64
+
+
 @pytest.mark.parametrize(
     ("line", "kind"),
     [
