@@ -1,4 +1,4 @@
-"""Three times the load a gateway can take, and half an hour of load: all that is accepted is answered, nothing grows."""
+"""Three times the load a gateway can take, and half an hour of load: what is accepted is answered, nothing grows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def test_half_an_hour_of_load_leaves_no_trace_in_memory_and_bounds_the_wal(
 def minute_told(minute: int, rate: float, account: Account, scratch: Scratch, config: Path) -> str:
     return (
         f"minute {minute} at {rate:g}/s: p50 {account.p(0.5):.1f}, p99 {account.p(0.99):.1f}, "
-        f"max {account.p(1.0):.0f} ms, refused {account.refused}, memory {scratch.rss_mib():.1f} MiB, WAL {wal_mib(config):.1f} MiB"
+        f"max {account.p(1.0):.0f} ms, refused {account.refused}, "
+        f"memory {scratch.rss_mib():.1f} MiB, WAL {wal_mib(config):.1f} MiB"
     )
 
 
