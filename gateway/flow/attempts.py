@@ -16,10 +16,14 @@ from gateway.flow.circuits import Circuit, Circuits
 from gateway.flow.destination import DeliverNow, Destination, Waiting
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
+from gateway.flow.timers import Timers
 from gateway.message.envelope import Delivery
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.notices import DestinationDisabled, Report
 from gateway.ports import Channel
+
+# A channel that keeps its promise tells before the deadline; this is for one that does not.
+_GRACE_SECONDS = 5.0
 
 
 class Again(Struct, frozen=True):
@@ -78,9 +82,15 @@ class Attempts:
         report: Report,
         now: Callable[[], float],
         spread: Callable[[], float],
+        timers: Timers,
     ) -> None:
         self._settler, self._disabled, self._circuits = settler, disabled, circuits
         self._policy, self._report, self._now, self._spread = policy, report, now, spread
+        self._timers = timers
+        # Begun without a worker, the oldest first: a channel that never says what came of one must not hold up
+        # its destination for ever.
+        self._owed: dict[Attempt, tuple[float, Callable[[Receipt], None]]] = {}
+        self._watching = False
 
     @property
     def unanswered(self) -> Unknown:
@@ -105,15 +115,33 @@ class Attempts:
 
     def send_now(self, attempt: Attempt, deliver_now: DeliverNow, now: float, then: Callable[[Receipt], None]) -> bool:
         """Begin the attempt without waiting, if the channel can now. False: nothing was sent, `then` is not called."""
+        deadline = now + self._policy.attempt_seconds
         try:
-            begun = deliver_now(attempt.head.delivery, now + self._policy.attempt_seconds, then)
+            begun = deliver_now(attempt.head.delivery, deadline, then)
         except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
             then(Unknown(f"{type(error).__name__}: {error}"))
             return True
+        if begun and attempt.under_way:
+            self._owed[attempt] = (deadline + _GRACE_SECONDS, then)
+            if not self._watching:
+                self._watch()
         return begun
+
+    def _watch(self) -> None:
+        """End what is owed for too long, and look again when the next one may be."""
+        now = trio.current_time()
+        for attempt, (latest, then) in list(self._owed.items()):
+            if latest > now:
+                break
+            del self._owed[attempt]
+            then(self.unanswered)
+        self._watching = bool(self._owed)
+        if self._watching:
+            self._timers.at(next(iter(self._owed.values()))[0], self._watch)
 
     def settle(self, attempt: Attempt, receipt: Receipt | None, gone: Callable[[], None]) -> Again | None:
         """Record what came of an attempt; unless it is to be tried again, `gone` is called when the next may go."""
+        self._owed.pop(attempt, None)
         if receipt is None:
             gone()
             return None

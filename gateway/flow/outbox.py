@@ -56,7 +56,7 @@ class Outbox:
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
         self._circuits = Circuits(timers, self._go, spread, report, policy.cap_seconds)
-        self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread)
+        self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread, timers)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}
         self._restored: dict[bytes, Destination] = {}

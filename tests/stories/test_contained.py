@@ -136,6 +136,30 @@ async def test_a_channel_that_answers_before_it_returns_empties_a_deep_queue_in_
             await story.flow.outbox.drain()
 
 
+async def test_a_channel_that_never_says_what_came_of_a_delivery_holds_it_up_for_its_deadline(
+    autojump_clock: Any,
+) -> None:
+    async with gateway(policy=RetryPolicy(attempt_seconds=30.0, first_seconds=1.0)) as story:
+        channel, began, late = story.channels["chat"], [], []
+
+        def deliver_now(delivery: Any, deadline: float, then: Any) -> bool:
+            began.append(trio.current_time())
+            late.append(then)
+            return len(began) <= 2
+
+        channel.deliver_now = deliver_now  # type: ignore[attr-defined]
+        story.flow.outbox.attach(channel)
+        await story.receives("one")
+        await story.receives("two", conversation="another")
+        await story.settles()
+        late[0](Delivered("long after"))
+        assert sorted(story.sent()) == ["one", "two"]
+        assert 35.0 <= channel.times[0] <= 40.0
+        assert story.flow.outbox.pending == 0
+        with trio.fail_after(5):
+            await story.flow.outbox.drain()
+
+
 async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojump_clock: Any) -> None:
     async with gateway(rules='WHEN message.content == "one" THEN hold("look")') as story:
         held = await story.receives("one")
