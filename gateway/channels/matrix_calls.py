@@ -17,6 +17,8 @@ from protocols.http1.messages import Request, Response
 from protocols.urls import path_segments
 
 ROOT = "/_matrix/app/v1/"
+# Synapse sends at most 100. A body of nothing but empty events would hold the gateway for half a minute.
+MOST_EVENTS = 5_000
 _JSON = (("Content-Type", "application/json"),)
 _decode = msgspec.json.Decoder().decode
 _VERBS = {"transactions": "PUT", "ping": "POST", "users": "GET", "rooms": "GET", "thirdparty": "GET"}
@@ -73,6 +75,10 @@ def _transaction(id: str, body: bytes) -> Transaction | Response:
     events = decoded.get("events") if type(decoded) is dict else None
     if type(events) is not list:
         return refused(400, "M_BAD_JSON", "A transaction is an object whose `events` is a list.")
+    if len(events) > MOST_EVENTS:
+        return refused(
+            413, "M_TOO_LARGE", f"A transaction has at most {MOST_EVENTS} events; this one has {len(events)}."
+        )
     return Transaction(id, tuple(event for event in events if type(event) is dict))
 
 

@@ -257,6 +257,12 @@ async def test_what_fits_in_no_record_is_left_out() -> None:
     assert first.metadata == second.metadata == {"type": "m.room.message"}
 
 
+async def test_more_events_than_any_homeserver_sends_are_refused_in_one_go() -> None:
+    came = await Stand().receives(transaction("1", *[{}] * 5001))
+    assert isinstance(came, Response) and came.status == 413
+    assert isinstance(await Stand().receives(transaction("1", *[{}] * 5000)), Arrived)
+
+
 async def test_a_lone_surrogate_does_not_stop_the_homeservers_queue() -> None:
     request = transaction("1", said("$1", "x"), said("$2", "ok"))
     came = await Stand().receives(replace(request, body=request.body.replace(b'"x"', b'"\\ud800"')))
