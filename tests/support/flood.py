@@ -202,7 +202,7 @@ class Flood:
         messages = line.read()
         if messages is None:
             del self._sinks[line.plug.fileno()]
-            line.plug.close()
+            self._hang_up(line)
             return
         now = _now()
         if messages:
@@ -250,6 +250,10 @@ class Flood:
         if line in self._free:
             self._free.remove(line)
         del self._lines[line.plug.fileno()]
+        self._hang_up(line)
+
+    def _hang_up(self, line: _Line) -> None:
+        self._epoll.unregister(line.plug)  # closing is not enough where a forked process has it, too
         line.plug.close()
 
 
