@@ -14,13 +14,15 @@ from gateway.channels.grpc_settings import Settings as GrpcSettings
 from gateway.channels.irc import IrcChannel
 from gateway.channels.irc_settings import Settings as IrcSettings
 from gateway.channels.matrix import MatrixChannel
+from gateway.channels.webchat import Settings as WebchatSettings
+from gateway.channels.webchat import WebchatChannel
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings as WebhookSettings
 from gateway.channels.websocket import WebSocketChannel
 from gateway.channels.websocket_settings import Settings as SocketSettings
 from gateway.config.secret import Secret
 from gateway.message.message import Conversation, Message
-from gateway.ports import Kit
+from gateway.ports import Kit, Traits
 from gateway.testing.channel_contract import CHECKS, ChannelCase
 from gateway.testing.channels import MOMENT, request
 from protocols.http1.messages import Request
@@ -29,6 +31,7 @@ from tests.channels.matrix_words import settings as matrix_settings
 from tests.channels.slack_words import BOT, ROOM, escaped, post, told
 from tests.channels.slack_words import channel as slack
 from tests.channels.slack_words import settings as slack_settings
+from tests.support.story import FakeChannel
 
 IN = "whsec_" + base64.b64encode(bytes(32)).decode()
 OUT = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -111,6 +114,10 @@ CASES = {
             lambda: slack_settings(private_networks=("10.0.0.1/99",)),
         ),
     ),
+    "slack, by socket": ChannelCase(
+        build=lambda kit: slack(kit, mode="socket"),
+        reply=Message(channel="it", content="hi", conversation=Conversation(ROOM, "channel")),
+    ),
     "webhook": ChannelCase(
         build=webhook,
         knock=knock,
@@ -118,6 +125,12 @@ CASES = {
         bad_settings=(WebhookSettings, lambda: WebhookSettings(auth="none", fields={"text": "text"})),
     ),
     "websocket": ChannelCase(build=websocket, sends=False, bad_settings=(SocketSettings,)),
+    "webchat": ChannelCase(
+        build=lambda kit: WebchatChannel("it", WebchatSettings(), kit),
+        sends=False,
+        bad_settings=(lambda: WebchatSettings(local=False),),
+    ),
+    "the fake of the stories": ChannelCase(build=lambda kit: FakeChannel("it", Traits(text_limit=400)), sends=False),
 }
 
 
