@@ -19,6 +19,8 @@ from rules.literals import required_literals
 MAX_KEYS = 64
 # Longer prefixes are cut to this, so that a table per length means few tables.
 MAX_PREFIX = 32
+# Of a longer conjunction only so many parts are thought of as the way in: each leaves another rest of all the others.
+MOST_DOORS = 32
 
 
 class Door(msgspec.Struct, frozen=True, gc=False):
@@ -83,7 +85,7 @@ def _ways_of_all(condition: core.All) -> list[Way]:
         keys = [_key(key) for key in product(*[_values(leaf) for leaf in keyed])]
         found.append((0, tuple([Door("equal", readings, key, rest) for key in keys])))
         found.extend((1, way) for way in _scaled(condition.items, keyed, keys))
-    for item in condition.items:
+    for item in condition.items[:MOST_DOORS]:
         if any(item is leaf for leaf in keyed):
             continue
         for way in _ways(item):

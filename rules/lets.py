@@ -53,7 +53,41 @@ def _collect_actions(actions: tuple[s.Action, ...], found: set[str]) -> None:
             _collect(argument.value, found)
 
 
-def cycle_from(name: str, definitions: dict[str, Definition]) -> list[str]:
+def entangled(definitions: dict[str, Definition]) -> dict[str, list[str]]:
+    """The names on a cycle, or between two, each with the entangled names it uses.
+
+    Names that use none that is left are taken away, then those that none that is left uses: in linear time,
+    however 100,000 of them are tied.
+    """
+    graph = {name: sorted(uses(definition.let) & definitions.keys()) for name, definition in definitions.items()}
+    left = _peeled(graph)
+    back: dict[str, list[str]] = {name: [] for name in left}
+    for name, used in left.items():
+        for other in used:
+            back[other].append(name)
+    kept = _peeled(back)
+    return {name: [other for other in left[name] if other in kept] for name in left if name in kept}
+
+
+def _peeled(graph: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Without the nodes from which every path ends."""
+    pending = {name: len(used) for name, used in graph.items()}
+    users: dict[str, list[str]] = {name: [] for name in graph}
+    for name, used in graph.items():
+        for other in used:
+            users[other].append(name)
+    free = [name for name, count in pending.items() if not count]
+    while free:
+        name = free.pop()
+        del pending[name]
+        for user in users[name]:
+            pending[user] -= 1
+            if not pending[user]:
+                free.append(user)
+    return {name: [other for other in graph[name] if other in pending] for name in pending}
+
+
+def cycle_from(name: str, graph: dict[str, list[str]]) -> list[str]:
     """The path by which `name` leads back to itself, or the empty list."""
     path: list[str] = []
     seen: set[str] = set()
@@ -63,9 +97,9 @@ def cycle_from(name: str, definitions: dict[str, Definition]) -> list[str]:
         del path[depth:]
         if current == name and path:
             return [*path, name]
-        if current in seen or current not in definitions:
+        if current in seen:
             continue
         seen.add(current)
         path.append(current)
-        stack.extend((used, depth + 1) for used in sorted(uses(definitions[current].let)))
+        stack.extend((used, depth + 1) for used in graph[current])
     return []

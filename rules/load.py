@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from rules import syntax as s
 from rules.calls import ActionChecker
@@ -17,7 +18,7 @@ from rules.decision import Ready, RuleRef
 from rules.draft import Draft, Drafted, Found, Mark, engine_of, placed
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.layers import Layers
-from rules.lets import Definition, cycle_from
+from rules.lets import Definition, cycle_from, entangled
 from rules.parser import statement, statements
 from rules.places import BLOCK, FIXED, LOOSE
 from rules.ruleset import ROUTING, Blocks, Ruleset
@@ -26,6 +27,8 @@ from rules.vocabulary import Loader, Scope, Vocabulary
 # 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
 MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PROBLEMS = 100
+# LETs of a file that lead back to themselves: to follow the cycle of each of 100,000 would take hours.
+MAX_CYCLES = 10
 # In leaps of so many words: one search over 9 MB would hold the interpreter for 170 ms.
 _LET = re.compile(
     r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/]){0,20000}+
@@ -125,6 +128,8 @@ class Load:
 
     def report(self, start: int, end: int, message: str, hint: str = "") -> None:
         self._reported += 1
+        if self._reported > MAX_PROBLEMS + 1:
+            raise _TooMany
         if self._reported > MAX_PROBLEMS:
             message = f"more than {MAX_PROBLEMS} problems in this file; the rest is not shown"
             self.problems.append(problem_at(self._file, self._text, start, start + 1, message))
@@ -165,19 +170,27 @@ class Load:
             self.lets[made.name] = Definition(self._file, made)
 
     def _check_lets(self, sources: dict[str, str]) -> None:
-        scopes = list(self.vocabulary.scopes.values())
-        for name, definition in list(self.lets.items()):
-            let = definition.let
-            self._file, self._text, self._reported = definition.file, sources[definition.file], 0
-            cycle = cycle_from(name, self.lets)
-            if cycle:
-                shown = " → ".join(cycle[:8])
+        knot = entangled(self.lets)
+        self.checker.broken |= knot.keys()
+        by_file: dict[str, list[str]] = {}
+        for name, definition in self.lets.items():
+            by_file.setdefault(definition.file, []).append(name)
+        for file, names in by_file.items():
+            told = [name for name in names if name in knot][:MAX_CYCLES]
+            self.guarded(file, sources[file], partial(self._tell_cycles, told, knot))
+            self.guarded(file, sources[file], partial(self._check_each_let, names))
+
+    def _tell_cycles(self, names: list[str], knot: dict[str, list[str]]) -> None:
+        for name in names:
+            if cycle := cycle_from(name, knot):
+                let, shown = self.lets[name].let, " → ".join(cycle[:8])
                 self.report(let.start, let.end, f"LET {name} leads back to itself: {shown}")
-                self.checker.broken.add(name)
-        for name, definition in list(self.lets.items()):
-            self._file, self._text, self._reported = definition.file, sources[definition.file], 0
+
+    def _check_each_let(self, names: list[str]) -> None:
+        scopes = list(self.vocabulary.scopes.values())
+        for name in names:
             if name not in self.checker.broken:
-                self._check_let(name, definition.let, scopes)
+                self._check_let(name, self.lets[name].let, scopes)
 
     def _check_let(self, name: str, let: s.Let, scopes: list[Scope]) -> None:
         found: list[list[tuple[int, int, str, str]]] = []

@@ -22,6 +22,7 @@ from rules.decision import Action, Decision
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.parser import statement, statements
 from rules.ruleset import Ruleset
+from rules.tokens import quote
 from rules.vocabulary import Field, Scope, Vocabulary
 
 # Thursday, 1 January 2026, 12:00 UTC.
@@ -202,7 +203,25 @@ def _same(wanted: core.Call, action: Action) -> bool:
 
 
 def _shown(name: str, args: Mapping[str, Any]) -> str:
-    return f"{name}({', '.join(str(value) for value in args.values())})"
+    """An action as a rule file has it."""
+    given = [part for value in args.values() for part in (value if isinstance(value, tuple) else (value,))]
+    return f"{name}({', '.join(_written(value) for value in given)})"
+
+
+def _written(value: Any) -> str:
+    match value:
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case str():
+            return quote(value)
+        case float() if value.is_integer():
+            return str(int(value))
+        case core.Rate():
+            return quote(f"{value.count}/{value.seconds:g}s")
+        case core.FieldRef():
+            return value.field + "".join(f"[{quote(key)}]" for key in value.keys)
+        case _:
+            return str(value)
 
 
 def _listed(names: list[str]) -> str:

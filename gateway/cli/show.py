@@ -18,6 +18,8 @@ from gateway.cli.frame import readable
 
 # Wide enough for an address, narrow enough that six columns fit a terminal.
 CELL_COLUMNS = 60
+# Told line by line, as their carets stand under what is wrong; any other text is one line, whatever it holds.
+_BY_LINES = ("refused",)
 _BLANKS = str.maketrans("\n\t\r", "   ")
 
 
@@ -63,9 +65,12 @@ def moment(seconds: float) -> str:
 
 
 def _fields(answer: Mapping[str, Any]) -> list[str]:
-    plain = {k: v for k, v in answer.items() if not _nested(v) and v not in ("", None, [], {})}
+    blocks = {k: v for k, v in answer.items() if k in _BY_LINES and isinstance(v, str) and "\n" in v}
+    plain = {k: v for k, v in answer.items() if k not in blocks and not _nested(v) and v not in ("", None, [], {})}
     widest = max((width(_label(k)) for k in plain), default=0)
     lines = [f"{_label(k)}{' ' * (widest - width(_label(k)))}  {_cell(k, v)}" for k, v in plain.items()]
+    for key, value in blocks.items():
+        lines += [f"{_label(key)}:", *(f"  {_printable(line)}".rstrip() for line in value.splitlines())]
     for key, value in answer.items():
         if _nested(value):
             lines += ["", f"{_label(key)}:", *(f"  {line}".rstrip() for line in text(value).splitlines())]

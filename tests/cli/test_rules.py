@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.frame import oclaw
+from gateway.cli.show import text
 from tests.support.rules_daemon import Daemon, a_daemon, write_configuration
 
 HOUSE = Path(__file__).parents[2]
@@ -64,7 +65,7 @@ def test_check_refuses_what_a_reload_would_a_failing_test_too(conf: Path) -> Non
     (conf / "rules.d" / "t.rules").write_text('TEST "t" GIVEN message.content = "hi" EXPECT drop("x")\n')
     result = rules("check")
     assert result.exit_code == 78
-    assert 't.rules:1: TEST "t" fails: expected drop(x), got reply(hello)' in result.stderr
+    assert 't.rules:1: TEST "t" fails: expected drop("x"), got reply("hello")' in result.stderr
 
 
 def test_check_works_beside_a_faulty_oclaw_toml_and_without_a_rules_folder(conf: Path) -> None:
@@ -102,11 +103,26 @@ def test_test_runs_blocks_and_cases_and_shows_what_came_instead(conf: Path) -> N
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
         'more.cases:1: TEST "no" fails',
-        "  - expected reply(bye)",
-        "  + got reply(hello)",
+        '  - expected reply("bye")',
+        '  + got reply("hello")',
         "2 tests, 1 failed",
     ]
     assert json.loads(rules("test", "--json").stdout)["failed"] == 1
+
+
+def test_cases_that_cannot_be_read_are_named(conf: Path) -> None:
+    (conf / "rules.d" / "a.cases").write_bytes(b'TEST "\xff"')
+    result = rules("test")
+    assert (result.exit_code, "a.cases is not UTF-8: byte 0xFF at offset 6" in result.stderr) == (1, True)
+    (conf / "rules.d" / "a.cases").unlink()
+    (conf / "rules.d" / "a.cases").mkdir()
+    assert "a.cases cannot be read: Is a directory" in rules("test").stderr
+
+
+def test_status_shows_why_rules_were_refused_line_by_line() -> None:
+    refused = "main.rules:1:1: found `x`\n 1 | x\n   | ^\x1b[2J"
+    lines = text({"rules": {"loaded": {"generation": 1, "refused": refused}}}).splitlines()
+    assert lines[-3:] == ["      main.rules:1:1: found `x`", "       1 | x", "         | ^\ufffd[2J"]
 
 
 def test_lint_tells_and_is_strict_only_when_asked(conf: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rules import Rejected, Ruleset, format_text, load
 from rules.tokens import KEYWORDS
-from tests.rules.language import VOCABULARY, Shelf, rejected
+from tests.rules.language import NOON, VOCABULARY, Shelf, loaded, rejected
 
 GOLDEN = (Path(__file__).parent / "broken.txt").read_text(encoding="utf-8")
 CASES = [block.split("\n", 1) for block in GOLDEN.split("=== ")[1:]]
@@ -100,3 +100,30 @@ def never_raises(text: str) -> None:
     formatted = format_text(text)
     if isinstance(formatted, str):
         assert format_text(formatted) == formatted
+
+
+def test_knots_of_lets_are_told_in_bounded_number_and_time():
+    ring = "".join(f"LET a{number} = $a{(number + 1) % 3000}\n" for number in range(3000))
+    beside = "LET x = $y\nLET y = $x\nLET z = $x\nLET free = message.size > 3\nLET leads = $free\n"
+    made = load({"a.rules": ring, "b.rules": beside + "WHEN $z OR $leads THEN tag()"}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    told = [(one.file, one.message) for one in made.problems]
+    assert len(told) == 10 + 3
+    assert told[0] == ("a.rules", "LET a0 leads back to itself: a0 → a1 → a2 → a3 → a4 → a5 → a6 → a7")
+    assert told[10:12] == [
+        ("b.rules", f"LET {name} leads back to itself: {name} → {other} → {name}") for name, other in ("xy", "yx")
+    ]
+
+
+def test_a_file_of_wrong_lets_tells_a_hundred_of_them():
+    made = load({"a.rules": "".join(f"LET b{n} = message.sise > 3\n" for n in range(500))}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    assert len(made.problems) == 101
+
+
+def test_a_conjunction_of_thousands_of_tests_means_what_it_says():
+    tests = " AND ".join(f'message.content CONTAINS "w{number}"' for number in range(5000))
+    rules = loaded(f'RULE "all" WHEN {tests} AND message.type == "x" THEN tag("y")')
+    words = " ".join(f"w{number}" for number in range(5000))
+    assert rules.matches("routing", {"message.content": words, "message.type": "x"}, NOON)
+    assert not rules.matches("routing", {"message.content": words[:-1], "message.type": "x"}, NOON)

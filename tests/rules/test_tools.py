@@ -137,10 +137,21 @@ def test_a_failing_test_says_what_was_expected_and_what_came():
     assert isinstance(outcomes, list)
     assert outcomes[1].failures == (
         'expected rule "nobody", but "vip after hours" matched',
-        "expected not forward(oncall), got tag(('vip',)), forward(oncall), use_model(default_model)",
+        'expected not forward("oncall"), got tag("vip"), forward("oncall"), use_model("default_model")',
         'expected no rule, but "vip after hours" matched',
     )
     assert outcomes[2].failures == ()
+
+
+def test_a_failing_test_shows_actions_as_a_rule_file_has_them():
+    actions = (
+        'set(message.metadata["x y"], TRUE), throttle("5/1m") PER message.sender.id, delay(90s), tag("a", "b\\"c")'
+    )
+    text = f'WHEN message.type == "x" THEN {actions}\nTEST "t" GIVEN message.type = "x" EXPECT drop("z")\n'
+    (outcome,) = run_tests(loaded(text))
+    assert outcome.failures == (
+        'expected drop("z"), got set(message.metadata["x y"], TRUE), throttle("5/60s"), delay(90), tag("a", "b\\"c")',
+    )
 
 
 def test_tests_play_on_objects_as_on_mappings():

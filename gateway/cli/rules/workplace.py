@@ -76,7 +76,7 @@ class Workplace:
     def cases(self) -> dict[str, str]:
         """Return the files of TEST blocks alone that stand beside the rules."""
         found = sorted(path for path in self.folder.glob(f"*{CASES}") if not path.name.startswith("."))
-        return {path.name: path.read_text("utf-8") for path in found}
+        return {path.name: _text(path) for path in found}
 
     def _read(self, edited: tuple[Path, ...]) -> dict[str, bytes]:
         from gateway.daemon.rulefiles import read_rules
@@ -95,6 +95,15 @@ class Workplace:
         table = PluginTable(self.config / "hooks")
         actions = {name: table.find("actions", name) for name in installed}
         return words_of(self.settings, self.pipelines, self.settings.models, actions)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotDone(f"{path} is not UTF-8: byte 0x{error.object[error.start]:02X} at offset {error.start}") from error
+    except OSError as error:
+        raise NotDone(f"{path} cannot be read: {error.strerror}") from error
 
 
 def counted(number: int, noun: str) -> str:
