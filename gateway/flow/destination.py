@@ -29,6 +29,17 @@ class Waiting(Struct, frozen=True):
     ends_at: float
 
 
+def timed(delivery: Delivery, *, now: float, wall: float, since: float) -> Waiting:
+    """Put an end to a delivery's waiting, on Trio's clock: no jump of the wall clock expires it or keeps it for ever.
+
+    `since` is the moment of Trio's clock before which it was not made: it is no older than that.
+    """
+    left, most = delivery.expires_at - wall, delivery.expires_at - delivery.created_at
+    if not delivery.replayed:
+        left = max(min(left, most), most - (now - since))
+    return Waiting(delivery, now + left)
+
+
 class Destination:
     """The head of `queue` is what is tried next. `blocked_until` is of Trio's clock."""
 

@@ -10,13 +10,14 @@ not be repeated. Pauses and expiry run on Trio's clock, which never jumps; the j
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import trio
 
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
 from gateway.flow.circuits import Circuit, Circuits
-from gateway.flow.destination import Desk, Destination, Key, Waiting
+from gateway.flow.destination import Desk, Destination, Key, Waiting, timed
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
@@ -64,6 +65,7 @@ class Outbox:
         self._attempting = 0
         self._shelved = 0
         self._quiet = trio.lowlevel.ParkingLot()
+        self._began = trio.current_time()
         self.pending = 0
 
     @property
@@ -83,15 +85,15 @@ class Outbox:
         if name in self._desks:
             self._desks[name].serve(None)
 
-    def add(self, delivery: Delivery) -> None:
-        """Queue a committed delivery behind what its destination already has. Called in commit order."""
+    def add(self, delivery: Delivery, *, old: bool = False) -> None:
+        """Queue a committed delivery behind what its destination has, in commit order; `old`: of an earlier life."""
         destination, now = self._destination(delivery), trio.current_time()
         self.pending += 1
         if destination.shelved or len(destination.queue) >= self._most:
             destination.shelve(delivery.id)
             self._shelved += 1
         else:
-            destination.queue.append(self._waiting(delivery, now))
+            destination.queue.append(self._waiting(delivery, now, old=old, since=now))
         if not destination.busy:
             self._make_ready(destination, now)
 
@@ -107,7 +109,7 @@ class Outbox:
             destination = self._restored[row.destination] = self._destination(taken.delivery)
             if not destination.queue:
                 destination.blocked_until = trio.current_time() + taken.pause_seconds
-            self.add(taken.delivery)
+            self.add(taken.delivery, old=True)
 
     def restored(self) -> None:
         """Everything that was unfinished is taken up."""
@@ -175,10 +177,8 @@ class Outbox:
             destination = self._destinations[key] = Destination(key)
         return destination
 
-    def _waiting(self, delivery: Delivery, now: float) -> Waiting:
-        # Counted from now on: a wall clock that jumps afterwards neither expires it nor keeps it for ever.
-        left, most = delivery.expires_at - self._now(), delivery.expires_at - delivery.created_at
-        return Waiting(delivery, now + (left if delivery.replayed or left < most else most))
+    def _waiting(self, delivery: Delivery, now: float, *, old: bool, since: float) -> Waiting:
+        return timed(delivery, now=now, wall=self._now(), since=-inf if old else since)
 
     def _make_ready(self, destination: Destination, now: float) -> None:
         desk = self._desks.get(destination.key[0])
@@ -354,7 +354,8 @@ class Outbox:
             self._attempting -= 1
             self._tell_quiet()
         now = trio.current_time()
-        self._filled(destination, [self._waiting(each.delivery, now) for each in taken], before)
+        read = [self._waiting(each.delivery, now, old=each.old, since=self._began) for each in taken]
+        self._filled(destination, read, before)
 
     def _filled(self, destination: Destination, waiting: list[Waiting], before: int) -> None:
         destination.queue.extend(waiting)

@@ -29,10 +29,11 @@ UNFINISHED = (DeliveryState.PENDING, DeliveryState.DEFERRED, *UNDER_WAY)
 
 
 class TakenDown(Struct, frozen=True):
-    """A delivery read back, and how many seconds of its pause are left."""
+    """A delivery read back, how many seconds of its pause are left, and whether an earlier life made it."""
 
     delivery: Delivery
     pause_seconds: float = 0.0
+    old: bool = True
 
 
 class Shelf:
@@ -70,7 +71,7 @@ class Shelf:
             replayed=fresh and bool(row.notes),
             expires_at=row.expires_at,
         )
-        return TakenDown(taken, self.pause_left(row))
+        return TakenDown(taken, self.pause_left(row), old=row.seq <= self.old_seq)
 
     def pause_left(self, row: DeliveryRow) -> float:
         """Return what is left of a row's pause; a clock that was set back cannot make it longer than it was."""

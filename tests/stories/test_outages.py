@@ -14,6 +14,7 @@ from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Bounced, Deferred, Delivered
+from gateway.notices import DeliveryBuried
 from gateway.ports import ModelAnswer, ModelCall
 from tests.support.story import EPOCH, Story, gateway
 
@@ -205,6 +206,26 @@ async def test_a_wall_clock_that_jumps_neither_holds_pauses_nor_expires_replies(
         await story.settles()
         assert story.sent("room") == ["hi", "hi", "hi"]
         assert trio.current_time() - began < 65
+
+
+async def test_a_wall_clock_that_jumps_between_a_reply_and_its_commit_or_its_shelf_expires_nothing(
+    autojump_clock: Any,
+) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        down = [Deferred("down", 30.0)] * 2
+        story.channels["chat"].will(*down)
+        memory.pause_commits()
+        story.offer(story.message("0"))
+        await trio.sleep(0.1)
+        story.jump(400 * 86400.0)
+        memory.resume_commits()
+        for number in range(1, outbox_file.MOST_EACH + 20):
+            await story.receives(str(number))
+        story.jump(400 * 86400.0)
+        await story.settles()
+        assert list(dict.fromkeys(story.sent())) == [str(number) for number in range(outbox_file.MOST_EACH + 20)]
+        assert not story.reported(DeliveryBuried)
 
 
 @pytest.mark.parametrize("jump", [-7200.0, 7200.0])
