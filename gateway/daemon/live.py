@@ -39,6 +39,7 @@ from gateway.supervise.crash import tell
 from gateway.telemetry.stall import StallDetector
 from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
+from protocols.transport.watch import open_watch
 
 # A message leaves no cycles; a young collection every 700 objects, the default, would run at every third message.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -49,7 +50,11 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
     media = SealedFiles(settings.state_dir / MEDIA)
-    async with HttpClient(failed=partial(_answer_failed, telling)) as http, trio.open_nursery() as answers:
+    async with (
+        open_watch(),
+        HttpClient(failed=partial(_answer_failed, telling)) as http,
+        trio.open_nursery() as answers,
+    ):
         await answers.start(http.listen)
         kit = Kit(
             report=telling.report,

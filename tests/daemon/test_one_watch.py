@@ -1,0 +1,30 @@
+"""The server, the answers it awaits and its journal share one watch: a part with one of its own costs every message."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import daemon, scratch_folder
+
+FILES = {
+    "oclaw.toml": """
+[gateway]
+log_format = "json"
+
+[listen]
+addresses = ["127.0.0.1:0"]
+
+[channels.chat]
+type = "webchat"
+"""
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what a process has open is read from /proc")
+def test_the_journal_rings_the_loop_through_the_shared_watch() -> None:
+    with scratch_folder(FILES) as folder, daemon(folder) as running:
+        open_now = [str(path.readlink()) for path in Path(f"/proc/{running.process.pid}/fd").iterdir()]
+        assert open_now.count("anon_inode:[eventfd]") == 1
