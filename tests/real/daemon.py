@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,11 +21,18 @@ ROOT = Path(__file__).parents[2]
 
 
 def free_port() -> int:
-    """Return a port that is free now; servers that cannot be told to take any need its number before they start."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port that is free now; servers that cannot be told to take any need its number before they start.
+
+    Below those that systems give to outgoing connections: a server that is started again must find it free still.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Daemon:
@@ -54,7 +62,7 @@ class Daemon:
         with (self.folder / "gateway.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
         async with HttpClient() as http:
-            with trio.fail_after(30):
+            with trio.fail_after(90):
                 while True:
                     if self._process.poll() is not None:
                         raise RuntimeError((self.folder / "gateway.log").read_text()[-3000:])

@@ -39,13 +39,13 @@ class Person:
         """What somebody said, in order."""
         return [line.param(1) for line in self.heard if line.command == "PRIVMSG" and line.nick == frm]
 
-    async def until(self, fits, seconds: float = 20.0) -> None:
+    async def until(self, fits, seconds: float = 60.0) -> None:
         """Wait for something to be true of what was heard."""
         with trio.fail_after(seconds):
             while not fits(self):
                 await self._news.wait()
 
-    async def hears(self, command: str, param: str, seconds: float = 20.0) -> None:
+    async def hears(self, command: str, param: str, seconds: float = 60.0) -> None:
         """Wait for a line that begins so."""
         await self.until(lambda it: any(x.command == command and param in x.params for x in it.heard), seconds)
 

@@ -89,7 +89,7 @@ class Ngircd:
         command = [program(), "-n", "-f", str(self.folder / "ngircd.conf")]
         with (self.folder / "ngircd.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             while True:
                 try:
                     stream = await trio.open_tcp_stream("127.0.0.1", self.plain_port)

@@ -108,7 +108,7 @@ class Synapse:
         with (self.folder / "output.log").open("ab") as output:
             self._process = subprocess.Popen(command, cwd=self.folder, stdout=output, stderr=output)
         async with HttpClient() as http:
-            with trio.fail_after(60):
+            with trio.fail_after(120):
                 while True:
                     if self._process.poll() is not None:
                         raise RuntimeError((self.folder / "output.log").read_text()[-2000:])

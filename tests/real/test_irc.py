@@ -58,7 +58,7 @@ def is_there(line: Line) -> bool:
 
 async def meets(it: Person) -> None:
     """Wait until the gateway is in the room."""
-    with trio.fail_after(40):
+    with trio.fail_after(90):
         while True:
             it.heard.clear()
             await it.raw("NAMES #help")
@@ -89,7 +89,7 @@ async def test_a_long_reply_comes_in_lines_whole_and_in_order_and_nobody_is_disc
         await meets(ann)
         await ann.say("oclaw", " ".join(words))
         await ann.say("oclaw", "/me " + "x" * 300)
-        await ann.until(lambda it: "x" * 280 in "".join(it.texts()).replace(" ", ""), 40)
+        await ann.until(lambda it: "x" * 280 in "".join(it.texts()).replace(" ", ""), 90)
         said = " ".join(ann.texts())
         assert said.startswith("you said: " + " ".join(words))
         assert not any(line.command in ("QUIT", "ERROR") for line in ann.heard)
@@ -181,13 +181,13 @@ async def test_nothing_is_repeated_or_disordered_whoever_is_killed(tmp_path, vic
                     await meets_again(ann)
                     asked += 1
                     await ann.say("oclaw", f"number {asked}")
-                    await ann.until(lambda it, last=asked: any(t.endswith(f" {last}") for t in it.texts()), 40)
+                    await ann.until(lambda it, last=asked: any(t.endswith(f" {last}") for t in it.texts()), 90)
                     heard += ann.texts()
         async with person(server.port, "ann", "#help") as ann:
             await meets_again(ann)
             asked += 1
             await ann.say("oclaw", f"number {asked}")
-            await ann.until(lambda it, last=asked: any(t.endswith(f" {last}") for t in it.texts()), 40)
+            await ann.until(lambda it, last=asked: any(t.endswith(f" {last}") for t in it.texts()), 90)
             heard += ann.texts()
     numbers = [int(text.rpartition(" ")[2]) for text in heard]
     assert len(numbers) == len(set(numbers)), "nothing is said twice"
@@ -198,7 +198,7 @@ async def test_nothing_is_repeated_or_disordered_whoever_is_killed(tmp_path, vic
 async def meets_again(it: Person) -> None:
     """Wait until the gateway is in the room, and keep what was heard meanwhile."""
     before = list(it.heard)
-    with trio.fail_after(60):
+    with trio.fail_after(90):
         while True:
             mark = len(it.heard)
             await it.raw("NAMES #help")
