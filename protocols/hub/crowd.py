@@ -19,7 +19,7 @@ from protocols.transport.watch import Waker, Watch
 # Whatever is ready is heard of: the newest are the last that epoll tells.
 _EVENTS = 8192
 # How long to rest when nothing may be read: about one commit.
-_REST_SECONDS = 0.003
+_REST_SECONDS = 0.002
 
 
 class Crowd:
@@ -81,13 +81,13 @@ class Crowd:
             self._resting.unpark()
 
     def _serve(self, ready: Ready, until: float) -> int:
-        """Call wakers in this order while there is time, one at least; return how many."""
+        """Call wakers in this order while there is time and room, one at least; return how many."""
         wakers, now, last = self._wakers, trio.current_time, len(ready)
         for count, (descriptor, events) in enumerate(ready, 1):
             waker = wakers.get(descriptor)
             if waker is not None:  # else closed in this turn
                 waker(events)
-            if count < last and now() >= until:
+            if count < last and (now() >= until or (until < inf and not self.late and self._reluctant())):
                 return count
         return last
 

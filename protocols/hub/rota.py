@@ -18,7 +18,7 @@ FEW = 32
 # What is read in one turn, while journal, lanes and replies wait for theirs.
 SLICE_SECONDS = 0.005
 # Half of the 200 ms that a message may take: what is read later than that cannot be in time.
-PATIENCE_SECONDS = 0.06
+PATIENCE_SECONDS = 0.05
 # The share of the time that goes into telling senders that they are late; at least so much in a turn.
 LATE_SHARE = 0.05
 LATE_SECONDS = 0.0001  # at least, in a turn
