@@ -77,7 +77,7 @@ class Index:
     def clear(self) -> None:
         """Let go of everything, piece by piece."""
         for table in self.tables.values():
-            table.buckets.by_key.clear()
+            table.buckets.clear()
 
     def add(self, plan: Planned) -> None:
         for door in self._choose(ways(plan.condition)):

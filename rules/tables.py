@@ -66,6 +66,10 @@ class Buckets:
     def size(self, key: Any) -> int:
         return len(self.by_key.get(key) or ())
 
+    def clear(self) -> None:
+        """Let go of everything, piece by piece."""
+        self.by_key.clear()
+
     def copy(self) -> Self:
         made = type(self)()
         made.by_key, made.least = self.by_key.copy(), self.least
@@ -116,6 +120,11 @@ class Words(Buckets):
             self._fresh.append(key)
         return new
 
+    def clear(self) -> None:
+        super().clear()
+        while self._shards:
+            self._shards.pop()
+
     def copy(self) -> Self:
         made = super().copy()
         made._shards, made._fresh = list(self._shards), list(self._fresh)
@@ -153,6 +162,11 @@ class Patterns(Buckets):
         if new:
             self._fresh.append(key)
         return new
+
+    def clear(self) -> None:
+        super().clear()
+        while self._shards:
+            self._shards.pop()
 
     def copy(self) -> Self:
         made = super().copy()
@@ -194,6 +208,11 @@ class Thresholds(Buckets):
     def drop(self, key: Any, rank: int) -> bool:
         self._changed.add(key[1])
         return super().drop(key, rank)
+
+    def clear(self) -> None:
+        super().clear()
+        while self._ladders:
+            self._ladders.popitem()
 
     def copy(self) -> Self:
         made = super().copy()
