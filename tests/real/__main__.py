@@ -51,16 +51,18 @@ class Run:
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
         )
         assert process.stdout is not None
-        said = b""
+        said = bytearray()
         try:
             with trio.move_on_after(_MOST_SECONDS) as patience:
-                said = b"".join([piece async for piece in process.stdout])
+                async for piece in process.stdout:
+                    said += piece
                 await process.wait()
         finally:
             # The servers are children of the tests, and of the same session.
             _end(process.pid)
         code = 1 if patience.cancelled_caught else process.returncode
-        self._say(f"{file}: {said.decode(errors='replace').strip() or 'stood still and was ended'}")
+        late = f"\nwas ended after {_MOST_SECONDS:.0f} s" if patience.cancelled_caught else ""
+        self._say(f"{file}: {said.decode(errors='replace').strip()}{late}")
         if code not in (0, _NOTHING_FOUND):
             self.code = self.code or code or 1
 
