@@ -57,7 +57,7 @@ class Wire:
         block = self._encoder.encode([
             (b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"127.0.0.1"), (b":path", path),
             (b"te", b"trailers"), (b"content-type", b"application/grpc"), (b"user-agent", b"load/1"),
-            (b"grpc-timeout", b"10S"), (b"authorization", f"Bearer {TOKEN}".encode()),
+            (b"grpc-timeout", b"100S"), (b"authorization", f"Bearer {TOKEN}".encode()),
         ])  # fmt: skip
         head = frame(frames.HEADERS, END_HEADERS, self._next_id, block)
         return self._next_id, head + frame(frames.DATA, END_STREAM, self._next_id, pack(message))
