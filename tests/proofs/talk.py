@@ -35,6 +35,9 @@ async def talking_to(
             nursery.start_soon(partial(sender.room, f"r{number}", pause=pause))
         yield sender
         sender.stopping.set()
+        with trio.move_on_after(QUITE):  # each room ends with an acknowledgement, which a slow disk may keep for long
+            while scene.account.accepted < scene.account.tally().sent:  # noqa: ASYNC110  # the account has no event
+                await trio.sleep(0.05)
         await finished(scene, QUITE)
         nursery.cancel_scope.cancel()
     tally = scene.account.tally()
