@@ -36,7 +36,7 @@ async def talking_to(
         yield sender
         sender.stopping.set()
         with trio.move_on_after(QUITE):  # each room ends with an acknowledgement, which a slow disk may keep for long
-            while scene.account.accepted < scene.account.tally().sent:  # noqa: ASYNC110  # the account has no event
+            while scene.account.accepted < scene.account.tally().sent:
                 await trio.sleep(0.05)
         await finished(scene, QUITE)
         nursery.cancel_scope.cancel()
