@@ -384,7 +384,8 @@ class Journal(Protocol):
     ) -> Sequence[DeliveryRow]:
         """List deliveries in one state, oldest first, or with `latest` the newest ones first."""
 
-    async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]: ...
+    async def deliveries_to(self, destination: bytes, *, after_seq: int, limit: int) -> Sequence[DeliveryRow]:
+        """Return what is not delivered of one destination, oldest first."""
 
     async def turns(self, lane: bytes, *, limit: int) -> Sequence[tuple[InboundRow, Sequence[DeliveryRow]]]:
         """Return the last finished exchanges of a conversation, oldest first: the history a model is shown."""

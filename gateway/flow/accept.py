@@ -158,10 +158,10 @@ class Door:
             records.append(self._record(envelope, traits))
         sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
         self._journal.submit(Accept(tuple(records), sealed_cursor), partial(self._committed, coming))
-        surely_new = len(records) == 1 and not self.cautious and not self._seen.perhaps(records[0].dedupe)
+        surely_new = True
         for record in records:
-            self._seen.add(record.dedupe)
-        if surely_new:
+            surely_new &= self._seen.is_new(record.dedupe)
+        if surely_new and len(records) == 1 and not self.cautious:
             # Submitted behind its Accept, the end of the walk commits with it or after it, never before.
             coming.led = self._lanes.lead(coming.envelopes[0])
         if coming.led is None:

@@ -26,28 +26,21 @@ class Seen:
         self._bits = bytearray(1 << (BITS - 3))
         self.ready = False
 
-    def perhaps(self, digest: bytes) -> bool:
-        """Say False only for a 16-byte digest that was never added; no digest at all is always new."""
+    def is_new(self, digest: bytes) -> bool:
+        """Remember a 16-byte digest; say True only when it was surely not known before. No digest is always new."""
         if not digest:
-            return False
-        if not self.ready:
             return True
-        bits = self._bits
+        bits, new = self._bits, False
         for place in _places(digest):
             place &= _MASK
-            if not bits[place >> 3] & 1 << (place & 7):
-                return False
-        return True
-
-    def add(self, digest: bytes) -> None:
-        """Remember a digest; b'' is nothing to remember."""
-        if digest:
-            bits = self._bits
-            for place in _places(digest):
-                place &= _MASK
-                bits[place >> 3] |= 1 << (place & 7)
+            index, bit = place >> 3, 1 << (place & 7)
+            held = bits[index]
+            if not held & bit:
+                bits[index] = held | bit
+                new = True
+        return new and self.ready
 
     def add_all(self, digests: Iterable[bytes]) -> None:
         """Remember many: a page of the journal's."""
         for digest in digests:
-            self.add(digest)
+            self.is_new(digest)

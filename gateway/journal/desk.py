@@ -17,13 +17,13 @@ from gateway.journal.ledger import Chore, Entry
 from gateway.journal.recovery import Unfinished, pages
 from gateway.journal.uptime import wall_before
 from gateway.message.lifecycle import DeliveryState, InboundState
-from gateway.records import DeliveryRow, InboundRow, Recovered, Work
+from gateway.records import DeliveryRow, InboundRow, Recovered
 
 
 class Store(Protocol):
     """The part that differs: how works reach the tables, and on which connection they are read."""
 
-    def submit(self, work: Entry, done: Done) -> None:
+    def submit(self, work: Entry, done: Done = None) -> None:
         """Queue a work."""
 
     @property
@@ -54,9 +54,7 @@ class Desk:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-
-    def submit(self, work: Work, done: Done = None) -> None:
-        self._store.submit(work, done)
+        self.submit = store.submit
 
     @property
     def backlog(self) -> int:

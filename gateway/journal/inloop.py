@@ -26,7 +26,8 @@ class InLoop:
 
     def __init__(self, bell: Bell) -> None:
         self._bell = bell
-        self._done = threading.Semaphore(0)
+        self._done = threading.Lock()  # held until a fill is done; a Semaphore is twelve calls of Python
+        self._done.acquire()
         self._outcomes: list[Outcome] = []
         self._error: Exception | None = None
 

@@ -321,9 +321,10 @@ def _here(fill: Fill) -> list[Outcome]:
 
 def _may_end(work: HandOver) -> bool:
     """Say whether a walk may end so: a state it can end in, replies of its own, born in a state they may have."""
-    return work.state in INBOUND[InboundState.ACCEPTED] and not any(
-        record.state not in _BIRTH or record.envelope_id != work.id for record in work.deliveries
-    )
+    for record in work.deliveries:
+        if record.state not in _BIRTH or record.envelope_id != work.id:
+            return False
+    return work.state in INBOUND[InboundState.ACCEPTED]
 
 
 def framed(note: bytes) -> bytes:

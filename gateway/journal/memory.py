@@ -150,7 +150,7 @@ class MemoryStore:
     def stuck_seconds(self) -> float:
         return 0.0
 
-    def submit(self, work: Entry, done: Done) -> None:
+    def submit(self, work: Entry, done: Done = None) -> None:
         self._inbox.append((work, done))
         self._news.set()
         if done is not None:

@@ -81,8 +81,8 @@ def deliveries_in(
 
 
 def deliveries_to(db: sqlite3.Connection, destination: bytes, after_seq: int, limit: int) -> list[DeliveryRow]:
-    """List what went or goes to one destination after a known place."""
-    where = "WHERE d.destination = ? AND d.seq > ? ORDER BY d.seq LIMIT ?"
+    """List what is not delivered of one destination after a known place."""
+    where = "WHERE d.destination = ? AND d.state <> 'delivered' AND d.seq > ? ORDER BY d.seq LIMIT ?"
     return list(_deliveries(db, where, (destination, after_seq, limit)))
 
 

@@ -76,7 +76,8 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_open ON delivery (state, seq) WHERE state <> 'delivered';
 CREATE INDEX delivery_of ON delivery (inbound);
-CREATE INDEX delivery_to ON delivery (destination, seq);
+-- What a destination still has coming; stays small, so that a reply does not touch a page of its own here.
+CREATE INDEX delivery_to ON delivery (destination, seq) WHERE state <> 'delivered';
 
 -- Which messages are known. A digest is claimed in the transaction that stores its message, so a
 -- message that was not stored is not known; it outlives its message when the horizon is longer.

@@ -90,7 +90,8 @@ class SqliteStore:
         db.execute("PRAGMA busy_timeout = 0")  # whoever else writes is waited for in the thread, not in the loop
         self.uptime = uptime.now
         self._ledger = Ledger(db, uptime=uptime.now, place=InLoop(self._bell))
-        self._writer = Writer(Clerk(self._ledger, time.monotonic), self._announce)
+        self._clerk = Clerk(self._ledger, time.monotonic)
+        self._writer = Writer(self._clerk, self._announce)
         self.submit = self._writer.submit  # every message comes by here three times: no step between
         self._ended = trio.Event()
         self._thread_over = False
@@ -104,7 +105,7 @@ class SqliteStore:
 
     @property
     def failing(self) -> str:
-        return self._writer.failing
+        return self._clerk.failing
 
     @property
     def sync_seconds(self) -> float:

@@ -305,8 +305,8 @@ async def lists_by_state_channel_and_destination_in_pages(fresh: Fresh) -> None:
             "a.4",
         ]
         first = await journal.deliveries_to(b"x", after_seq=0, limit=1)
-        assert [row.id for row in first] == ["a.0"]
-        assert [row.id for row in await journal.deliveries_to(b"x", after_seq=first[0].seq, limit=9)] == ["a.2", "a.4"]
+        assert [row.id for row in first] == ["a.2"], "what is delivered is nothing to send"
+        assert [row.id for row in await journal.deliveries_to(b"x", after_seq=first[0].seq, limit=9)] == ["a.4"]
 
 
 async def remembers_the_last_turns_of_a_conversation(fresh: Fresh) -> None:
