@@ -55,6 +55,7 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
     from gateway.ports import Finding
 
     tell("machine", machine.clock())
+    tell("machine", machine.parser())
     found = examine(config)
     if found.faults:
         what = f"{len(found.faults)} faults in {config}" if len(found.faults) > 1 else found.faults[0]

@@ -1,8 +1,8 @@
-"""Three ways to read a head behind one signature: `bytes of one head -> Head`.
+"""The two head parsers behind one signature: `bytes of one head -> Head`.
 
-`plain` serves; `httptools` and `h11` are what it is judged by. Everything that decides where a
-message ends stands in `grammar`, `framing`, `chunked` and the readers and is shared, so the same
-bytes get the same answer whichever reads.
+`httptools` reads a head in about 3 µs, `h11` in about 40. Everything that decides where a
+message ends stands in `framing`, `chunked` and the readers and is shared, so the same bytes
+get the same answer whichever is installed.
 """
 
 from __future__ import annotations
@@ -40,14 +40,18 @@ ReadStatus = Callable[[bytes], Status]
 
 
 def best_read_head() -> ReadHead:
-    """Return the reader that costs least."""
-    from protocols.http1.heads_plain import read_head
-
+    """Return httptools' reader when it is installed, else h11's."""
+    try:
+        from protocols.http1.heads_httptools import read_head
+    except ImportError:
+        from protocols.http1.heads_h11 import read_head
     return read_head
 
 
 def best_read_status() -> ReadStatus:
-    """Return the reader that costs least."""
-    from protocols.http1.heads_plain import read_status
-
+    """Return httptools' reader when it is installed, else h11's."""
+    try:
+        from protocols.http1.heads_httptools import read_status
+    except ImportError:
+        from protocols.http1.heads_h11 import read_status
     return read_status

@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import Refusal
-from protocols.http1 import heads_h11, heads_httptools, heads_plain
+from protocols.http1 import heads_h11, heads_httptools
 from protocols.http1.heads import Head, ReadHead, UnreadableHead, best_read_head
 from protocols.http1.limits import HttpLimits
 from protocols.http1.messages import Peer, Request
 from protocols.http1.reader import RequestReader
 from tests.protocols.http1.cases import CASES, CHUNKED, HOST, OK, get, post
 
-PARSERS = {"plain": heads_plain.read_head, "h11": heads_h11.read_head, "httptools": heads_httptools.read_head}
+PARSERS = {"h11": heads_h11.read_head, "httptools": heads_httptools.read_head}
 LIMITS = HttpLimits(head_bytes=2048, target_bytes=512, head_fields=30, body_bytes=1000)
 
 
@@ -94,8 +94,8 @@ def test_an_absolute_target_yields_its_path() -> None:
         assert (request.target, request.path, request.query) == (target, path, query)
 
 
-def test_the_reader_that_costs_least_serves() -> None:
-    assert best_read_head() is heads_plain.read_head
+def test_the_faster_parser_serves_where_it_is_installed() -> None:
+    assert best_read_head() is heads_httptools.read_head
 
 
 def test_memory_is_bounded_while_a_client_sends_nonsense() -> None:
@@ -137,12 +137,11 @@ _REQUESTS = st.tuples(_LINES, _FIELDS, st.sampled_from([b"\r\n", b"\r\nabc", b"\
 @settings(max_examples=100)
 @given(raw=st.one_of(_WIRE, _REQUESTS, st.binary(max_size=60)), cuts=st.lists(st.integers(0, 200), max_size=5))
 @example(raw=b"\r", cuts=[])
-def test_any_bytes_are_read_alike_by_all_readers_and_however_cut(raw: bytes, cuts: list[int]) -> None:
+def test_any_bytes_are_read_alike_by_both_parsers_and_however_cut(raw: bytes, cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     pieces = [raw[a:b] for a, b in itertools.pairwise(edges)]
     whole = hear(heads_httptools.read_head, [raw])
-    plain = heads_plain.read_head
-    for heard in (hear(heads_h11.read_head, [raw]), hear(plain, [raw]), hear(plain, pieces)):
+    for heard in (hear(heads_h11.read_head, [raw]), hear(heads_httptools.read_head, pieces)):
         assert heard.statuses == whole.statuses
         assert [(r.target, r.body) for r in heard.requests] == [(r.target, r.body) for r in whole.requests]
         assert [dict(r.headers.index) for r in heard.requests] == [dict(r.headers.index) for r in whole.requests]

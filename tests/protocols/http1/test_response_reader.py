@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from protocols.errors import HttpClientError
-from protocols.http1 import heads_h11, heads_httptools, heads_plain
+from protocols.http1 import heads_h11, heads_httptools
 from protocols.http1.heads import ReadStatus
 from protocols.http1.response_reader import ResponseReader
 
-READERS: list[ReadStatus] = [heads_plain.read_status, heads_httptools.read_status, heads_h11.read_status]
+READERS: list[ReadStatus] = [heads_httptools.read_status, heads_h11.read_status]
 
 
 def hear(read: ReadStatus, pieces: list[bytes], *, to_head: bool = False) -> object:
