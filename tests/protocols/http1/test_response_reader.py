@@ -66,8 +66,8 @@ _REST = st.sampled_from([b"\r\n", b"\r\nabc", b"\r\nabcdef", b"\r\n3\r\nabc\r\n0
 
 @settings(max_examples=100)
 @given(st.tuples(_LINES, _FIELDS, _REST).map(b"".join), st.lists(st.integers(0, 120), max_size=4), st.booleans())
-def test_any_answer_is_read_alike_by_all_readers_and_however_cut(raw: bytes, cuts: list[int], to_head: bool) -> None:
+def test_any_answer_is_read_alike_by_both_parsers_and_however_cut(raw: bytes, cuts: list[int], to_head: bool) -> None:
     edges = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     pieces = [raw[a:b] for a, b in itertools.pairwise(edges) if b > a]
     outcomes = [hear(read, [raw], to_head=to_head) for read in READERS]
-    assert outcomes[0] == outcomes[1] == outcomes[2] == hear(READERS[0], pieces, to_head=to_head)
+    assert outcomes[0] == outcomes[1] == hear(READERS[0], pieces, to_head=to_head)
