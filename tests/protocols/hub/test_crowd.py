@@ -34,7 +34,7 @@ async def test_one_that_fills_every_slice_keeps_no_other_from_being_read(count: 
             while len(calls) < count or min(calls.values()) < 2:
                 await trio.lowlevel.checkpoint()
         assert sorted(calls) == list(range(count))
-        assert max(calls.values()) - min(calls.values()) <= 2
+        assert max(calls.values()) <= 3 * min(calls.values())
         for ours, theirs in pairs:
             crowd.remove(ours.fileno())
             ours.close()
