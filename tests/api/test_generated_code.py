@@ -64,8 +64,8 @@ async def test_a_service_over_the_generated_base_is_called_and_described() -> No
         nursery.start_soon(trio.serve_listeners, serve, listeners)
         async with open_channel("127.0.0.1", listeners[0].socket.getsockname()[1]) as channel:
             request = gateway_pb2.SendRequest(message=message_pb2.Message(content="hi"))
-            assert (await GatewayStub(channel).Send(request, timeout=5)).envelope_id == "took hi"
+            assert (await GatewayStub(channel).Send(request, timeout=60)).envelope_id == "took hi"
             asked = ServerReflectionRequest(file_containing_symbol="oclaw.v1.Gateway")
-            (answer,) = await ServerReflectionStub(channel).ServerReflectionInfo([asked], timeout=5)
+            (answer,) = await ServerReflectionStub(channel).ServerReflectionInfo([asked], timeout=60)
             assert answer.file_descriptor_response.file_descriptor_proto
         nursery.cancel_scope.cancel()

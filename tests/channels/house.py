@@ -37,19 +37,19 @@ class House:
 
     async def post(self, path: str, payload: Any, **headers: str) -> Any:
         fields = {"Content-Type": "application/json", **{k.replace("_", "-"): v for k, v in headers.items()}}
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             return await self.http.request(
                 "POST", self.url + path, headers=tuple(fields.items()), body=json.dumps(payload).encode()
             )
 
     async def get(self, path: str) -> Any:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             return await self.http.request("GET", self.url + path)
 
     @asynccontextmanager
     async def dial(self, name: str = "it", **headers: str) -> AsyncIterator[Client]:
         fields = tuple((key.replace("_", "-"), value) for key, value in headers.items())
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             async with open_websocket(f"ws://127.0.0.1:{self.port}/channels/{name}", headers=fields) as connection:
                 yield Client(connection)
 

@@ -48,11 +48,11 @@ async def running(stub, inlet=None, **given):
     inlet = inlet or FakeInlet()
     it = connected_to(stub, **given)
     async with trio.open_nursery() as nursery:
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await nursery.start(it.run, inlet)
             while not it._entrance.account.user:
                 await trio.sleep(0.01)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             yield it, inlet
         nursery.cancel_scope.cancel()
 
@@ -141,7 +141,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for():
             await trio.sleep(0.01)
         assert inlet.states == ["disconnected"]
         async with stub.open():
-            with trio.fail_after(10):
+            with trio.fail_after(60):
                 await stub.until(lambda: "connected" in inlet.states)
             nursery.cancel_scope.cancel()
 
@@ -153,7 +153,7 @@ async def test_a_server_that_is_down_at_start_is_waited_for():
 async def test_a_refused_app_token_ends_the_channel_with_its_setting_named(answer):
     async with SlackStub().open() as stub:
         stub.will("apps.connections.open", answer)
-        with trio.fail_after(5), pytest.raises(SettingError, match=r"channels\.it\.app_token"):
+        with trio.fail_after(60), pytest.raises(SettingError, match=r"channels\.it\.app_token"):
             await connected_to(stub).run(FakeInlet())
 
 
@@ -165,7 +165,7 @@ async def test_socket_mode_switched_off_ends_the_channel():
             await connected_to(stub).run(FakeInlet())
         errors.append(caught.value)
 
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         async with SlackStub().open() as stub, trio.open_nursery() as nursery:
             nursery.start_soon(run, stub)
             await stub.until(lambda: stub.sockets)
@@ -177,7 +177,7 @@ async def test_socket_mode_switched_off_ends_the_channel():
 async def test_a_refused_bot_token_ends_the_channel_with_its_setting_named(mode):
     async with SlackStub().open() as stub:
         stub.will("auth.test", {"ok": False, "error": "token_revoked"})
-        with trio.fail_after(5), pytest.raises(SettingError, match=r"channels\.it\.bot_token.*token_revoked"):
+        with trio.fail_after(60), pytest.raises(SettingError, match=r"channels\.it\.bot_token.*token_revoked"):
             await connected_to(stub, mode=mode).run(FakeInlet())
 
 
@@ -326,7 +326,7 @@ async def test_a_connection_that_is_silent_though_it_stands_is_made_again():
         api = WebApi(replace(bench().kit, http=http), stub.base_url, APP_TOKEN)
         socket = SocketMode(api, lambda _: trio.lowlevel.checkpoint, place="x", ping_seconds=0.05)
         nursery.start_soon(keep_connected, socket.session, inlet)
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await stub.until(lambda: stub.connections == 2)
         assert inlet.states[:2] == ["connected", "disconnected"]
         nursery.cancel_scope.cancel()

@@ -45,7 +45,7 @@ async def until(said, **wanted):
 
 async def test_the_sdks_socket_client_takes_hello_envelopes_and_a_refresh():
     stub = SlackStub(again_seconds=0.5)
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         async with stub.open(), sdk(stub, "listen") as (_, said):
             await until(said, connected=True)
             for kind, payload in (
@@ -67,7 +67,7 @@ async def test_the_sdks_socket_client_takes_hello_envelopes_and_a_refresh():
 
 async def test_the_sdks_web_client_finds_the_api_it_expects():
     stub = SlackStub()
-    with trio.fail_after(25):
+    with trio.fail_after(60):
         async with stub.open(), sdk(stub, "call") as (_, said):
             heard = [line async for line in said]
     assert heard == [

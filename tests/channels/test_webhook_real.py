@@ -40,7 +40,7 @@ async def open_sink(answer=None):
 async def deliver(url, *, allowed=None):
     settings = Settings(auth="none", reply_to_allowed=(allowed or url,), reply_body={"id": "$id", "reply": "$text"})
     it = WebhookChannel("it", settings, bench().kit)
-    with trio.fail_after(5):
+    with trio.fail_after(60):
         return await it.deliver(delivery(Message(channel="it", content="hi", metadata={"id": 7, "reply_to": url})))
 
 

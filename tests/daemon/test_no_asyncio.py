@@ -96,7 +96,7 @@ def called(gateway: Daemon) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
         try:
-            check(b"", timeout=5)
+            check(b"", timeout=60)
         except grpc.RpcError as error:
             assert error.code() != grpc.StatusCode.DEADLINE_EXCEEDED
 

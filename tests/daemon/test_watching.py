@@ -34,7 +34,7 @@ class Heard:
         self._event.set()
 
     async def once(self) -> None:
-        with trio.fail_after(15):
+        with trio.fail_after(60):
             await self._event.wait()
         self._event = trio.Event()
 

@@ -31,7 +31,7 @@ async def test_another_process_that_writes_is_waited_for_outside_the_loop(tmp_pa
         assert outcomes == []
         other.execute("ROLLBACK")
         other.close()
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             while not outcomes:
                 await trio.sleep(0.005)
         assert isinstance(outcomes[0], tuple)

@@ -92,7 +92,7 @@ async def test_damage_met_while_writing_stops_the_daemon(path: Path) -> None:
         async with open_journal(path) as journal:
             await committed(journal, Accept((a_message("a"),)))
             clobber(path)
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 await committed(journal, Accept(tuple(a_message(f"m{n}", key=f"k{n}") for n in range(2000))))
 
 

@@ -115,7 +115,7 @@ class Daemon:
             assert self.process.poll() is None
 
     def _sum(self, counter: str) -> float:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as plain:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as plain:
             plain.request("GET", "/metrics")
             text = plain.getresponse().read().decode()
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{counter}{{"))
@@ -178,7 +178,7 @@ class Till:
         return self._send.future(request, metadata=self.credentials, timeout=25)
 
     def send_request(self, request: pb.SendRequest, **options: Any) -> pb.SendResponse:
-        response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=15, **options)
+        response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=60, **options)
         return response
 
     def converse(self, requests: Iterator[pb.ConverseRequest], timeout: float = 15) -> Any:

@@ -23,7 +23,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 def watch(channel: grpc.Channel) -> Any:
     request, response = health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
     method = channel.unary_stream("/grpc.health.v1.Health/Watch", request.SerializeToString, response.FromString)
-    return method(request(), timeout=15)
+    return method(request(), timeout=60)
 
 
 # In a process of its own: it registers the same protobuf symbols as grpclib does.
@@ -35,9 +35,9 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
     stub = health_pb2_grpc.HealthStub(channel)
     for service in ("", "oclaw.v1.Gateway"):
-        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=10).status == 1
+        assert stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=60).status == 1
     try:
-        stub.Check(health_pb2.HealthCheckRequest(service="unheard.of"), timeout=10)
+        stub.Check(health_pb2.HealthCheckRequest(service="unheard.of"), timeout=60)
     except grpc.RpcError as error:
         assert error.code() is grpc.StatusCode.NOT_FOUND
     database = ProtoReflectionDescriptorDatabase(channel)
@@ -55,7 +55,7 @@ def test_the_official_health_and_reflection_clients_are_answered(shop: Daemon) -
 
 def test_http_is_served_on_the_same_port(shop: Daemon, till: Till) -> None:
     till.send("hi")
-    plain = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=10)
+    plain = http.client.HTTPConnection("127.0.0.1", shop.port, timeout=60)
     plain.request("GET", "/metrics")
     text = plain.getresponse().read().decode()
     plain.close()
@@ -90,7 +90,7 @@ def test_a_drain_finishes_calls_in_flight_and_ends_the_endless_ones(daemon: Daem
         talking = till.converse(iter(Voice()))
         next(talking)
         request = pb.SendRequest(message=said("x"), wait={"seconds": 10})
-        waiting = till._send.future(request, metadata=till.credentials, timeout=15)
+        waiting = till._send.future(request, metadata=till.credentials, timeout=60)
         daemon.until("oclaw_accepted_total", 1)
         daemon.ask_to_stop()
         assert next(watching).status == health_pb2.HealthCheckResponse.NOT_SERVING

@@ -29,7 +29,7 @@ def channel() -> Iterator[grpc.Channel]:
 
 def invoke(channel: grpc.Channel, token: str = ASK_TOKEN, **fields: object) -> pb.InvokeResponse:
     method = unary(channel, "/oclaw.v1.Models/Invoke", pb.InvokeRequest, pb.InvokeResponse)
-    response: pb.InvokeResponse = method(pb.InvokeRequest(**fields), metadata=bearer(token), timeout=10)
+    response: pb.InvokeResponse = method(pb.InvokeRequest(**fields), metadata=bearer(token), timeout=60)
     return response
 
 
@@ -46,7 +46,7 @@ def test_an_answer_comes_in_pieces(channel: grpc.Channel) -> None:
         "/oclaw.v1.Models/InvokeStream", pb.InvokeRequest.SerializeToString, pb.InvokePiece.FromString
     )
     request = pb.InvokeRequest(model="echo", prompt="one two three")
-    *pieces, last = method(request, metadata=bearer(ASK_TOKEN), timeout=10)
+    *pieces, last = method(request, metadata=bearer(ASK_TOKEN), timeout=60)
     assert [piece.text for piece in pieces] == ["one ", "two ", "three"]
     assert (last.text, last.finish) == ("", pb.FINISH_STOP)
 

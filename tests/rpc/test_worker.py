@@ -139,7 +139,7 @@ def test_who_may_not_work_here_is_told_why(
         work = channel.stream_stream(
             "/oclaw.v1.Worker/Work", pb.WorkerFrame.SerializeToString, pb.GatewayFrame.FromString
         )
-        list(work(iter([frame]), metadata=bearer(token), timeout=10))
+        list(work(iter([frame]), metadata=bearer(token), timeout=60))
     assert caught.value.code() is status
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HOUSE = Path(__file__).parents[2]
-READY_SECONDS, STOP_SECONDS = 30.0, 20.0
+READY_SECONDS, STOP_SECONDS = 60.0, 40.0
 
 
 class Daemon:

@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 TEXT, BINARY, CLOSE = 1, 2, 8
 
 

@@ -36,7 +36,7 @@ type = "webhook"
 auth = "none"
 """
 # What a shared machine may take for anything at all.
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 60.0
 
 
 class Daemon:

@@ -15,14 +15,14 @@ import trio
 import trio._core._run as scheduler  # the one place where trio's order of tasks can be seeded
 import trio.testing
 
-from gateway.errors import ModelError
 from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.envelope import Delivery
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
-from gateway.ports import Acceptance, Accepted, Duplicate, ModelAnswer, ModelCall, Refused, Traits
+from gateway.ports import Acceptance, Accepted, Duplicate, Refused, Traits
+from tests.support.fickle_model import FickleModel
 from tests.support.story import EPOCH, FakeChannel, Story, gateway, hook
 
 ROOMS = "abc"
@@ -328,31 +328,7 @@ class World:
             await trio.sleep(self.chance.choice([0.001, 0.02, 60.0]))
 
     def _models(self) -> dict[str, Any]:
-        return {"slow": _Model(self, fickle=False), "fickle": _Model(self, fickle=True)}
-
-
-class _Model:
-    def __init__(self, world: World, *, fickle: bool) -> None:
-        self._world, self._fickle = world, fickle
-
-    async def answer(self, call: ModelCall) -> ModelAnswer:
-        world, roll = self._world, self._world.chance.random()
-        await trio.sleep(0.01 + roll * 2)
-        if self._fickle and not world.calm:
-            if roll < 0.3:
-                raise ModelError("503", passing=True)
-            if roll < 0.4:
-                raise KeyError("a bug of the provider")
-            if roll < 0.5:
-                await trio.sleep(100)
-        return ModelAnswer(text=call.turns[-1].text)
-
-    async def stream(self, call: ModelCall) -> Any:
-        for word in call.turns[-1].text.split():
-            await trio.sleep(0.3)
-            if not self._world.calm and self._world.chance.random() < 0.1:
-                raise ModelError("the model broke off", passing=True)
-            yield word
+        return {"slow": FickleModel(self, fickle=False), "fickle": FickleModel(self, fickle=True)}
 
 
 def in_place_of(change: Message, about: Message) -> Message:

@@ -20,14 +20,14 @@ def main() -> None:
         stub = HealthStub(channel)
         request = HealthCheckRequest(service="test.Echo")
         watch = stub.Watch(request, timeout=20)
-        states = [stub.Check(request, timeout=10).status, next(watch).status]
+        states = [stub.Check(request, timeout=60).status, next(watch).status]
         print("watching", flush=True)
         states.append(next(watch).status)
         try:
-            missing = str(stub.Check(HealthCheckRequest(service="nobody"), timeout=10))
+            missing = str(stub.Check(HealthCheckRequest(service="nobody"), timeout=60))
         except grpc.RpcError as error:
             missing = error.code().name
-        unknown = next(stub.Watch(HealthCheckRequest(service="nobody"), timeout=10)).status
+        unknown = next(stub.Watch(HealthCheckRequest(service="nobody"), timeout=60)).status
         database = ProtoReflectionDescriptorDatabase(channel)
         found = database.FindFileContainingSymbol("grpc.health.v1.Health").package
         print(json.dumps([states, missing, unknown, sorted(database.get_services()), found]), flush=True)

@@ -54,6 +54,6 @@ async def serving(services: list[Any] | None = None, **limits: Any) -> AsyncIter
 
 async def until(true: Callable[[], bool]) -> None:
     """Let everybody run until it is so; the other side is a socket away, so there is nothing to wait on."""
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         while not true():
             await trio.sleep(0.001)

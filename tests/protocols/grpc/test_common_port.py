@@ -53,7 +53,7 @@ def call(channel: grpc.Channel, body: bytes) -> bytes:
             request_serializer=BytesValue.SerializeToString,
             response_deserializer=BytesValue.FromString,
         )
-        return unary(BytesValue(value=body), timeout=10).value
+        return unary(BytesValue(value=body), timeout=60).value
 
 
 def get(connection: http.client.HTTPConnection) -> bytes:
@@ -65,7 +65,7 @@ async def test_plaintext_is_told_apart_by_its_first_bytes() -> None:
     async with common_port() as port:
         official = grpc.insecure_channel(f"127.0.0.1:{port}")
         assert await trio.to_thread.run_sync(call, official, bytes(300_000)) == bytes(300_000)
-        assert await trio.to_thread.run_sync(get, http.client.HTTPConnection("127.0.0.1", port, timeout=10)) == b"plain"
+        assert await trio.to_thread.run_sync(get, http.client.HTTPConnection("127.0.0.1", port, timeout=60)) == b"plain"
         async with open_channel("127.0.0.1", port) as channel:
             assert (await EchoStub(channel).Unary(BytesValue(value=b"ours"))).value == b"ours"
 
@@ -78,7 +78,7 @@ async def test_tls_is_told_apart_by_alpn(tmp_path: Path) -> None:
         official = grpc.secure_channel(f"127.0.0.1:{port}", credentials)
         assert await trio.to_thread.run_sync(call, official, bytes(300_000)) == bytes(300_000)
         trusting = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
-        plain = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trusting)
+        plain = http.client.HTTPSConnection("127.0.0.1", port, timeout=60, context=trusting)
         assert await trio.to_thread.run_sync(get, plain) == b"plain"
 
 

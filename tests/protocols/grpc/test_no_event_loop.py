@@ -22,7 +22,7 @@ from tests.protocols.grpc.serving import serving
 async def main():
     async with serving() as server, open_channel("127.0.0.1", server.port) as channel:
         stub = EchoStub(channel)
-        assert (await stub.Unary(BytesValue(value=b"x"), timeout=5)).value == b"x"
+        assert (await stub.Unary(BytesValue(value=b"x"), timeout=60)).value == b"x"
         assert len(await stub.Chat([BytesValue()] * 3)) == 3
 
 trio.run(main)

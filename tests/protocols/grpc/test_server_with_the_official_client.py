@@ -40,7 +40,7 @@ async def calling(server: Server, work: Any, *options: tuple[str, Any], **kwargs
         with grpc.insecure_channel(f"127.0.0.1:{server.port}", options=options, **kwargs) as channel:
             return work(channel)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         return await trio.to_thread.run_sync(inside)
 
 
@@ -48,10 +48,10 @@ async def test_all_four_kinds_of_call_work() -> None:
     def work(channel: grpc.Channel) -> list[Any]:
         words = [BytesValue(value=word) for word in (b"one", b"", b"three")]
         return [
-            method(channel, "Unary")(BytesValue(value=b"hi"), timeout=5).value,
-            [m.value for m in method(channel, "Split", "unary_stream")(BytesValue(value=b"abc"), timeout=5)],
-            method(channel, "Join", "stream_unary")(iter(words), timeout=5).value,
-            [m.value for m in method(channel, "Chat", "stream_stream")(iter(words), timeout=5)],
+            method(channel, "Unary")(BytesValue(value=b"hi"), timeout=60).value,
+            [m.value for m in method(channel, "Split", "unary_stream")(BytesValue(value=b"abc"), timeout=60)],
+            method(channel, "Join", "stream_unary")(iter(words), timeout=60).value,
+            [m.value for m in method(channel, "Chat", "stream_stream")(iter(words), timeout=60)],
         ]
 
     async with serving() as server:
@@ -124,7 +124,7 @@ async def test_five_hundred_cancelled_calls_leave_the_connection_healthy() -> No
         calls = [wait.future(BytesValue(value=bytes(5_000))) for _ in range(500)]
         for call in calls:
             call.cancel()
-        return method(channel, "Unary")(BytesValue(value=b"still here"), timeout=10).value
+        return method(channel, "Unary")(BytesValue(value=b"still here"), timeout=60).value
 
     async with serving() as server:
         assert await calling(server, work) == b"still here"
@@ -163,7 +163,7 @@ async def test_gzip_is_read_and_answered_and_a_bomb_is_not_unpacked() -> None:
 async def test_a_thousand_calls_run_at_once_on_one_connection() -> None:
     def work(channel: grpc.Channel) -> list[bytes]:
         wait = method(channel, "Wait")
-        futures = [wait.future(BytesValue(value=b"%d" % number), timeout=15) for number in range(1000)]
+        futures = [wait.future(BytesValue(value=b"%d" % number), timeout=60) for number in range(1000)]
         trio.from_thread.run(until, lambda: server.echo.running == 1000, trio_token=token)
         trio.from_thread.run_sync(server.echo.go.set, trio_token=token)
         return [future.result().value for future in futures]
@@ -178,8 +178,8 @@ async def test_bodies_nobody_reads_do_not_leak_the_connections_window() -> None:
         refuse = method(channel, "Refuse", "stream_unary")
         # 300 calls of 100 kB are four times the connection's window.
         body = [BytesValue(value=bytes(50_000))] * 2
-        told = {failure(lambda: refuse(iter(body), timeout=10)) for _ in range(300)}
-        return [told, method(channel, "Unary")(BytesValue(value=b"open"), timeout=10).value]
+        told = {failure(lambda: refuse(iter(body), timeout=60)) for _ in range(300)}
+        return [told, method(channel, "Unary")(BytesValue(value=b"open"), timeout=60).value]
 
     async with serving() as server:
         assert await calling(server, work) == [{("PERMISSION_DENIED", "not you")}, b"open"]
@@ -210,11 +210,11 @@ async def test_a_drain_lets_running_calls_end_and_refuses_no_call_on_its_way() -
             with_reply.wait(10)
             yield BytesValue(value=b"after")
 
-        call = method(channel, "Chat", "stream_stream")(slowly(), timeout=10)
+        call = method(channel, "Chat", "stream_stream")(slowly(), timeout=60)
         got = [next(call).value]
         trio.from_thread.run_sync(drain, trio_token=token)
         # Other calls go on while the drain runs, if need be on another connection.
-        got += [method(channel, "Unary")(BytesValue(value=b"%d" % n), timeout=5).value for n in range(20)]
+        got += [method(channel, "Unary")(BytesValue(value=b"%d" % n), timeout=60).value for n in range(20)]
         with_reply.set()
         return got + [message.value for message in call]
 
@@ -234,7 +234,7 @@ async def test_a_slow_reader_is_waited_for_and_delays_nobody_else() -> None:
     def work(channel: grpc.Channel) -> Any:
         slow = method(channel, "Split", "unary_stream")(BytesValue(value=bytes(range(256)) * 100), timeout=20)
         first = next(slow).value
-        quick = [method(channel, "Unary")(BytesValue(value=b"quick"), timeout=5).value for _ in range(20)]
+        quick = [method(channel, "Unary")(BytesValue(value=b"quick"), timeout=60).value for _ in range(20)]
         return first, set(quick), 1 + sum(1 for _ in slow)
 
     async with serving() as server:
@@ -245,7 +245,7 @@ async def test_health_and_reflection_serve_the_official_clients() -> None:
     health = Health("test.Echo")
     program = [sys.executable, str(Path(__file__).with_name("official_health_client.py"))]
     async with serving(with_reflection([health])) as server, trio.open_nursery() as nursery:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             client = await nursery.start(
                 partial(trio.run_process, [*program, str(server.port)], stdout=subprocess.PIPE, capture_stdout=False)
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hpack import Decoder, Encoder
 from hyperframe.frame import (
     ContinuationFrame,
@@ -18,6 +19,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from protocols.http2.errors import PeerBrokeRules
 from protocols.http2.events import Event, Header
 from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
@@ -121,3 +123,12 @@ def goaway(last_stream_id: int, code: int = 0) -> GoAwayFrame:
 def raw(kind: int, flags: int, stream_id: int, body: bytes) -> bytes:
     """A frame that no library would build."""
     return len(body).to_bytes(3) + bytes([kind, flags]) + stream_id.to_bytes(4) + body
+
+
+def broken(peer: Peer, *wire: bytes | Frame) -> int:
+    """The code of the GOAWAY that these bytes earn."""
+    with pytest.raises(PeerBrokeRules) as caught:
+        peer.say(*wire)
+    last = peer.hears()[-1]
+    assert (last[0], last[2]) == ("goaway", caught.value.code)
+    return caught.value.code

@@ -28,7 +28,7 @@ class Answers:
         self._came.set()
 
     async def next(self) -> Any:
-        with trio.fail_after(5):
+        with trio.fail_after(60):
             await self._came.wait()
         self._came = trio.Event()
         return self.all[-1]

@@ -30,7 +30,7 @@ async def test_one_that_fills_every_slice_keeps_no_other_from_being_read(count: 
         for number, (ours, theirs) in enumerate(pairs):
             theirs.send(b"always something to read")
             crowd.add(ours.fileno(), lambda _events, number=number: called(number))  # type: ignore[misc]
-        with trio.move_on_after(5):
+        with trio.move_on_after(60):
             while len(calls) < count or min(calls.values()) < 2:
                 await trio.lowlevel.checkpoint()
         assert sorted(calls) == list(range(count))
