@@ -7,6 +7,7 @@ from typing import Any  # argument values of every type
 
 from rules import core
 from rules import syntax as s
+from rules.breath import Breathe, empty
 from rules.check import Checker, Report, Unfit
 from rules.errors import meant
 from rules.tokens import SECONDS
@@ -34,10 +35,9 @@ class ActionChecker:
         self._names = names
         self._calls: dict[object, core.Call] = {}
 
-    def forget(self) -> None:
-        """Let go of the calls that rules shared, piece by piece, as `Checker.forget`."""
-        while self._calls:
-            self._calls.popitem()
+    def forget(self, breathe: Breathe) -> None:
+        """Let go of the calls that rules shared."""
+        empty(self._calls, breathe)
 
     def calls(self, actions: tuple[s.Action, ...], scope: Scope, report: Report) -> tuple[core.Call, ...]:
         """The checked actions; those with a mistake are reported and left out."""

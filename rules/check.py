@@ -14,6 +14,7 @@ import msgspec
 
 from rules import core
 from rules import syntax as s
+from rules.breath import Breathe, empty
 from rules.errors import Unavailable, meant
 from rules.lets import Definition
 from rules.values import fold_text
@@ -53,10 +54,9 @@ class Checker:
         self._depth = 0
         self._uses = 0
 
-    def forget(self) -> None:
-        """Let go of what rules shared, piece by piece: freed whole it would hold the interpreter for long."""
-        while self._readings:
-            self._readings.popitem()
+    def forget(self, breathe: Breathe) -> None:
+        """Let go of what rules shared."""
+        empty(self._readings, breathe)
 
     def condition(self, tree: s.Condition, scope: Scope, report: Report) -> core.Core:
         """The core condition; mistakes are reported and stand as `Constant`s in the result."""

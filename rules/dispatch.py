@@ -13,6 +13,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any  # facts of the host
 
+from rules.breath import Breathe, at_once
 from rules.core import Reading
 from rules.index import Index, Table
 from rules.layers import Layers
@@ -45,8 +46,8 @@ _SCAN_EVERY = """for rank, test, stops in {bucket}:
 class Source:
     """Source text under construction: lines, constants, and the readings held in variables."""
 
-    def __init__(self, *, every: bool) -> None:
-        self.every = every
+    def __init__(self, *, every: bool, breathe: Breathe) -> None:
+        self.every, self.breathe = every, breathe
         self.names = Names()
         self.lines: list[str] = []
         self.held: dict[str, str] = {}
@@ -92,10 +93,11 @@ def compiled(
     finish: Callable[..., Any],
     ready: Mapping[Matched, Any] = {},
     watch: Watch = _UNWATCHED,
+    breathe: Breathe = at_once,
 ) -> Found:
     """The dispatcher. `finish(facts, matched)` makes the answer, of all ranks that match or of the best one that
     stops and those before it. `ready` has answers that need no making, unless `watch` finds the facts unsound."""
-    source = Source(every=every)
+    source = Source(every=every, breathe=breathe)
     tables = sorted(index.tables.values(), key=lambda table: _ORDER.index(table.kind))
     tables = [table for table in tables if len(table.buckets.by_key)]
     for table in tables:
@@ -175,7 +177,7 @@ def _other(source: Source, table: Table, depth: int) -> None:
     elif isinstance(buckets, Words):
         _words(source, buckets, held, reading, depth)
     elif isinstance(buckets, Patterns):
-        source.add(f"for key in {source.constant(buckets.finder())}({held}):", depth)
+        source.add(f"for key in {source.constant(buckets.finder(source.breathe))}({held}):", depth)
         source.search(buckets.by_key, "key", depth + 1)
     elif isinstance(buckets, Thresholds):
         _thresholds(source, buckets, held, table, depth)
@@ -186,7 +188,7 @@ def _other(source: Source, table: Table, depth: int) -> None:
 
 def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: int) -> None:
     if reading.wanted == "text or list":
-        found = source.constant(words_or_members(buckets))
+        found = source.constant(words_or_members(buckets, source.breathe))
         source.add(f"for found in {found}({held}):", depth)
         source.scan("found", depth + 1)
     elif len(buckets.by_key) <= FEW_WORDS:
@@ -194,7 +196,7 @@ def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: i
             source.add(f"if {source.constant(word)} in {held}:", depth)
             source.scan(source.constant(bucket), depth + 1)
     else:
-        for automaton in buckets.automata():
+        for automaton in buckets.automata(source.breathe):
             # A word may occur often; the set makes a text of one word repeated no dearer.
             walk = source.constant(automaton.iter)
             source.add(f"for word in {{word for _, word in {walk}({held})}}:", depth)
@@ -202,7 +204,7 @@ def _words(source: Source, buckets: Words, held: str, reading: Reading, depth: i
 
 
 def _thresholds(source: Source, buckets: Thresholds, held: str, table: Table, depth: int) -> None:
-    ladders = buckets.ladders(table.operator)
+    ladders = buckets.ladders(table.operator, source.breathe)
     if len(table.readings) == 1:
         source.add(f"ladder = {source.constant(ladders[None])}", depth)
     else:
@@ -222,9 +224,9 @@ def _composite(held: list[str]) -> str:
     return held[0] if len(held) == 1 else f"({', '.join(held)})"
 
 
-def words_or_members(buckets: Words) -> Callable[[Any], list[Any]]:
+def words_or_members(buckets: Words, breathe: Breathe) -> Callable[[Any], list[Any]]:
     """For a value that may be a text or a list: the buckets of the words in it."""
-    automata, by_key = buckets.automata(), buckets.by_key
+    automata, by_key = buckets.automata(breathe), buckets.by_key
     get = by_key.get if by_key.over else by_key.base.get
 
     def find(value: Any) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
 
 from rules import core
+from rules.breath import Breathe, in_order
 from rules.decision import Ready, RuleRef
 from rules.engine import Engine
 from rules.index import Index, Planned
@@ -49,7 +50,7 @@ class Mark(NamedTuple):
 Found = tuple[int, int, int, int]  # a rule's start, the number of its ruleset, its rank and its block
 
 
-def engine_of(draft: Draft, found: dict[str, list[Found]], order: list[str], breathe: Callable[[], None]) -> Engine:
+def engine_of(draft: Draft, found: dict[str, list[Found]], order: list[str], breathe: Breathe) -> Engine:
     """Rank the rules and index them; each condition is dropped once it is indexed."""
     draft.rules.sort(key=lambda drafted: -drafted.ready.ref.priority)
     rules, index, watch, number = Ranked(), Index(), Watch(), order.index(draft.name)
@@ -65,16 +66,14 @@ def engine_of(draft: Draft, found: dict[str, list[Found]], order: list[str], bre
         watch.add(drafted.condition, rank)
         found[ref.file].append((ref.start, number, rank, drafted.ready.block))
         breathe()
-    index.residuals.forget()
-    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode)
+    index.residuals.forget(breathe)
+    return Engine(rules, index, draft.otherwise, draft.origin, watch, draft.scope, draft.mode, breathe)
 
 
-def placed(found: list[Found], tests: Iterable[int], breathe: Callable[[], None]) -> Places:
+def placed(found: list[Found], tests: Iterable[int], breathe: Breathe) -> Places:
     """The statements of one file in its order."""
-    found.sort(reverse=True)
     places = Places()
-    while found:
-        start, number, rank, block = found.pop()
+    for start, number, rank, block in in_order(found, breathe):
         places.add(start, number, rank)
         if places.runs and places.runs[-1].block == block:
             places.runs.append(Run(block, places.runs.pop().size + 1))

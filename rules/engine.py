@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any  # facts are the host's own objects
 
 from rules import core
+from rules.breath import Breathe, at_once, empty
 from rules.decision import Decision, RuleRef, decision_of
 from rules.dispatch import NEVER, Matched, compiled
 from rules.index import Index
@@ -34,12 +35,13 @@ class Engine:
         watch: Watch,
         scope: Scope,
         mode: str = "",
+        breathe: Breathe = at_once,
     ) -> None:
         self.rules, self.index, self.watch, self.scope = rules, index, watch, scope
         self.otherwise, self.origin, self.mode = otherwise, origin, mode
         self._ready: dict[Matched, Decision] = {}
         self.decide: Callable[[Any, float], Decision] = compiled(
-            index, every=False, finish=self._finish, ready=self._ready, watch=watch
+            index, every=False, finish=self._finish, ready=self._ready, watch=watch, breathe=breathe
         )
         self._every: Callable[[Any, float], list[int]] | None = None
 
@@ -53,18 +55,18 @@ class Engine:
         """Whether this was made of `other` by an edit, and shares its tables."""
         return self is not other and self.rules.succeeds(other.rules)
 
-    def settle(self) -> None:
+    def settle(self, breathe: Breathe) -> None:
         """Take over the tables shared with the engine this was made of, which is of no use afterwards."""
-        self.rules.settle()
-        self.index.settle()
+        self.rules.settle(breathe)
+        self.index.settle(breathe)
 
-    def dismantle(self) -> None:
+    def dismantle(self, breathe: Breathe) -> None:
         """Let go of the rules one by one; the engine decides nothing any more."""
-        self.forget()
-        self.index.clear()
-        self.rules.clear()
+        self.forget(breathe)
+        self.index.clear(breathe)
+        self.rules.clear(breathe)
 
-    def forget(self) -> None:
+    def forget(self, breathe: Breathe) -> None:
         """Cut the ring of this engine and its functions, which nothing would free once it is frozen."""
         found = [each for each in (self.decide, self._every) if each is not None]
         self.decide, self._every = _nothing, _no_rules
@@ -72,8 +74,8 @@ class Engine:
             # One by one: a hundred automata freed in one breath would hold the interpreter for 100 ms.
             for cell in getattr(function, "__closure__", None) or ():
                 cell.cell_contents = None
-        while self._ready:
-            self._ready.popitem()
+                breathe()
+        empty(self._ready, breathe)
 
     def _finish(self, facts: Any, matched: Matched) -> Decision:
         mismatches = self.watch.found(facts, self.rules)

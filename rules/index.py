@@ -12,6 +12,7 @@ import msgspec
 
 from rules import core
 from rules.access import Door, Way, ways
+from rules.breath import Breathe
 from rules.residual import Residuals
 from rules.tables import Affixes, Buckets, Entry, Patterns, Thresholds, Words
 
@@ -69,15 +70,15 @@ class Index:
         made._shapes = self._shapes
         return made
 
-    def settle(self) -> None:
+    def settle(self, breathe: Breathe) -> None:
         """Write what was changed since the copy into the tables that the original shares."""
         for table in self.tables.values():
-            table.buckets.by_key.settle()
+            table.buckets.settle(breathe)
 
-    def clear(self) -> None:
+    def clear(self, breathe: Breathe) -> None:
         """Let go of everything, piece by piece."""
         for table in self.tables.values():
-            table.buckets.clear()
+            table.buckets.clear(breathe)
 
     def add(self, plan: Planned) -> None:
         for door in self._choose(ways(plan.condition)):

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar, cast
 
+from rules.breath import Breathe, empty
+
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
@@ -72,7 +74,7 @@ class Layers(Generic[Key, Value]):
         made.shared = self.shared = True
         return made
 
-    def settle(self) -> None:
+    def settle(self, breathe: Breathe) -> None:
         """Write the sheet into the shared dict. Others that share it then answer as this one does, or wrongly."""
         for key, value in list(self.over.items()):
             if value is self.gone:
@@ -80,9 +82,9 @@ class Layers(Generic[Key, Value]):
             else:
                 self.base[key] = value
             del self.over[key]
+            breathe()
 
-    def clear(self) -> None:
-        """Let go of everything, piece by piece: freeing it whole would hold the interpreter for long."""
-        self.over.clear()
-        while self.base:
-            self.base.popitem()
+    def clear(self, breathe: Breathe) -> None:
+        """Let go of everything, piece by piece."""
+        empty(self.over, breathe)
+        empty(self.base, breathe)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from rules import syntax as s
+from rules.breath import Breathe, at_once
 from rules.calls import ActionChecker
 from rules.check import Checker
 from rules.cursor import Cursor, Mistake
@@ -31,7 +32,7 @@ MAX_PROBLEMS = 100
 MAX_CYCLES = 10
 # In leaps of so many words: one search over 9 MB would hold the interpreter for 170 ms.
 _LET = re.compile(
-    r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/]){0,20000}+
+    r"""(?:[^\w"#/]++|"(?:[^"\\\n]|\\[^\n])*+"|\#[^\n]*+|/(?:[^/\\\n]|\\[^\n])++/|(?!(?i:let)\b)\w++|["/]){0,2000}+
     (?P<let>(?i:let)\b)?+""",
     re.VERBOSE,
 )
@@ -42,7 +43,7 @@ def load(
     vocabulary: Vocabulary,
     loader: Loader,
     *,
-    breathe: Callable[[], None] = lambda: None,
+    breathe: Breathe = at_once,
 ) -> Ruleset | Rejected:
     """The ruleset the files make together, or every problem found in them.
 
@@ -66,7 +67,7 @@ class Load:
         lets: dict[str, Definition] | None = None,
         *,
         block: int = 0,
-        breathe: Callable[[], None] = lambda: None,
+        breathe: Breathe = at_once,
     ) -> None:
         self._breathe = breathe
         self.vocabulary, self.loader = vocabulary, loader
@@ -95,8 +96,8 @@ class Load:
         if self.problems:
             return Rejected(tuple(sorted(self.problems, key=lambda p: (p.file, p.line, p.column))))
         made = self._ruleset(sources)
-        self.checker.forget()
-        self.calls.forget()
+        self.checker.forget(self._breathe)
+        self.calls.forget(self._breathe)
         return made
 
     def _ruleset(self, sources: dict[str, str]) -> Ruleset:
@@ -152,6 +153,7 @@ class Load:
         position = 0
         while (match := _LET.match(self._text, position)) and match.end() > position:
             position = match.end()
+            self._breathe()
             if match["let"] is None:
                 continue
             cursor = Cursor(self._text, match.start("let"))

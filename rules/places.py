@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from rules.breath import Breathe
 from rules.decision import Ready, RuleRef
 from rules.layers import Layers
 
@@ -126,11 +127,11 @@ class Ranked:
         """Whether this is a changed copy of `other`."""
         return self._layers.base is other._layers.base
 
-    def settle(self) -> None:
-        self._layers.settle()
+    def settle(self, breathe: Breathe) -> None:
+        self._layers.settle(breathe)
 
-    def clear(self) -> None:
-        self._layers.clear()
+    def clear(self, breathe: Breathe) -> None:
+        self._layers.clear(breathe)
         del self.ranks[:]
 
     def _moved(self, rank: int, ready: Ready, move: Move) -> Ready:

@@ -10,13 +10,14 @@ ruleset is never touched: swap the reference.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
 from rules import syntax as s
+from rules.breath import Breathe, at_once
 from rules.decision import RuleRef
 from rules.draft import RANK_STEP, Draft
 from rules.engine import Engine
@@ -45,7 +46,7 @@ def reload(
     files: Mapping[str, str | bytes],
     vocabulary: Vocabulary | None = None,
     *,
-    breathe: Callable[[], None] = lambda: None,
+    breathe: Breathe = at_once,
 ) -> Reloaded | Rejected:
     """The ruleset of `files` and how it differs from `old`, or every problem found; `breathe` as for `load`.
 
@@ -78,7 +79,7 @@ def _places(old: Ruleset, file: str) -> Places:
 class _Patch:
     """One edit: collects what stays, goes and comes in each edited file, then builds the engines."""
 
-    def __init__(self, old: Ruleset, breathe: Callable[[], None]) -> None:
+    def __init__(self, old: Ruleset, breathe: Breathe) -> None:
         self._old, self._breathe = old, breathe
         self._load = Load(old.vocabulary, old.loader, dict(old.lets), block=old.blocks.last, breathe=breathe)
         self._load.checker.lists.update(old.lists)
@@ -216,8 +217,8 @@ def _rank_for(ref: RuleRef, rules: Ranked) -> int:
     return (before + after) // 2
 
 
-def _compared(old: Ruleset, new: Ruleset, breathe: Callable[[], None]) -> Reloaded:
-    return Reloaded(new, *_difference(old, old.rules(), new, new.rules(), breathe))
+def _compared(old: Ruleset, new: Ruleset, breathe: Breathe) -> Reloaded:
+    return Reloaded(new, *_difference(old, old.rules(breathe), new, new.rules(breathe), breathe))
 
 
 def _difference(
@@ -225,7 +226,7 @@ def _difference(
     before: list[RuleRef],
     new: Ruleset,
     after: list[RuleRef],
-    breathe: Callable[[], None] = lambda: None,
+    breathe: Breathe = at_once,
 ) -> tuple[tuple[RuleRef, ...], tuple[RuleRef, ...], tuple[RuleRef, ...]]:
     """Added, removed and changed rules; those that only moved are none of these."""
     gone: dict[tuple[str, str], RuleRef] = {}

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, assert_never  # constants of every type
 
 from rules import core, values
+from rules.breath import Breathe, at_once, empty
 from rules.interpret import in_window
 from rules.matchers import any_pattern, any_word
 
@@ -76,11 +77,9 @@ class Residuals:
             made = self._made[known] = self._factory(source, names)(*names.constants)
         return made
 
-    def forget(self) -> None:
+    def forget(self, breathe: Breathe = at_once) -> None:
         """Drop the table of equal conditions once a build is over; the functions live on."""
-        # One by one: freeing it whole would hold the interpreter for long.
-        while self._made:
-            self._made.popitem()
+        empty(self._made, breathe)
 
     def _factory(self, source: str, names: Names) -> Callable[..., Test]:
         factory = self._shapes.get(source)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple  # facts are the host's own objects
 
+from rules.breath import Breathe, at_once
 from rules.decision import Decision, RuleRef
 from rules.engine import Engine
 from rules.guarded import guarded
@@ -70,12 +71,17 @@ class Ruleset:
             return ()
         return tuple([engine.rules[rank].ref for rank in engine.every(facts, moment)])
 
-    def rules(self) -> list[RuleRef]:
+    def rules(self, breathe: Breathe = at_once) -> list[RuleRef]:
         """Every enabled rule, ruleset by ruleset, in rank order."""
-        return [engine.rules[rank].ref for engine in self.engines.values() for rank in engine.rules]
+        found = []
+        for engine in self.engines.values():
+            for rank in engine.rules:
+                found.append(engine.rules[rank].ref)
+                breathe()
+        return found
 
-    def retire(self, successor: Ruleset) -> None:
-        """Take this ruleset apart, piece by piece, once `successor` serves; run it in a thread.
+    def retire(self, successor: Ruleset, breathe: Breathe = at_once) -> None:
+        """Take this ruleset apart, piece by piece, once `successor` serves; run it in a thread that rests in `breathe`.
 
         Letting go of 100,000 rules in one breath holds the interpreter for 60 ms. What the
         successor shares becomes its own; this ruleset decides nothing any more.
@@ -83,22 +89,23 @@ class Ruleset:
         for name, engine in self.engines.items():
             after = successor.engines.get(name)
             if after is not engine:
-                _retire(engine, after)
+                _retire(engine, after, breathe)
         if self.names.base is successor.names.base:
-            successor.names.settle()
+            successor.names.settle(breathe)
         else:
-            self.names.clear()
+            self.names.clear(breathe)
         for places in successor.places.values():
             places.settled()
+            breathe()
         self.engines = {}
 
 
-def _retire(engine: Engine, after: Engine | None) -> None:
+def _retire(engine: Engine, after: Engine | None, breathe: Breathe) -> None:
     if after is not None and after.succeeds(engine):
-        after.settle()
-        engine.forget()
+        after.settle(breathe)
+        engine.forget(breathe)
     else:
-        engine.dismantle()
+        engine.dismantle(breathe)
 
 
 _NOTHING = Decision(fixed=True)

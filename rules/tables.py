@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 from typing import Any, Self  # keys of every type, pyahocorasick and google-re2 objects
 
+from rules.breath import Breathe, at_once, empty
 from rules.layers import Layers
 from rules.matchers import pattern_search, word_automaton
 
@@ -66,9 +67,13 @@ class Buckets:
     def size(self, key: Any) -> int:
         return len(self.by_key.get(key) or ())
 
-    def clear(self) -> None:
+    def settle(self, breathe: Breathe) -> None:
+        """Write what was changed since the copy into the table that the original shares."""
+        self.by_key.settle(breathe)
+
+    def clear(self, breathe: Breathe) -> None:
         """Let go of everything, piece by piece."""
-        self.by_key.clear()
+        self.by_key.clear(breathe)
 
     def copy(self) -> Self:
         made = type(self)()
@@ -120,17 +125,18 @@ class Words(Buckets):
             self._fresh.append(key)
         return new
 
-    def clear(self) -> None:
-        super().clear()
+    def clear(self, breathe: Breathe) -> None:
+        super().clear(breathe)
         while self._shards:
             self._shards.pop()
+            breathe()
 
     def copy(self) -> Self:
         made = super().copy()
         made._shards, made._fresh = list(self._shards), list(self._fresh)
         return made
 
-    def automata(self) -> list[Any]:
+    def automata(self, breathe: Breathe = at_once) -> list[Any]:
         """The automata; new words join the last shard while it has room. A word whose rules are
         gone stays until its shard is rebuilt, and finds an empty bucket."""
         fresh = [word for word in self._fresh if not any(automaton.exists(word) for _, automaton in self._shards)]
@@ -140,6 +146,7 @@ class Words(Buckets):
             for first in range(0, len(words), SHARD_WORDS):
                 shard = words[first : first + SHARD_WORDS]
                 self._shards.append((shard, word_automaton(shard)))
+                breathe()
         self._fresh = []
         return [automaton for _, automaton in self._shards]
 
@@ -163,17 +170,18 @@ class Patterns(Buckets):
             self._fresh.append(key)
         return new
 
-    def clear(self) -> None:
-        super().clear()
+    def clear(self, breathe: Breathe) -> None:
+        super().clear(breathe)
         while self._shards:
             self._shards.pop()
+            breathe()
 
     def copy(self) -> Self:
         made = super().copy()
         made._shards, made._fresh = list(self._shards), list(self._fresh)
         return made
 
-    def finder(self) -> Callable[[str], Iterable[str]]:
+    def finder(self, breathe: Breathe = at_once) -> Callable[[str], Iterable[str]]:
         """A function from a text to the patterns found in it."""
         fresh = [pattern for pattern in self._fresh if not any(pattern in shard for shard, _ in self._shards)]
         if fresh:
@@ -183,6 +191,7 @@ class Patterns(Buckets):
             for first in range(0, len(patterns), SHARD_PATTERNS):
                 shard = patterns[first : first + SHARD_PATTERNS]
                 self._shards.append((shard, pattern_set(shard)))
+                breathe()
         self._fresh = []
         finders = [finder for _, finder in self._shards]
         if len(finders) == 1:
@@ -209,24 +218,25 @@ class Thresholds(Buckets):
         self._changed.add(key[1])
         return super().drop(key, rank)
 
-    def clear(self) -> None:
-        super().clear()
-        while self._ladders:
-            self._ladders.popitem()
+    def clear(self, breathe: Breathe) -> None:
+        super().clear(breathe)
+        empty(self._ladders, breathe)
 
     def copy(self) -> Self:
         made = super().copy()
         made._ladders, made._changed = dict(self._ladders), set(self._changed)
         return made
 
-    def ladders(self, operator: str) -> dict[Any, Ladder]:
+    def ladders(self, operator: str, breathe: Breathe = at_once) -> dict[Any, Ladder]:
         """The ladders by equality key (None where there is no such key)."""
         if self._changed:
             steps: dict[Any, dict[Any, Bucket]] = {key: {} for key in self._changed}
             for (threshold, key), bucket in self.by_key.items():
                 if key in steps:
                     steps[key][threshold] = bucket
-            self._ladders.update((key, Ladder(operator, rungs)) for key, rungs in steps.items())
+                breathe()
+            for key, rungs in steps.items():
+                self._ladders[key] = Ladder(operator, rungs, breathe)
             self._changed = set()
         return self._ladders
 
@@ -240,7 +250,7 @@ class Ladder:
 
     __slots__ = ("_buckets", "_from_right", "_steps", "_take_above", "_tested", "_untested")
 
-    def __init__(self, operator: str, by_key: dict[Any, Bucket]) -> None:
+    def __init__(self, operator: str, by_key: dict[Any, Bucket], breathe: Breathe = at_once) -> None:
         self._take_above = operator in ("<", "<=")
         self._from_right = operator in (">=", "<")
         self._steps = sorted(by_key)
@@ -251,6 +261,7 @@ class Ladder:
             plain = [entry[0] for entry in by_key[step] if entry[1] is None and entry[2]]
             self._tested.append([entry for entry in by_key[step] if entry[1] is not None or not entry[2]])
             self._untested.append(min(plain, default=None))
+            breathe()
         self._run_best()
 
     def _run_best(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from gateway.daemon.rulebuild import Compiled, Wrong, recompiled, unhurried
+from gateway.daemon.rulebuild import Breath, Compiled, Wrong, recompiled, unhurried
 from gateway.daemon.rulefiles import RuleFiles
 from gateway.daemon.watching import REST_SECONDS
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
@@ -150,4 +150,4 @@ def _read_once(live: Live, reader: RuleFiles) -> tuple[tuple[dict[str, bytes], C
 
 def _retire(old: Ruleset, new: Ruleset) -> None:
     with unhurried():
-        old.retire(new)
+        old.retire(new, Breath())
