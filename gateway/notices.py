@@ -1,8 +1,6 @@
-"""The named facts of the gateway's life, from which log lines and metrics follow.
+"""The named facts of the gateway's life, from which log lines and metrics follow: `report(EnvelopeAccepted(...))`.
 
-A stage reports what happened, `report(EnvelopeAccepted(...))`; it never formats a log line
-or touches a counter. `level` is the log line's; a notice of level "debug" is counted and
-shown by `oclaw tail`, and only logged when asked for. `envelope_id` where one is known.
+`level` is the log line's; a notice of level "debug" is counted and shown by `oclaw tail`, but only logged on demand.
 """
 
 from __future__ import annotations
@@ -306,10 +304,7 @@ class AcceptingPaused(Notice, frozen=True):
 
 
 class RequestFailed(Notice, frozen=True):
-    """Code of ours or of a plugin raised where nothing may: at an endpoint (its caller got a 500), in a walk.
-
-    `where` is a metric's label: it names a place in the gateway, never a message.
-    """
+    """Our code or a plugin's raised where nothing may. `where`, a metric's label, is a place in the gateway, no message."""
 
     level: ClassVar[str] = "error"
     where: str

@@ -14,7 +14,9 @@ from pathlib import Path
 import trio
 
 from tests.real.daemon import free_port
-from tests.real.missing import Missing
+from tests.real.missing import Missing, last_words
+
+_INSTALL_SECONDS = 60.0
 
 CONFIGURATION = """\
 [Global]
@@ -46,27 +48,43 @@ Ports = {port}
 """
 
 
-@cache
 def program() -> str:
     """Return where ngIRCd is; installs it from the distribution where that is allowed. Raises `Missing`."""
+    found = _find()
+    if isinstance(found, Missing):
+        raise found
+    return found
+
+
+@cache
+def _find() -> str | Missing:
     found = shutil.which("ngircd", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is not None:
         return found
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise Missing(
+        return Missing(
             "ngIRCd is not installed, and this user may not. On Debian and Ubuntu: sudo apt-get install ngircd"
         )
-    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    said = ""
     # On a machine whose lists of packages were never fetched the first try finds nothing.
     for command in (["install", "-y", "-qq", "ngircd"], ["update", "-qq"], ["install", "-y", "-qq", "ngircd"]):
-        done = subprocess.run(
-            ["apt-get", *command], check=False, capture_output=True, text=True, env=quiet, timeout=240
-        )
+        said = _apt(command)
         found = shutil.which("ngircd", path="/usr/sbin")
         if found is not None:
             return found
-    said = (done.stderr.strip().splitlines() or ["apt-get gave no reason"])[-1]
-    raise Missing(f"ngIRCd cannot be installed from the distribution: {said}")
+    return Missing(f"ngIRCd cannot be installed from the distribution: {said}")
+
+
+def _apt(command: list[str]) -> str:
+    """Return what it said last."""
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            ["apt-get", *command], check=False, capture_output=True, text=True, env=quiet, timeout=_INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return f"apt-get {command[0]} took more than {_INSTALL_SECONDS:.0f} s"
+    return last_words(done.stderr)
 
 
 class Ngircd:

@@ -19,7 +19,7 @@ import trio
 
 from protocols.errors import HttpClientError
 from protocols.http_client.client import HttpClient
-from tests.real.missing import Missing
+from tests.real.missing import Missing, last_words
 
 SERVER = "localhost.test"
 VERSION = "1.163.2"
@@ -71,15 +71,16 @@ def _find() -> Path | Missing:
     python = folder / "bin" / "python"
     if (folder / ".installed").exists():
         return python
-    venv.create(folder, with_pip=True, clear=True)
     pip = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", f"matrix-synapse=={VERSION}"]
     try:
+        venv.create(folder, with_pip=True, clear=True)
         subprocess.run(pip, check=True, capture_output=True, text=True, timeout=_INSTALL_SECONDS)
     except subprocess.CalledProcessError as failed:
-        said = (failed.stderr.strip().splitlines() or ["pip gave no reason"])[-1]
-        return Missing(f"Synapse {VERSION} cannot be installed from the package registry: {said}")
+        return Missing(f"Synapse {VERSION} cannot be installed from the package registry: {last_words(failed.stderr)}")
     except subprocess.TimeoutExpired:
         return Missing(f"Synapse {VERSION} was not installed within {_INSTALL_SECONDS:.0f} s.")
+    except OSError as error:
+        return Missing(f"Synapse {VERSION} cannot be installed in {folder}: {error}")
     (folder / ".installed").touch()
     return python
 
