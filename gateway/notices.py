@@ -304,7 +304,7 @@ class AcceptingPaused(Notice, frozen=True):
 
 
 class RequestFailed(Notice, frozen=True):
-    """Our code or a plugin's raised where nothing may. `where`, a metric's label, is a place in the gateway, no message."""
+    """Our code or a plugin's raised where nothing may. `where` labels a metric: a place in the gateway, no message."""
 
     level: ClassVar[str] = "error"
     where: str
