@@ -33,6 +33,7 @@ _SETTLE = """UPDATE delivery SET state = ?, attempt = ?, changed_at = ?, due_at 
     WHERE"""
 MOVE_DELIVERY = f"{_SETTLE} seq = ?"
 SETTLE_PENDING = f"{_SETTLE} id = ? AND state = 'pending'"
+SETTLE_PENDING_AT = f"{_SETTLE} seq = ? AND id = ? AND state = 'pending'"
 RESEAL_DELIVERY = "UPDATE delivery SET sealed = ? WHERE seq = ?"
 REENTER_DELIVERY = """UPDATE delivery SET seq = ?, attempt = 0, expires_at = CASE WHEN ? > 0 THEN ? ELSE expires_at END
     WHERE seq = ?"""
