@@ -55,7 +55,7 @@ async def main(folder: Path) -> None:
         cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        with trio.fail_after(40):
+        with trio.fail_after(120):
             async with HttpClient() as http:
                 await _until_it_answers(http)
                 print(json.dumps(await _steps(http)))

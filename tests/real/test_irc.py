@@ -58,7 +58,7 @@ def is_there(line: Line) -> bool:
 
 async def meets(it: Person) -> None:
     """Wait until the gateway is in the room."""
-    with trio.fail_after(90):
+    with trio.fail_after(150):
         while True:
             it.heard.clear()
             await it.raw("NAMES #help")
@@ -198,7 +198,7 @@ async def test_nothing_is_repeated_or_disordered_whoever_is_killed(tmp_path, vic
 async def meets_again(it: Person) -> None:
     """Wait until the gateway is in the room, and keep what was heard meanwhile."""
     before = list(it.heard)
-    with trio.fail_after(90):
+    with trio.fail_after(150):
         while True:
             mark = len(it.heard)
             await it.raw("NAMES #help")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.real
 async def test_a_conversation(tmp_path: Path) -> None:
     """Invitation, text and answer, edit, reaction, thread, redaction; in one room with one person."""
     async with town(tmp_path) as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna = await place.person("anna")
             room = await anna.room(BOT)
             await anna.joined(room, BOT)

@@ -24,7 +24,7 @@ SLOW = '[models.slow]\nprovider = "slow"\nseconds = 0.3\n'
 
 async def test_formatted_text_and_pictures_go_both_ways(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
-        with trio.fail_after(90):
+        with trio.fail_after(150):
             anna = await place.person("anna")
             room, gallery = await anna.room(BOT), await anna.room(BOT)
             for each in (room, gallery):
@@ -53,7 +53,7 @@ async def test_formatted_text_and_pictures_go_both_ways(tmp_path: Path) -> None:
 
 async def test_a_reply_grows_by_edits_while_the_bot_types(tmp_path: Path) -> None:
     async with town(tmp_path, models=SLOW, model="slow", more="edit_seconds = 0.5") as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna = await place.person("anna")
             room = await anna.room(BOT)
             await anna.joined(room, BOT)
@@ -72,7 +72,7 @@ async def test_a_reply_grows_by_edits_while_the_bot_types(tmp_path: Path) -> Non
 
 async def test_a_stream_that_a_kill_cut_is_made_whole_in_the_same_message(tmp_path: Path) -> None:
     async with town(tmp_path, models=SLOW, model="slow", more="edit_seconds = 0.3") as place:
-        with trio.fail_after(90):
+        with trio.fail_after(150):
             anna = await place.person("anna")
             room = await anna.room(BOT)
             await anna.joined(room, BOT)
@@ -89,7 +89,7 @@ async def test_a_stream_that_a_kill_cut_is_made_whole_in_the_same_message(tmp_pa
 
 async def test_in_groups_it_answers_when_mentioned_and_says_who_asked(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna, bert = await place.person("anna"), await place.person("bert")
             room = await anna.room(BOT, bert.id, direct=False)
             await anna.joined(room, BOT)
@@ -106,7 +106,7 @@ async def test_in_groups_it_answers_when_mentioned_and_says_who_asked(tmp_path: 
 
 async def test_an_encrypted_room_is_declined_once(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna = await place.person("anna")
             encryption = {
                 "type": "m.room.encryption",
@@ -129,7 +129,7 @@ async def test_an_encrypted_room_is_declined_once(tmp_path: Path) -> None:
 async def test_invitations_of_others_are_turned_down(tmp_path: Path) -> None:
     more = f'join = "listed"\ninviters = ["@anna:{SERVER}"]'
     async with town(tmp_path, more=more) as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna, eve = await place.person("anna"), await place.person("eve")
             refused = await eve.room(BOT)
             welcome = await anna.room(BOT)
@@ -143,7 +143,7 @@ async def test_a_ghost_speaks_where_a_hook_says_so(tmp_path: Path) -> None:
     ghosts = (f"@_oclaw_.*:{SERVER}",)
     more = f"ghosts = {json.dumps(ghosts)}\n" + '[[hooks.outbound]]\nuse = "my_hooks:as_helper"'
     async with town(tmp_path, ghosts=ghosts, more=more, hook=AS_HELPER) as place:
-        with trio.fail_after(60):
+        with trio.fail_after(120):
             anna = await place.person("anna")
             room = await anna.room(BOT)
             await anna.joined(room, BOT)
@@ -166,7 +166,7 @@ async def test_the_doctor_finds_what_is_right_and_what_is_wrong(tmp_path: Path) 
 
 async def test_status_tells_whether_the_homeserver_is_there_and_replies_wait_for_it(tmp_path: Path) -> None:
     async with town(tmp_path) as place:
-        with trio.fail_after(90):
+        with trio.fail_after(150):
             anna = await place.person("anna")
             room = await anna.room(BOT)
             await anna.joined(room, BOT)
