@@ -96,6 +96,23 @@ class GrpcChannel:
         """Say a reply to whoever listens, and return when one has it."""
         return await self._confirm(delivery, delivery.message)
 
+    def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
+        """Say a reply at once where nothing waits before it; `deliver` is for everything else.
+
+        Mostly `then` has its receipt before this returns; else when there is room, or the client is sent away.
+        """
+        event = self._reply(delivery, delivery.message)
+        if not self.room.at_hand(event):
+            return False
+        sequence = self.room.number(delivery.id)
+        event = replace(event, sequence=sequence)
+
+        def told(seq: int) -> None:
+            then(self._receipt(delivery, seq))
+
+        self.room.say(delivery.id, sequence, event, event, told)
+        return True
+
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Say a reply while it is written, then the whole of it. A cut one is said once more as incomplete."""
         event = self._reply(delivery, delivery.message)
@@ -113,16 +130,19 @@ class GrpcChannel:
 
     async def _confirm(self, delivery: Delivery, message: Message) -> Receipt:
         event = self._reply(delivery, message)
-        waited = OURS in message.metadata
         if not self.room.heard(event):
-            return Delivered() if waited else _away()
+            return self._receipt(delivery, 0)
         sequence = self.room.number(delivery.id)
         event = replace(event, sequence=sequence)
         with trio.move_on_after(_CONFIRM_SECONDS):
-            if await self.room.confirm(delivery.id, sequence, event, event):
-                return Delivered(str(sequence))
-            return Delivered() if waited else _away()
+            taken = await self.room.confirm(delivery.id, sequence, event, event)
+            return self._receipt(delivery, sequence if taken else 0)
         return Unknown("A client listens and has not taken the reply.")
+
+    def _receipt(self, delivery: Delivery, sequence: int) -> Receipt:
+        if sequence:
+            return Delivered(str(sequence))
+        return Delivered() if OURS in delivery.message.metadata else _away()
 
     def _reply(self, delivery: Delivery, message: Message) -> ReplySaid:
         return ReplySaid(id=delivery.id, envelope_id=delivery.envelope_id, message=message, at=self._kit.now())

@@ -1,11 +1,13 @@
 """What goes out to one client: a bounded queue, and the news of what its connection took.
 
-Whoever has something to say never waits for a slow reader. When the queue is full the client is
-sent away; it comes back and resumes, instead of holding everybody's replies in memory.
+Whoever has something to say never waits for a slow reader. What the connection can take at once it gets at once;
+the rest is queued for a writer. When the queue is full the client is sent away; it comes back and
+resumes, instead of holding everybody's replies in memory.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Generic, TypeVar
@@ -17,6 +19,8 @@ from gateway.channels.rooms import Sent
 F = TypeVar("F")
 # 16 KiB a second at a high-water mark of 64 KiB takes 4 s; beyond 15 s nobody reads.
 _SEND_SECONDS = 15.0
+# A connection with room never makes its writer wait; others have their turn after a millisecond.
+_FRAMES_AT_ONCE = 32
 
 
 def _everything(_frame: object) -> bool:
@@ -26,7 +30,8 @@ def _everything(_frame: object) -> bool:
 class Line(Generic[F]):
     """One connection's outbound side; `run` is its writer, over `send`.
 
-    `acks`: this client confirms replies itself. `wants` picks what it listens to.
+    `at_once` sends a frame without waiting and says True, or leaves it alone. `acks`: this client confirms replies
+    itself. `wants` picks what it listens to.
     """
 
     def __init__(
@@ -36,30 +41,64 @@ class Line(Generic[F]):
         frames: int,
         acks: bool,
         wants: Callable[[F], bool] = _everything,
+        at_once: Callable[[F], bool] | None = None,
     ) -> None:
         self.acks, self.wants = acks, wants
-        self._send = send
-        self._entrance, self._exit = trio.open_memory_channel[tuple[F, Sent | None]](frames)
+        self._send, self._at_once, self._most = send, at_once, frames
+        self._queue: deque[tuple[F, Sent | None]] = deque()
+        self._writing = self._finished = False
+        self._news = trio.lowlevel.ParkingLot()
         self._patience = trio.CancelScope()
 
+    @property
+    def prompt(self) -> bool:
+        """Tell whether a frame could leave at once, as far as is known here: nothing waits before it."""
+        return self._at_once is not None and not self._queue and not self._writing and not self._finished
+
     def say(self, frame: F, sent: Sent | None = None) -> None:
-        """Queue a frame; `sent` is called when the connection has taken it. A full queue ends `run`."""
-        try:
-            self._entrance.send_nowait((frame, sent))
-        except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
+        """Send a frame or queue it; `sent` is called when the connection has taken it. A full queue ends `run`."""
+        if self.prompt and self._leaves(frame):
+            if sent is not None:
+                sent()
+        elif len(self._queue) >= self._most or self._finished:
             self._patience.cancel()
+        else:
+            self._queue.append((frame, sent))
+            self._news.unpark()
 
     def finish(self) -> None:
         """Nothing more will be said: `run` ends when what is queued has left."""
-        self._entrance.close()
+        self._finished = True
+        self._news.unpark()
 
     async def run(self) -> bool:
         """Send in order; True when all is said, False when the client reads too slowly. Raises what `send` does."""
-        with self._patience, self._exit:
-            async for frame, sent in self._exit:
-                self._patience.deadline = trio.current_time() + _SEND_SECONDS
-                await self._send(frame)
-                self._patience.deadline = inf
-                if sent is not None:
-                    sent()
+        try:
+            with self._patience:
+                while self._queue or not self._finished:
+                    if self._queue:
+                        await self._write()
+                    else:
+                        await self._news.park()
+        finally:
+            self._finished = True
         return not self._patience.cancelled_caught
+
+    async def _write(self) -> None:
+        await trio.lowlevel.checkpoint()
+        for _ in range(min(len(self._queue), _FRAMES_AT_ONCE)):
+            frame, sent = self._queue.popleft()
+            self._writing = True
+            self._patience.deadline = trio.current_time() + _SEND_SECONDS
+            await self._send(frame)
+            self._patience.deadline = inf
+            self._writing = False
+            if sent is not None:
+                sent()
+
+    def _leaves(self, frame: F) -> bool:
+        try:
+            return self._at_once is not None and self._at_once(frame)
+        except Exception:
+            # Whoever speaks is not to blame: the writer meets the same fault, and the connection ends of it.
+            return False

@@ -19,6 +19,7 @@ import trio
 F = TypeVar("F")
 F_in = TypeVar("F_in", contravariant=True)
 Sent = Callable[[], None]
+Told = Callable[[int], None]
 
 # Enough for the minutes that a phone spends in a tunnel.
 _KEPT_REPLIES = 64
@@ -28,9 +29,15 @@ _KEPT_ROOMS = 1024
 
 
 class Listener(Protocol[F_in]):
-    """One client's outbound side. `acks`: it confirms replies itself; `wants`: it listens to such a frame."""
+    """One client's outbound side. `acks`: it confirms replies itself; `wants`: it listens to such a frame.
+
+    `prompt`: nothing waits before what would be said now.
+    """
 
     acks: bool
+
+    @property
+    def prompt(self) -> bool: ...
 
     def wants(self, frame: F_in) -> bool: ...
 
@@ -79,14 +86,20 @@ class Room(Generic[F]):
                 line.say(said.kept, self._confirming(line, seq))
 
     def leave(self, line: Listener[F]) -> None:
-        """A client is gone."""
+        """A client is gone, and what only it would have heard is not said."""
         self.lines.discard(line)
-        for said in self._waiting.values():
-            said.changed()
+        for seq, said in list(self._waiting.items()):
+            if self._waiting.get(seq) is said and not self.heard(said.said):
+                del self._waiting[seq]
+                said.told(0)
 
     def heard(self, frame: F) -> bool:
         """Tell whether anybody listens to such a frame."""
         return any(line.wants(frame) for line in self.lines)
+
+    def at_hand(self, frame: F) -> bool:
+        """Tell whether somebody listens to such a frame whose connection alone can confirm it, and at once."""
+        return any(line.prompt and not line.acks and line.wants(frame) for line in self.lines)
 
     def tell(self, frame: F) -> None:
         """Say something that nobody has to confirm."""
@@ -94,24 +107,38 @@ class Room(Generic[F]):
             if line.wants(frame):
                 line.say(frame)
 
-    async def confirm(self, delivery_id: str, seq: int, said: F, kept: F) -> bool:
-        """Say a reply and return True when one client has it, False when nobody listens any more.
+    def say(self, delivery_id: str, seq: int, said: F, kept: F, told: Told) -> None:
+        """Say a reply to whoever listens; `told` gets its seq when a client has it, 0 when all are gone. Maybe at once.
 
-        `kept` is what a client that resumes hears instead. Cancelled, it is as if it had not been said.
+        `kept` is what a client that resumes hears instead.
         """
-        waiting = self._waiting[seq] = _Said(kept)
+        self._waiting[seq] = _Said(delivery_id, said, kept, told)
+        for line in tuple(self.lines):
+            if line.wants(said):
+                line.say(said, self._confirming(line, seq))
+
+    async def confirm(self, delivery_id: str, seq: int, said: F, kept: F) -> bool:
+        """Say a reply as `say` does, and return True when one client has it, False when nobody listens any more.
+
+        Cancelled, it is as if it had not been said.
+        """
+        if not self.heard(said):
+            return False
+        answers: list[int] = []
+        over = trio.Event()
+
+        def told(answer: int) -> None:
+            answers.append(answer)
+            over.set()
+
+        self.say(delivery_id, seq, said, kept, told)
+        mine = self._waiting.get(seq)
         try:
-            for line in tuple(self.lines):
-                if line.wants(said):
-                    line.say(said, self._confirming(line, seq))
-            while not waiting.taken and self.heard(said):
-                await waiting.news.wait()
-            if not waiting.taken:
-                return False
-            self._ids.pop(delivery_id, None)
-            return True
+            await over.wait()
         finally:
-            self._waiting.pop(seq, None)
+            if mine is not None and self._waiting.get(seq) is mine:
+                del self._waiting[seq]
+        return answers[0] > 0
 
     def taken(self, seq: int) -> None:
         """A client has everything up to `seq`: by its own word, or because its socket took it."""
@@ -122,8 +149,8 @@ class Room(Generic[F]):
         said = self._waiting.pop(seq, None)
         if said is not None:
             self._keep(seq, said.kept)
-            said.taken = True
-            said.changed()
+            self._ids.pop(said.delivery_id, None)
+            said.told(seq)
 
     def _keep(self, seq: int, frame: F) -> None:
         self._log.append((seq, frame))
@@ -139,17 +166,10 @@ class Room(Generic[F]):
 class _Said(Generic[F]):
     """One reply that waits for somebody to have it; `kept` is what a client hears that comes later."""
 
-    __slots__ = ("kept", "news", "taken")
+    __slots__ = ("delivery_id", "kept", "said", "told")
 
-    def __init__(self, kept: F) -> None:
-        self.kept = kept
-        self.taken = False
-        self.news = trio.Event()
-
-    def changed(self) -> None:
-        """Let whoever waits look again."""
-        self.news.set()
-        self.news = trio.Event()
+    def __init__(self, delivery_id: str, said: F, kept: F, told: Told) -> None:
+        self.delivery_id, self.said, self.kept, self.told = delivery_id, said, kept, told
 
 
 class Rooms:

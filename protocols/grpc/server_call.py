@@ -104,19 +104,17 @@ class ServerCall:
         """Queue one message; waits while the caller does not read. A second reply to a unary caller is
         refused.
         """
-        handler = self._handler
-        if self.finished:
-            raise CallMisused("The call has ended; no message can follow its trailers.")
-        if self._messages_sent and not _streams_replies(handler):
-            raise CallMisused("A unary reply is a single message, and it was already sent.")
-        if not isinstance(message, handler.reply_type):
-            raise TypeError(f"The reply must be a {handler.reply_type.__name__}, not a {type(message).__name__}.")
-        packed = pack(message.SerializeToString(), compress=self.compress)
-        if not self._headers_sent:
-            self._send_headers([])
+        packed = self._packed(message)
         await trio.lowlevel.checkpoint_if_cancelled()
         await self._stream.send(packed)
         self._messages_sent += 1
+
+    def send_message_now(self, message: Any) -> bool:
+        """Queue one message if there is room for it now; False: it was not queued. Never a checkpoint."""
+        if not self._stream.send_now(self._packed(message)):
+            return False
+        self._messages_sent += 1
+        return True
 
     async def send_trailing_metadata(
         self,
@@ -173,6 +171,20 @@ class ServerCall:
     async def sent(self) -> None:
         """Wait until the trailers are on their way."""
         await self._stream.sent()
+
+    def _packed(self, message: Any) -> bytes:
+        """A message as it is framed, behind the response's headers."""
+        handler = self._handler
+        if self.finished:
+            raise CallMisused("The call has ended; no message can follow its trailers.")
+        if self._messages_sent and not _streams_replies(handler):
+            raise CallMisused("A unary reply is a single message, and it was already sent.")
+        if not isinstance(message, handler.reply_type):
+            raise TypeError(f"The reply must be a {handler.reply_type.__name__}, not a {type(message).__name__}.")
+        packed = pack(message.SerializeToString(), compress=self.compress)
+        if not self._headers_sent:
+            self._send_headers([])
+        return packed
 
     async def _next_message(self) -> bytes | None:
         unpacker = self._unpacker

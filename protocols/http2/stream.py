@@ -108,9 +108,9 @@ class Stream:
         if self.fault is not None:
             raise self.fault
 
-    def send_now(self, body: bytes) -> None:
-        """Queue the first body bytes of a stream: for those there is always room."""
-        self._carrier.send_body(self.id, body)
+    def send_now(self, body: bytes) -> bool:
+        """Queue body bytes if there is room now, as always for a stream's first; False: nothing was queued."""
+        return self.fault is None and self._carrier.send_body(self.id, body)
 
     def end(self, trailers: Headers | None = None) -> None:
         """Nothing more will be sent; queued bytes go out before the trailers do."""

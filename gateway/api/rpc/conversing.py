@@ -48,7 +48,11 @@ class Talk:
         channel, after = self._channel, hello.after or None
         picks = only(hello.conversation_ids)
         line = self._line = Line[Any](
-            self._send, frames=channel.settings.queued_events, acks=hello.confirms, wants=picks
+            self._send,
+            frames=channel.settings.queued_events,
+            acks=hello.confirms,
+            wants=picks,
+            at_once=self._send_now,
         )
         self._owed.picks = picks
         async with trio.open_nursery() as nursery:
@@ -83,11 +87,14 @@ class Talk:
         call.cancel()
 
     async def _send(self, word: Word) -> None:
-        if isinstance(word, ReplySaid | PieceSaid):
-            await self._stream.send_message(pb.ConverseResponse(event=event_to(word)))
-            self._owed.said(word)
-        else:
-            await self._stream.send_message(word)
+        await self._stream.send_message(_response(word))
+        self._owed.said(word)
+
+    def _send_now(self, word: Word) -> bool:
+        if not self._stream.send_message_now(_response(word)):
+            return False
+        self._owed.said(word)
+        return True
 
     # -- in ---------------------------------------------------------------------------------------
 
@@ -141,6 +148,10 @@ class Talk:
         self._line.say(answer)
 
 
+def _response(word: Word) -> pb.ConverseResponse:
+    return pb.ConverseResponse(event=event_to(word)) if isinstance(word, ReplySaid | PieceSaid) else word
+
+
 class Owed:
     """Which messages of a client still wait for replies, as far as that has to be known at its end."""
 
@@ -156,8 +167,8 @@ class Owed:
         if len(self._replies) > _MOST_OWED:
             self._replies.popitem(last=False)
 
-    def said(self, event: ChannelEvent) -> None:
-        """An event left for the client."""
+    def said(self, event: Word) -> None:
+        """An event left for the client, or another word."""
         if isinstance(event, ReplySaid) and not event.incomplete:
             if event.envelope_id in self._replies:
                 self._replies[event.envelope_id].add(event.id)

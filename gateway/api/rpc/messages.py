@@ -85,8 +85,11 @@ class GatewayService(GatewayBase):
         async def send(event: ChannelEvent) -> None:
             await stream.send_message(event_to(event))
 
+        def at_once(event: ChannelEvent) -> bool:
+            return bool(stream.send_message_now(event_to(event)))
+
         wants = only(request.conversation_ids)
-        line = Line[ChannelEvent](send, frames=channel.settings.queued_events, acks=False, wants=wants)
+        line = Line[ChannelEvent](send, frames=channel.settings.queued_events, acks=False, wants=wants, at_once=at_once)
         await stream.send_initial_metadata()
         channel.join(line, request.after or None)
         try:

@@ -60,7 +60,12 @@ class _Shift:
 
     def __init__(self, stream: Any, worker: str, pool: WorkerPool, results: Results) -> None:
         self._stream, self._pool, self._results = stream, pool, results
-        self._line = Line[pb.GatewayFrame](stream.send_message, frames=2 * MOST_CREDIT + _MOST_UNSTORED, acks=False)
+        self._line = Line[pb.GatewayFrame](
+            stream.send_message,
+            frames=2 * MOST_CREDIT + _MOST_UNSTORED,
+            acks=False,
+            at_once=stream.send_message_now,
+        )
         self._desk = Desk(worker, self._say)
         self._unstored = trio.Semaphore(_MOST_UNSTORED)
 
