@@ -37,7 +37,7 @@ class User:
         """Call until there is a good answer; the server may be away meanwhile, and every call here may be repeated."""
         while True:
             try:
-                with trio.fail_after(60):
+                with trio.fail_after(20):
                     answer = await self._http.request(
                         method, self._url + path, headers=self._headers(), body=_body(body)
                     )
