@@ -17,7 +17,7 @@ import trio
 from msgspec import Struct
 
 from gateway.flow.admission import FEW, Pressure
-from gateway.flow.lanes import Led
+from gateway.flow.lane import Led
 from gateway.flow.seen import Seen
 from gateway.message.envelope import Envelope, uuid7
 from gateway.message.message import Conversation, Message

@@ -10,7 +10,6 @@ a poison message stops its own conversation for seconds, nothing else.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -20,6 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from gateway.flow.aside import Turn, carry_on, straight
+from gateway.flow.lane import Key, Lane, Led
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
@@ -27,7 +27,6 @@ from gateway.message.message import Message
 from gateway.notices import EnvelopeBuried, Report, RequestFailed
 from gateway.telemetry.context import about
 
-Key = tuple[str, str, str]
 Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
 
 
@@ -35,47 +34,6 @@ class HandOverTo(Protocol):
     """What takes a walk's ending: commits it, then calls `done`."""
 
     def __call__(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None: ...
-
-
-# How many ends of one conversation may be under way to the journal: what queued up behind a slow model is walked
-# in pieces of some 3 ms, and others have their turn in between.
-_MOST_UNCOMMITTED = 32
-
-
-class _Lane:
-    __slots__ = ("applied", "coming", "key", "queue", "settled", "uncommitted", "walking")
-
-    def __init__(self, key: Key) -> None:
-        self.key = key
-        self.coming = 0  # messages whose accepting commit is under way; nobody may overtake them
-        self.applied: set[str] = set()  # edits that were folded into a message ahead of them
-        self.queue: deque[Envelope] = deque()
-        self.walking: Envelope | None = None
-        self.uncommitted = 0  # ends that are submitted and not yet committed
-        self.settled: trio.Event | None = None  # where a walk waits until there are none
-
-
-class Led:
-    """A walk that began before its message was committed. `next` is what remains to be done, None for nothing."""
-
-    __slots__ = ("_follow", "next", "walk")
-
-    def __init__(self, follow: Callable[[Callable[[], None] | None], None]) -> None:
-        self._follow = follow
-        self.next: Callable[[], None] | None = None
-        self.walk: Coroutine[Any, Any, Ending] | None = None
-
-    def go_on(self) -> None:
-        """The message is committed: do what remains."""
-        if self.next is not None:
-            self._follow(self.next)
-
-    def give_up(self) -> None:
-        """The message was not stored: end the walk. An end that was submitted already comes back as impossible."""
-        if self.walk is not None:
-            self.walk.close()
-        if self.next is not None:
-            self._follow(None)
 
 
 class Lanes:
@@ -92,8 +50,8 @@ class Lanes:
     ) -> None:
         self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
         self._report, self._poison_attempts = report, poison_attempts
-        self._lanes: dict[Key, _Lane] = {}
-        self._gathered: dict[Key, _Lane] | None = None
+        self._lanes: dict[Key, Lane] = {}
+        self._gathered: dict[Key, Lane] | None = None
         self._aside = self._queued = 0
         self._total = 0
         self._empty = trio.lowlevel.ParkingLot()
@@ -129,8 +87,8 @@ class Lanes:
         key = lane_key(message.channel, message.conversation)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(key)
-        elif not self._is_free(lane):
+            lane = self._lanes[key] = Lane(key)
+        elif not lane.is_free or self._gathered is not None:
             return None
         self._total += 1
         led = Led(partial(self._follow, lane))
@@ -142,7 +100,7 @@ class Lanes:
         key = lane_key(message.channel, message.conversation)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(key)
+            lane = self._lanes[key] = Lane(key)
         lane.coming += 1
 
     def forget(self, message: Message) -> None:
@@ -160,10 +118,10 @@ class Lanes:
         key = lane_key(message.channel, message.conversation)
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = _Lane(key)
+            lane = self._lanes[key] = Lane(key)
         lane.coming -= expected
         self._total += 1
-        if lane.walking is None and not lane.queue and self._gathered is None and lane.uncommitted < _MOST_UNCOMMITTED:
+        if self._gathered is None and lane.may_start and not lane.queue:
             self._start(lane, envelope)
         elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
             lane.queue.append(envelope)
@@ -174,7 +132,7 @@ class Lanes:
     @contextmanager
     def gathering(self) -> Iterator[None]:
         """Queue what is fed in this block, and start only then: so an edit finds its message not yet walking."""
-        gathered = self._gathered = dict[Key, _Lane]()
+        gathered = self._gathered = dict[Key, Lane]()
         try:
             yield
         finally:
@@ -187,23 +145,14 @@ class Lanes:
         while self._total:
             await self._empty.park()
 
-    def _is_free(self, lane: _Lane) -> bool:
-        return (
-            lane.walking is None
-            and not lane.queue
-            and not lane.coming
-            and lane.uncommitted < _MOST_UNCOMMITTED
-            and self._gathered is None
-        )
-
-    def _advance(self, lane: _Lane) -> None:
+    def _advance(self, lane: Lane) -> None:
         """Walk what waits, one after the other, until one steps aside or enough ends are under way."""
-        while lane.queue and lane.walking is None and lane.uncommitted < _MOST_UNCOMMITTED:
+        while lane.queue and lane.may_start:
             self._queued -= 1
             self._start(lane, lane.queue.popleft())
         self._tidy(lane)
 
-    def _start(self, lane: _Lane, envelope: Envelope, led: Led | None = None) -> None:
+    def _start(self, lane: Lane, envelope: Envelope, led: Led | None = None) -> None:
         lane.walking = envelope
         if envelope.id in lane.applied:
             lane.applied.discard(envelope.id)
@@ -231,7 +180,7 @@ class Lanes:
         else:
             led.walk, led.next = walk, then
 
-    def _follow(self, lane: _Lane, then: Callable[[], None] | None) -> None:
+    def _follow(self, lane: Lane, then: Callable[[], None] | None) -> None:
         """Do what remained of a led walk, or free its lane: nothing came of it."""
         if then is not None:
             then()
@@ -240,11 +189,11 @@ class Lanes:
             self._forget(1)
         self._advance(lane)
 
-    def _step_aside(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+    def _step_aside(self, lane: Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
         self._aside += 1
         self._nursery.start_soon(self._rest, lane, envelope, walk)
 
-    async def _rest(self, lane: _Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
+    async def _rest(self, lane: Lane, envelope: Envelope, walk: Coroutine[Any, Any, Ending]) -> None:
         about(envelope.id)
         try:
             await self._all_settled(lane, walk)
@@ -257,7 +206,7 @@ class Lanes:
             self._end(lane, envelope, ending)
         self._advance(lane)
 
-    async def _all_settled(self, lane: _Lane, walk: Coroutine[Any, Any, Ending]) -> None:
+    async def _all_settled(self, lane: Lane, walk: Coroutine[Any, Any, Ending]) -> None:
         """Wait until the ends before this walk are committed: it may read what they said, or show what it says."""
         try:
             while lane.uncommitted:
@@ -267,7 +216,7 @@ class Lanes:
             walk.close()
             raise
 
-    def _end(self, lane: _Lane, envelope: Envelope, ending: Ending) -> None:
+    def _end(self, lane: Lane, envelope: Envelope, ending: Ending) -> None:
         """Submit the end of a walk, and free the lane."""
         lane.walking = None
         lane.uncommitted += 1
@@ -279,7 +228,7 @@ class Lanes:
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
             self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), committed)
 
-    def _committed(self, lane: _Lane) -> None:
+    def _committed(self, lane: Lane) -> None:
         lane.uncommitted -= 1
         self._forget(1)
         if lane.settled is not None and not lane.uncommitted:
@@ -287,14 +236,8 @@ class Lanes:
             lane.settled = None
         self._advance(lane)
 
-    def _tidy(self, lane: _Lane) -> None:
-        if (
-            lane.walking is None
-            and not lane.queue
-            and not lane.coming
-            and not lane.uncommitted
-            and self._lanes.get(lane.key) is lane
-        ):
+    def _tidy(self, lane: Lane) -> None:
+        if lane.is_done and self._lanes.get(lane.key) is lane:
             del self._lanes[lane.key]
 
     def _forget(self, count: int) -> None:
@@ -302,7 +245,7 @@ class Lanes:
         if not self._total and self._empty:
             self._empty.unpark_all()
 
-    def _failed(self, lane: _Lane, envelope: Envelope, error: Exception) -> None:
+    def _failed(self, lane: Lane, envelope: Envelope, error: Exception) -> None:
         why = f"{type(error).__name__}: {error}"
         self._report(RequestFailed("the walk of a message", why, envelope.id))
         if envelope.attempt >= self._poison_attempts:
@@ -313,13 +256,13 @@ class Lanes:
             self._aside += 1
             self._nursery.start_soon(self._again, lane, again)
 
-    async def _again(self, lane: _Lane, envelope: Envelope) -> None:
+    async def _again(self, lane: Lane, envelope: Envelope) -> None:
         await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
         self._aside -= 1
         self._start(lane, envelope)
         self._advance(lane)
 
-    def _changes_a_queued_one(self, lane: _Lane, change: Envelope) -> bool:
+    def _changes_a_queued_one(self, lane: Lane, change: Envelope) -> bool:
         """Apply an edit or a delete to a message that still waits.
 
         The edit itself stays queued behind it, so that a crash finds both and applies it again.
