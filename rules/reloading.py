@@ -3,7 +3,7 @@
 The texts are compared stretch by stretch (`sweep.py`); only what lies between equal stretches is parsed
 and checked, and a copy of the index that shares all its tables has those rules dropped and added.
 A file that came holds new rules, one that went takes its rules along. What reaches beyond single
-rules (a LET, a RULESET line, OTHERWISE, a list, another vocabulary) loads everything anew. The old
+rules (a LET, a RULESET line, OTHERWISE, a list, a vocabulary that lost something) loads everything anew. The old
 ruleset is never touched: swap the reference.
 """
 
@@ -50,16 +50,24 @@ def reload(
 ) -> Reloaded | Rejected:
     """The ruleset of `files` and how it differs from `old`, or every problem found; `breathe` as for `load`.
 
-    A file that is known to be as it was is best given as the text in `old.sources`: it is not even compared.
+    `vocabulary` is the one to use from now on. A file that is known to be as it was is best given as the text in
+    `old.sources`: it is not even compared.
     """
-    known = vocabulary is None or vocabulary == old.vocabulary
+    words = vocabulary or old.vocabulary
     try:
-        if known and _lists_stand(old):
-            return _Patch(old, breathe).run(files)
+        if _grew(old.vocabulary, words) and _lists_stand(old):
+            return _Patch(old, words, breathe).run(files)
     except Beyond:
         pass
-    made = load(files, vocabulary or old.vocabulary, old.loader, breathe=breathe)
+    made = load(files, words, old.loader, breathe=breathe)
     return made if isinstance(made, Rejected) else _compared(old, made, breathe)
+
+
+def _grew(old: Vocabulary, new: Vocabulary) -> bool:
+    """Whether what was right stays right, and means the same: names may have come, nothing else is different."""
+    return old.scopes == new.scopes and all(
+        names <= new.names.get(kind, frozenset()) for kind, names in old.names.items()
+    )
 
 
 def _lists_stand(old: Ruleset) -> bool:
@@ -79,9 +87,9 @@ def _places(old: Ruleset, file: str) -> Places:
 class _Patch:
     """One edit: collects what stays, goes and comes in each edited file, then builds the engines."""
 
-    def __init__(self, old: Ruleset, breathe: Breathe) -> None:
-        self._old, self._breathe = old, breathe
-        self._load = Load(old.vocabulary, old.loader, dict(old.lets), block=old.blocks.last, breathe=breathe)
+    def __init__(self, old: Ruleset, words: Vocabulary, breathe: Breathe) -> None:
+        self._old, self._words, self._breathe = old, words, breathe
+        self._load = Load(words, old.loader, dict(old.lets), block=old.blocks.last, breathe=breathe)
         self._load.checker.lists.update(old.lists)
         self._order = list(old.engines)
         self._parts: dict[str, list[Part]] = {}
@@ -119,7 +127,7 @@ class _Patch:
 
     def _read(self, parts: list[Part], made: s.Rule | s.Test, number: int) -> None:
         ruleset = self._order[number]
-        draft = Draft(ruleset, self._old.vocabulary.scopes.get(ruleset) or Scope({}, {}))
+        draft = Draft(ruleset, self._words.scopes.get(ruleset) or Scope({}, {}))
         draft.mode = self._old.engines[ruleset].mode
         if isinstance(made, s.Test):
             parts.append(Noted(number, self._load.test(made, draft)))
@@ -143,7 +151,7 @@ class _Patch:
             places[name] = edited[name].places(self._load.tests.get(name, []))
         old, lists = self._old, dict(self._load.checker.lists)
         blocks = Blocks(moves, last)
-        made = Ruleset(engines, texts, old.lets, old.vocabulary, old.loader, places, change.names, lists, blocks)
+        made = Ruleset(engines, texts, old.lets, self._words, old.loader, places, change.names, lists, blocks)
         return Reloaded(made, *_difference(old, change.before, made, change.after))
 
 

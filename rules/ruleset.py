@@ -99,6 +99,18 @@ class Ruleset:
             breathe()
         self.engines = {}
 
+    def discard(self, predecessor: Ruleset, breathe: Breathe = at_once) -> None:
+        """Take this ruleset apart, which will never serve; what it shares with `predecessor` stays."""
+        for name, engine in self.engines.items():
+            before = predecessor.engines.get(name)
+            if before is not None and engine.succeeds(before):
+                engine.forget(breathe)
+            elif before is not engine:
+                engine.dismantle(breathe)
+        if self.names.base is not predecessor.names.base:
+            self.names.clear(breathe)
+        self.engines = {}
+
 
 def _retire(engine: Engine, after: Engine | None, breathe: Breathe) -> None:
     if after is not None and after.succeeds(engine):

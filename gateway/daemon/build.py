@@ -15,7 +15,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.config.settings import HookEntry, Settings
-from gateway.daemon.rulebuild import Compiled, Wrong, compiled, recompiled, words_of
+from gateway.daemon.rulebuild import Breath, Compiled, Wrong, compiled, recompiled, words_of
 from gateway.daemon.rulefiles import FolderLoader, read_rules
 from gateway.errors import PluginError, SettingError, SettingErrors
 from gateway.flow.actions import InstalledAction
@@ -69,6 +69,8 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     _check_workers(settings, pipelines, problems)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
     if problems or done is None:
+        if done is not None and old is not None:
+            done.ruleset.discard(old.ruleset, Breath())
         raise SettingErrors(problems)
     return Parts(
         settings=settings,

@@ -161,8 +161,11 @@ class Reloader:
             for name in [name for name in serving.channels if name not in kept]:
                 nursery.start_soon(serving.stop_channel, name)
         # No checkpoint here: one message sees one configuration.
+        before, router = serving.parts.ruleset, serving.staging.router
         serving.parts = parts
         serving.flow.walker.stages = serving.staging.take(staged)
+        serving.rules.retire(before, parts.ruleset, router)
+        del before, router
         async with trio.open_nursery() as nursery:
             for name, channel in parts.channels.items():
                 if name not in kept:

@@ -76,11 +76,13 @@ def recompiled(
 
     with unhurried():
         texts = {name: old.sources[name] if known.get(name) == content else content for name, content in files.items()}
-        done = reload(old, texts, words, breathe=Breath())
+        breathe = Breath()
+        done = reload(old, texts, words, breathe=breathe)
         if isinstance(done, Rejected):
             return _wrong(done)
         wrong = _tested(done.ruleset)
         if wrong:
+            done.ruleset.discard(old, breathe)
             return wrong
         changes = (
             *_named("added", done.added),

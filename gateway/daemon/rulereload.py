@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import trio
@@ -24,6 +26,8 @@ from rules import Ruleset
 
 # A file that is written to without end goes through at last, as it is.
 MOST_READINGS = 10
+# Messages that began before a reload end by the rules they began with; one that takes longer is decided without rules.
+FAREWELL_SECONDS = 600.0
 
 
 class Live(Struct, frozen=True):
@@ -32,6 +36,14 @@ class Live(Struct, frozen=True):
     folder: Path
     ruleset: Ruleset
     files: Mapping[str, bytes]
+
+
+class _Over(Struct, frozen=True):
+    """Rules that were replaced, and the event after which nobody decides by them."""
+
+    old: Ruleset
+    new: Ruleset
+    free: trio.Event
 
 
 class RulesState(Struct):
@@ -63,6 +75,8 @@ class RuleReload:
         self._files = RuleFiles()
         self._readers = 0
         self._read = trio.lowlevel.ParkingLot()
+        self._over: deque[_Over] = deque()
+        self._some_over, self._none_over = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
 
     async def look(self) -> bool:
         """Compare the disk with what serves and act on it; say whether other rules went live."""
@@ -81,14 +95,41 @@ class RuleReload:
             case (files, Compiled() as done):
                 self._swap(done, files)
                 self.took(done)
-                await self.retire(live.ruleset, done.ruleset)
+                self.retire(live.ruleset, done.ruleset)
                 return True
 
-    async def retire(self, old: Ruleset, new: Ruleset) -> None:
-        """Take rules apart that decide nothing any more, once nobody reads them either."""
-        while self._readers:
-            await self._read.park()
-        await trio.to_thread.run_sync(_retire, old, new, limiter=self._threads)
+    def retire(self, old: Ruleset, new: Ruleset, used: object = None) -> None:
+        """Have `let_go` take rules apart, as `new` serves in their place, once `used` is gone."""
+        free = trio.Event()
+        if used is None:
+            free.set()
+        else:
+            # The last of it may be let go of in any thread.
+            weakref.finalize(used, _tell_loop, trio.lowlevel.current_trio_token(), free.set).atexit = False
+        if old is not new:
+            self._over.append(_Over(old, new, free))
+            self._some_over.unpark_all()
+
+    async def let_go(self) -> None:
+        """Take rules apart that decide nothing any more, once nobody reads them either; runs for ever."""
+        while True:
+            while not self._over:
+                await self._some_over.park()
+            # In order: each shares tables with the next.
+            over = self._over[0]
+            with trio.move_on_after(FAREWELL_SECONDS):
+                await over.free.wait()
+            while self._readers:
+                await self._read.park()
+            await trio.to_thread.run_sync(_retire, over.old, over.new, limiter=self._threads)
+            self._over.popleft()
+            del over
+            self._none_over.unpark_all()
+
+    async def settled(self) -> None:
+        """Wait until rules that were replaced are taken apart."""
+        while self._over:
+            await self._none_over.park()
 
     @contextmanager
     def reading(self) -> Iterator[Ruleset]:
@@ -127,11 +168,14 @@ class RuleReload:
 
 def _read_and_compile(live: Live, reader: RuleFiles) -> tuple[dict[str, bytes], Compiled] | Wrong | None:
     """Read and compile the files until nobody wrote to them meanwhile: half a file is no rule file."""
-    for _ in range(MOST_READINGS):
-        done, rests = _read_once(live, reader)
+    done, rests = _read_once(live, reader)
+    for _ in range(MOST_READINGS - 1):
         if rests:
             break
+        if isinstance(done, tuple):
+            done[1].ruleset.discard(live.ruleset, Breath())
         time.sleep(REST_SECONDS)
+        done, rests = _read_once(live, reader)
     return done
 
 
@@ -144,8 +188,14 @@ def _read_once(live: Live, reader: RuleFiles) -> tuple[tuple[dict[str, bytes], C
         place = os.fspath(error.filename or live.folder)
         return Wrong((f"{place} cannot be read: {error.strerror}; the rules in force stay",)), True
     if isinstance(done, Compiled) and files == live.files and not done.changes:
+        done.ruleset.discard(live.ruleset, Breath())
         return None, rests
     return done if isinstance(done, Wrong) else (files, done), rests
+
+
+def _tell_loop(token: trio.lowlevel.TrioToken, what: Callable[[], None]) -> None:
+    with suppress(trio.RunFinishedError):
+        token.run_sync_soon(what)
 
 
 def _retire(old: Ruleset, new: Ruleset) -> None:

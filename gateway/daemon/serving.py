@@ -110,7 +110,7 @@ class Serving:
         self._hubs = [hub, Hub(control.dispatch, self._hub_event)]
         self.addresses = tuple(await nursery.start(hub.serve, listeners.public))
         await nursery.start(self._hubs[1].serve, listeners.control)
-        for task in (self.reloader.watch, self.reloader.watch_rules, self.watch.run):
+        for task in (self.reloader.watch, self.reloader.watch_rules, self.rules.let_go, self.watch.run):
             nursery.start_soon(task)
         self.state, self.since = "ready", self.ground.now()
         self.rpc.tell_health()

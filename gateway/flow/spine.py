@@ -165,6 +165,8 @@ async def open_flow(ground: Ground, channels: Mapping[str, Channel], stages: Sta
     """Open a flow over a journal. `channels` may change while it runs; attach each to the outbox to be served."""
     async with trio.open_nursery() as nursery:
         flow = Flow(nursery, ground, channels, stages)
+        # The first stages, and the rules they decide by, must not live as long as the flow.
+        del stages
         nursery.start_soon(flow.timers.run)  # noqa: ASYNC113
         nursery.start_soon(flow.recovery.watch_delays)
         nursery.start_soon(flow.recall)

@@ -162,6 +162,7 @@ async def run(count: int, in_a_file: int, rate: int) -> list[dict[str, Any]]:
 
             reload = RuleReload(live, swap, story.notices.append, time.time)
             late, waits = Lateness(), list[float]()
+            nursery.start_soon(reload.let_go)
             nursery.start_soon(late.watch)
             nursery.start_soon(traffic, story, rate, waits)
             await trio.sleep(1.0)
@@ -189,6 +190,7 @@ async def measures(
             await trio.to_thread.run_sync(path.write_bytes, fresh)
             assert await reload.look(), reload.state.refused
             assert reload.state.changed == CHANGED, reload.state.changes
+            await reload.settled()  # what is taken apart afterwards counts, too
             return swapped[-1]
 
         return work

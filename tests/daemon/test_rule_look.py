@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import trio
+import trio.testing
+
 from gateway.daemon.rulereload import Live, RuleReload
 from gateway.notices import ConfigurationRefused
 from rules import Ruleset, load
@@ -24,6 +27,29 @@ async def test_a_bug_in_the_compiler_leaves_the_rules_in_force(tmp_path: Path) -
     assert "too deep" in reload.state.refused
     assert [type(notice) for notice in told] == [ConfigurationRefused]
     assert swapped == []
+
+
+async def test_rules_are_taken_apart_when_the_last_message_that_began_with_them_is_through(tmp_path: Path) -> None:
+    text = 'WHEN message.type == "text" THEN drop("x")\n'
+    old, new = (load({"main.rules": text}, _words(), _NoLoader()) for _ in range(2))
+    assert isinstance(old, Ruleset)
+    assert isinstance(new, Ruleset)
+    reload = RuleReload(lambda: Live(tmp_path, new, {}), lambda *_done: None, print, lambda: 0.0)
+    stages = _Stages()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reload.let_go)
+        reload.retire(old, new, stages)
+        await trio.testing.wait_all_tasks_blocked()
+        assert old.engines
+        del stages
+        await reload.settled()
+        assert not old.engines
+        assert new.engines
+        nursery.cancel_scope.cancel()
+
+
+class _Stages:
+    """What messages under way hold."""
 
 
 class _Deep(_NoLoader):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rules import Rejected, Reloaded, Ruleset, explain, load, reload, run_tests
+from rules import Rejected, Reloaded, Ruleset, Vocabulary, explain, load, reload, run_tests
 from tests.rules import generate
 from tests.rules.language import NOON, VOCABULARY, Shelf, loaded
 
@@ -278,3 +278,27 @@ def test_a_retired_ruleset_leaves_its_successor_whole():
     assert made.ruleset.decide("models", {"input": "@"}, NOON).actions
     assert isinstance(reload(made.ruleset, {"main.rules": PAIR, "other.rules": other}), Reloaded)
     assert old.decide("routing", {"message.type": "x"}, NOON).actions == ()
+
+
+def test_rules_are_not_compiled_anew_because_more_pipelines_exist(monkeypatch: pytest.MonkeyPatch):
+    rules, more = loaded(PAIR), {**VOCABULARY.names, "pipelines": VOCABULARY.names["pipelines"] | {"new"}}
+    monkeypatch.setattr("rules.reloading.load", None)
+    words = Vocabulary(VOCABULARY.scopes, more)
+    made = reload(rules, {"main.rules": PAIR + 'WHEN message.size > 1 THEN route_to("new")'}, words)
+    assert isinstance(made, Reloaded)
+    assert made.ruleset.vocabulary == words
+    monkeypatch.undo()
+    refused = reload(made.ruleset, made.ruleset.sources, VOCABULARY)
+    assert isinstance(refused, Rejected)
+    assert "new" in refused.render()
+
+
+@pytest.mark.parametrize("head", ["", 'LET x = ["x"]\n'], ids=["an edit", "all anew"])
+def test_an_edit_that_never_serves_is_taken_apart_and_leaves_the_rules_whole(head: str):
+    old = loaded(PAIR)
+    made = reloaded(old, head + PAIR.replace('"1"', '"3"'))
+    made.ruleset.discard(old)
+    assert made.ruleset.decide("routing", {"message.type": "x"}, NOON).actions == ()
+    for kind in "xy":
+        assert old.decide("routing", {"message.type": kind}, NOON).actions
+    assert reloaded(old, PAIR.replace('"2"', '"3"')).changed
