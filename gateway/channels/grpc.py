@@ -140,9 +140,8 @@ class GrpcChannel:
         return Unknown("A client listens and has not taken the reply.")
 
     def _receipt(self, delivery: Delivery, sequence: int) -> Receipt:
-        if sequence:
-            return Delivered(str(sequence))
-        return Delivered() if OURS in delivery.message.metadata else _away()
+        # The reply bears the delivery's id; a sequence is no name that anybody else gave it.
+        return Delivered() if sequence or OURS in delivery.message.metadata else _away()
 
     def _reply(self, delivery: Delivery, message: Message) -> ReplySaid:
         return ReplySaid(id=delivery.id, envelope_id=delivery.envelope_id, message=message, at=self._kit.now())
