@@ -223,6 +223,8 @@ class Lanes:
         committed = partial(self._committed, lane)
         try:
             self._hand_over(envelope, ending, committed)
+        except MemoryError:  # ours, not the message's: the next start walks it again
+            raise
         except Exception as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
             why = f"its end cannot be kept: {type(error).__name__}: {error}"
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))

@@ -1,6 +1,7 @@
 """Run what waits for a commit, in the loop, in commit order.
 
-`land` is called where an exception would end the run (Trio's entry queue, the watch), so it never raises.
+`land` is called where an exception would end the run (Trio's entry queue, the watch), so it never raises but one:
+without memory a message would be left standing in its lane, and only the next start takes it up again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Callbacks:
         self._idle = trio.Event()
 
     def land(self, settled: list[Settled], failing: str) -> None:
-        """Take one commit's outcomes and run their callbacks, now or behind those of earlier commits. Never raises."""
+        """Take one commit's outcomes and run their callbacks, now or behind earlier ones. Raises MemoryError."""
         if failing or self._failing_since is not None:
             self._tell(failing)
         self._landed.extend(settled)
@@ -54,6 +55,10 @@ class Callbacks:
             if done is not None:
                 try:
                     done(outcome)
+                except MemoryError:
+                    landed.clear()
+                    self._idle.set()
+                    raise
                 except Exception as error:
                     self._report(JournalCallbackFailed(f"{type(error).__name__}: {error}"))
         self._going_on = bool(landed)

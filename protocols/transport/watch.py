@@ -31,6 +31,7 @@ class Watch:
         self._epoll = select.epoll()
         self._wakers: dict[int, Waker] = {}
         self._afterwards: list[Callable[[], object]] = []
+        self._endings: list[Callable[[], object]] = []
 
     def add(self, descriptor: int, waker: Waker, events: int = select.EPOLLIN) -> None:
         """Watch a descriptor until `remove`, which must come before it is closed."""
@@ -54,8 +55,19 @@ class Watch:
         """
         self._afterwards.append(work)
 
+    def at_end(self, work: Callable[[], object]) -> None:
+        """Call `work` when the watch ends, were it by a waker that raised: nobody hands out events from then on."""
+        self._endings.append(work)
+
     async def run(self) -> None:
         """Hand out events until cancelled."""
+        try:
+            await self._hand_out()
+        finally:
+            for work in self._endings:
+                work()
+
+    async def _hand_out(self) -> None:
         wakers, poll, descriptor = self._wakers, self._epoll.poll, self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(descriptor)
@@ -92,29 +104,41 @@ class Bell:
         if watch is not None:
             self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
             watch.add(self._descriptor, self._answer)
+            watch.at_end(self._fall_back)
 
     def ring(self, call: Callable[[], object]) -> None:
         """Have `call` called soon; from any thread. It must not raise. Raises BellGone after `close`."""
-        if self._watch is None:
-            try:
-                self._token.run_sync_soon(call)
-            except trio.RunFinishedError as error:
-                raise BellGone from error
-            return
         with self._hanging:
-            if self._descriptor < 0:
-                raise BellGone
-            self._calls.append(call)
-            os.eventfd_write(self._descriptor, 1)
+            if self._watch is not None:
+                if self._descriptor < 0:
+                    raise BellGone
+                self._calls.append(call)
+                os.eventfd_write(self._descriptor, 1)
+                return
+        try:
+            self._token.run_sync_soon(call)
+        except trio.RunFinishedError as error:
+            raise BellGone from error
 
     def close(self) -> None:
         """Take the bell down. What was rung and not yet called is called now."""
         with self._hanging:
-            descriptor, self._descriptor = self._descriptor, -1
-            if self._watch is not None and descriptor >= 0:
-                self._watch.remove(descriptor)
-                os.close(descriptor)
+            self._unhook()
         self._call_all()
+
+    def _fall_back(self) -> None:
+        """The watch is over before the bell: its thread still needs answers to end, and gets them from Trio."""
+        with self._hanging:
+            if self._descriptor >= 0:
+                self._unhook()
+                self._watch = None
+                self._token.run_sync_soon(self._call_all)
+
+    def _unhook(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if self._watch is not None and descriptor >= 0:
+            self._watch.remove(descriptor)
+            os.close(descriptor)
 
     def _answer(self, _events: int) -> None:
         os.eventfd_read(self._descriptor)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import signal
 import textwrap
+from functools import partial
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -127,6 +129,39 @@ async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folde
             await accepts_more(scene, 20)
         assert life.process.returncode is None
         survived("no file descriptors left", scene.account.tally())
+
+
+@pytest.mark.parametrize("more_mib", [4, pytest.param(64, marks=pytest.mark.prove)])
+async def test_a_daemon_without_memory_ends_with_a_sentence_and_the_next_one_delivers_everything(
+    more_mib, folder, survived
+):
+    async def down(request):
+        await trio.lowlevel.checkpoint()
+        return "503 Service Unavailable"
+
+    async with open_scene(folder) as scene:
+        scene.sink.manner = down
+        async with open_life(scene) as life, trio.open_nursery() as nursery:
+            sender = Sender(scene.account, scene.secret, lambda: life.port, chance=Random(1))
+            for number in range(40):
+                nursery.start_soon(partial(sender.room, f"r{number}", pause=0))
+            await accepts_more(scene, 300)  # every thread has its stack by now
+            resource.prlimit(life.process.pid, resource.RLIMIT_AS, (taken(life, more_mib), resource.RLIM_INFINITY))
+            with trio.fail_after(QUITE + more_mib):
+                assert await life.process.wait() == 75
+            nursery.cancel_scope.cancel()
+        assert "memory" in str(life.log[-1])
+        scene.sink.be_kind()
+        async with open_life(scene):
+            await finished(scene, QUITE)
+        tally = scene.account.tally()
+        assert tally.kept and tally.accepted > 300, tally
+        survived("no memory left, then a start with enough", tally)
+
+
+def taken(life, more_mib):
+    pages = int(Path(f"/proc/{life.process.pid}/statm").read_text().split()[0])
+    return pages * resource.getpagesize() + more_mib * 2**20
 
 
 # -- signals, and two at once -----------------------------------------------------------------------

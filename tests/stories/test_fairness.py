@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import trio
+import trio.testing
 
 from gateway.flow.accept import Limits
 from gateway.message.receipt import Delivered
@@ -56,3 +57,35 @@ async def test_a_destination_that_does_not_answer_holds_one_worker_and_no_other_
         while len(story.sent("b")) < 300:
             await trio.sleep(0.01)
         assert story.sent("a") == ["a0"]
+
+
+class Gated(Slow):
+    """A model that notes what it is asked and answers once the gate is open."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.gate = trio.Event()
+
+    async def answer(self, call: ModelCall) -> ModelAnswer:
+        self.asked.append(call.turns[-1].text)
+        await self.gate.wait()
+        return ModelAnswer(text="done")
+
+
+async def test_when_a_pipeline_is_busy_what_rules_gave_a_higher_priority_goes_first() -> None:
+    rules = """
+        WHEN message.content STARTS WITH "fire" THEN priority(10), route_to("gated")
+        WHEN message.content STARTS WITH "spam" THEN priority(-5), route_to("gated")
+        WHEN message.type == "text" THEN route_to("gated")
+    """
+    spec, model = {"gated": "at_once: 1\npipeline: [{name: x, model: gated}]"}, Gated()
+    said = ["at work", "spam", "one", "two", "fire", "three", "fire again"]
+    async with gateway(rules=rules, pipelines=spec, models={"gated": model}) as story:
+        for number, text in enumerate(said):
+            await story.receives(text, conversation=f"c{number}")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        model.gate.set()
+        with trio.fail_after(10):
+            while len(story.sent()) < len(said):
+                await trio.lowlevel.checkpoint()
+    assert model.asked == ["at work", "fire", "fire again", "one", "two", "three", "spam"]

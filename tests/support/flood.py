@@ -23,6 +23,7 @@ from gateway.cli.measure.wire import Buffer
 PATIENCE_SECONDS = 5.0
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _NUMBER = re.compile(rb'"id"\s*:\s*"(\d+)')
+_IDENTITY = re.compile(rb"(?i)\r\nwebhook-id: *([^\r]+)")
 _DIGITS = 9
 # So many that no single conversation, whose messages go one after the other, is what limits the whole.
 USERS = tuple(f"u{number:03}" for number in range(997))
@@ -31,7 +32,11 @@ _now = time.perf_counter
 
 class Account(Struct, kw_only=True):
     """What became of the messages of one stretch of load; `times` are (sent at, seconds until the reply came),
-    `acks` the seconds until the 202."""
+    `acks` the seconds until the 202.
+
+    A reply that came twice under one `webhook-id` was `repeated`, under two `duplicated`. `reordered` came before the
+    reply to a message of its conversation that had been acknowledged when its own was sent.
+    """
 
     seconds: float
     due: int = 0
@@ -42,6 +47,8 @@ class Account(Struct, kw_only=True):
     failed: int = 0
     lost: int = 0
     repeated: int = 0
+    duplicated: int = 0
+    reordered: int = 0
     took_seconds: float = 0.0
     generator_cpu: float = 0.0
     times: list[tuple[float, float]] = []
@@ -82,6 +89,10 @@ class Flood:
         self._number = self._first = 0
         self._sent: dict[int, float] = {}
         self._accepted: set[int] = set()
+        self._identities: dict[int, bytes] = {}
+        # By number: what is acknowledged and not answered, in a conversation; and what was so when a message was sent.
+        self._open: dict[int, set[int]] = {}
+        self._before: dict[int, tuple[int, ...]] = {}
         self._account = Account(seconds=0)
         self._replied: Callable[[], None] = lambda: None
 
@@ -161,6 +172,9 @@ class Flood:
         self._first = self._number
         self._sent.clear()
         self._accepted.clear()
+        self._identities.clear()
+        self._open.clear()
+        self._before.clear()
         self._account = Account(seconds=seconds, began=_now(), times=[], acks=[], refused_at=[])
         return self._account
 
@@ -181,6 +195,8 @@ class Flood:
         self._number += 1
         line.number, line.sent = number, _now()
         self._sent[number] = line.sent
+        if opened := self._open.get(number % len(self._tails)):
+            self._before[number] = tuple(opened)
         try:
             line.plug.sendall(b"%b%09d%b" % (self._head, number, self._tails[number % len(self._tails)]))
         except OSError:
@@ -207,15 +223,25 @@ class Flood:
         now = _now()
         if messages:
             line.plug.sendall(_OK * len(messages))
-        for _, body in messages:
+        for head, body in messages:
             found = _NUMBER.search(body)
             number = int(found[1]) if found else -1
+            identity = _IDENTITY.search(head)
             sent = self._sent.pop(number, None)
             if sent is not None:
+                self._identities[number] = identity[1] if identity else b""
                 self._account.times.append((sent, now - sent))
+                self._in_order(number)
                 self._replied()
             elif number >= self._first:  # else a straggler of the stretch before
-                self._account.repeated += 1
+                again = identity is not None and self._identities.get(number) == identity[1]
+                self._account.repeated += again
+                self._account.duplicated += not again
+
+    def _in_order(self, number: int) -> None:
+        opened = self._open.get(number % len(self._tails), set())
+        self._account.reordered += any(each in opened for each in self._before.pop(number, ()))
+        opened.discard(number)
 
     def _answers(self, line: _Line) -> None:
         messages = line.read()
@@ -228,6 +254,8 @@ class Flood:
             if head.startswith(b"HTTP/1.1 202"):
                 account.accepted += 1
                 self._accepted.add(number)
+                if number in self._sent:
+                    self._open.setdefault(number % len(self._tails), set()).add(number)
                 account.acks.append(now - line.sent)
             else:
                 self._refuse(number, head)

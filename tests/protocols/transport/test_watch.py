@@ -141,6 +141,30 @@ async def test_events_are_handed_out_until_the_block_is_left_also_when_it_is_can
     assert calls == ["while closing"]
 
 
+async def test_a_bell_is_heard_also_when_a_waker_has_ended_the_watch() -> None:
+    calls: list[str] = []
+    broken = os.eventfd(1)
+
+    def wake(_events: int) -> None:
+        bell.ring(lambda: calls.append("before"))
+        raise MemoryError
+
+    with pytest.RaisesGroup(MemoryError):
+        async with open_watch() as watch:
+            bell = Bell(watch)
+            watch.add(broken, wake)
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.move_on_after(5, shield=True):
+                    await trio.to_thread.run_sync(bell.ring, lambda: calls.append("after"))
+                    while len(calls) < 2:
+                        await trio.lowlevel.checkpoint()
+                bell.close()
+    os.close(broken)
+    assert calls == ["before", "after"]
+
+
 async def test_a_watch_is_shared_inside_its_block_alone() -> None:
     assert shared_watch() is None
     async with open_watch() as watch:
