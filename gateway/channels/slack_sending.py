@@ -178,7 +178,8 @@ class Sending:
         return receipt
 
     def _obey(self, receipt: Receipt, conversation: Conversation) -> None:
-        if isinstance(receipt, Deferred) and receipt.after_seconds:
+        # While Slack is away nothing was asked of us: its return wakes what waits, which then goes at once.
+        if isinstance(receipt, Deferred) and receipt.after_seconds and not receipt.offline:
             self._pace.hold(receipt.after_seconds, conversation.id)
 
     def _remember(self, delivery_id: str, ts: str) -> None:
