@@ -23,7 +23,7 @@ from tests.real.missing import Missing, last_words
 
 SERVER = "localhost.test"
 VERSION = "1.163.2"
-_INSTALL_SECONDS = 240.0
+_INSTALL_SECONDS = 120.0
 _FOLDER = Path(os.environ.get("OCLAW_REAL", Path(__file__).parents[2] / "build" / "real"))
 
 _CONFIGURATION = """\
