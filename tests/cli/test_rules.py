@@ -259,6 +259,6 @@ def test_the_language_server_starts_with_the_names_of_the_configuration(conf: Pa
     spoken = "".join(f"Content-Length: {len(one)}\r\n\r\n{one}" for one in (body, ending))
     done = subprocess.run(
         [sys.executable, "-m", "gateway.cli", "rules", "lsp", "--config", str(conf)],
-        input=spoken.encode(), env={"PYTHONPATH": str(HOUSE)}, capture_output=True, check=False, timeout=30,
+        input=spoken.encode(), env={"PYTHONPATH": str(HOUSE)}, capture_output=True, check=False, timeout=180,
     )  # fmt: skip
     assert b'"completionProvider"' in done.stdout

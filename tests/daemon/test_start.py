@@ -19,7 +19,7 @@ def start(conf: Path, **environment: str) -> tuple[int, str]:
     ours = {name: value for name, value in os.environ.items() if name not in ("STATE_DIRECTORY", "OCLAW_CONFIG")}
     ours |= {"RUNTIME_DIRECTORY": str(conf.parent / "run"), **environment}
     command = [sys.executable, "-m", "gateway.cli", "run", "--config", str(conf)]
-    done = subprocess.run(command, env=ours, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=ours, capture_output=True, text=True, timeout=180, check=False)
     return done.returncode, done.stderr
 
 

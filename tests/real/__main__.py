@@ -20,7 +20,7 @@ from tests.real import ngircd, synapse
 from tests.real.missing import Missing
 
 FOLDER = Path(__file__).parent
-# Twice what the slowest part takes on two cores that others use as well; with the installation less than .ci/run allows.
+# Twice what the slowest part takes on two busy cores; with the installation less than .ci/run allows.
 _MOST_SECONDS = 390.0
 _NOTHING_FOUND = 5
 

@@ -17,7 +17,7 @@ def call(daemon: Daemon, *arguments: str, at: str = "") -> subprocess.CompletedP
     command = [sys.executable, "-m", "gateway.cli", "call", "--config", str(daemon.folder)]
     command += ["--at", at or f"127.0.0.1:{daemon.port}", *arguments]
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(HOUSE), "SHOP_TOKEN": TOKEN}
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env=environment)
 
 
 MESSAGE = json.dumps({"message": {"content": "hi", "conversation": {"id": "call"}}, "wait": "10s"})

@@ -49,7 +49,7 @@ with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
 
 def test_the_official_health_and_reflection_clients_are_answered(shop: Daemon) -> None:
     command = [sys.executable, "-c", OFFICIAL, str(shop.port)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
     assert done.stdout == "['Send', 'Converse', 'Subscribe']\n", done.stderr
 
 
