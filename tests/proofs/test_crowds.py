@@ -16,6 +16,7 @@ from gateway.testing.proof import Scene, Tally, open_scene
 from gateway.testing.proof.life import Life, open_life
 from gateway.testing.proof.rounds import finished
 from gateway.testing.proof.sender import Sender
+from tests.proofs.talk import accepts_more, talking, until
 
 AT_ONCE = 40  # senders; each takes one conversation after the other
 MOST_KIB_A_REPLY = 16
@@ -126,3 +127,32 @@ def masked(text: bytes) -> bytes:
 def rss_kib(life: Life) -> float:
     status = Path(f"/proc/{life.process.pid}/status").read_text()
     return float(status.partition("VmRSS:")[2].split()[0])
+
+
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(100.0, 3.0), pytest.param(500.0, 60.0, marks=pytest.mark.prove)], ids=["short", "long"]
+)
+async def test_a_destination_that_is_down_while_all_talk_gets_everything_in_order_afterwards(
+    rate: float, seconds: float, folder: Path, survived: Callable[[str, Tally], None], figure: Callable[[str], None]
+) -> None:
+    rooms, down = 100, [False]
+
+    async def answer(request: object) -> str:
+        await trio.lowlevel.checkpoint()
+        return "503 Service Unavailable" if down[0] else "200 OK"
+
+    async with open_scene(folder) as scene:
+        scene.sink.manner = answer
+        async with open_life(scene) as life, talking(scene, life, rooms, rooms / rate):
+            await accepts_more(scene, round(rate))
+            before, down[0] = rss_kib(life), True
+            await trio.sleep(seconds)
+            waiting, growth, down[0] = len(scene.account.waiting), (rss_kib(life) - before) / 1024, False
+            began = trio.current_time()
+            await until(lambda: len(scene.account.waiting) < rate / 2)
+            took = trio.current_time() - began
+        tally = scene.account.tally()
+        assert not tally.repeated, tally
+        survived(f"destination down for {seconds:g} s at {rate:g} messages a second", tally)
+        figure(f"{waiting:,} replies waited, {growth:+.1f} MiB, delivered {took:.1f} s after the destination was back")
+        assert waiting and growth * 1024 < 4096 + MOST_KIB_A_REPLY * waiting
