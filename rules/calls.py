@@ -8,9 +8,10 @@ from typing import Any  # argument values of every type
 from rules import core
 from rules import syntax as s
 from rules.breath import Breathe, empty
-from rules.check import Checker, Report, Unfit
+from rules.check import Checker, Report
 from rules.errors import meant
 from rules.tokens import SECONDS
+from rules.unfit import Unfit
 from rules.vocabulary import ActionSpec, Param, Scope
 
 _RATE = re.compile(r"(\d{1,9})/(\d{1,9})(ms|s|m|h|d)")

@@ -17,25 +17,17 @@ from rules import syntax as s
 from rules.breath import Breathe, empty
 from rules.errors import Unavailable, meant
 from rules.lets import Definition
+from rules.unfit import Unfit, an, is_perl, let_hint, mistyped, wrong_pattern
 from rules.values import fold_text
 from rules.vocabulary import Field, Loader, Scope
 
 Report = Callable[[int, int, str, str], None]
 _KINDS = {"number": "number", "duration": "number", "size": "number", "text": "text", "boolean": "boolean"}
-_ARTICLES = {"text": "text", "number": "a number", "boolean": "TRUE or FALSE", "list": "a list"}
 _TRANSFORMS: dict[str, core.Transform] = {"LENGTH": "length", "LOWER": "lower", "COUNT": "count"}
 # LETs may name one another; a chain this long is a machine's doing and would exhaust the stack.
 MAX_LET_DEPTH = 60
 # LETs that each use the one before twice would double sixty times over; a rule has no use for more.
 MAX_LET_USES = 500
-
-
-class Unfit(Exception):
-    """Something at `start:end` does not fit the vocabulary; the rest of the tree is still checked."""
-
-    def __init__(self, node: Any, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.start, self.end, self.message, self.hint = node.start, node.end, message, hint
 
 
 class Checker:
@@ -120,7 +112,7 @@ class Checker:
             wanted = self._source_of(operand, field, wanted, own)
             transform = _combined(own, transform)
         elif field.kind != "dynamic" and wanted not in (field.kind, "any"):
-            raise Unfit(operand, *_mistyped(name, field, wanted))
+            raise Unfit(operand, *mistyped(name, field, wanted))
         elif field.kind == "dynamic" and not keys and wanted != "any":
             raise Unfit(operand, f"{name} holds keys of its own", f'test one of them: {name}["key"]')
         shown = name + "".join(f'["{key}"]' for key in keys)
@@ -171,7 +163,7 @@ class Checker:
 
     def _text(self, literal: s.Literal) -> str:
         if literal.kind != "text":
-            raise Unfit(literal, f"found {_a(literal.kind)}, wanted text", "texts stand in double quotes")
+            raise Unfit(literal, f"found {an(literal.kind)}, wanted text", "texts stand in double quotes")
         return str(literal.value)
 
     def _items(self, value: s.Value) -> tuple[s.Literal, ...]:
@@ -183,7 +175,7 @@ class Checker:
         if isinstance(found, s.FileList):
             lines = self._lines(found, value)
             return tuple([s.Literal("text", line, value.start, value.end) for line in lines])
-        raise Unfit(value, f"found {found.field}, wanted a list", _let_hint(found.field, self.lets))
+        raise Unfit(value, f"found {found.field}, wanted a list", let_hint(found.field, self.lets))
 
     def _lines(self, listed: s.FileList, at: s.Value) -> tuple[str, ...]:
         try:
@@ -197,11 +189,11 @@ class Checker:
     def _source_of(self, operand: s.Operand, field: Field, wanted: str, own: core.Transform) -> core.Wanted:
         gives = "text" if own == "lower" else "number"
         if wanted not in (gives, "any"):
-            raise Unfit(operand, f"{operand.function} gives {_a(gives)}, the test wants {_a(wanted)}")
+            raise Unfit(operand, f"{operand.function} gives {an(gives)}, the test wants {an(wanted)}")
         takes: core.Wanted = "list" if own == "count" else "text"
         if field.kind not in (takes, "dynamic"):
             other = "COUNT counts a list" if field.kind == "list" else ""
-            shown = f"{operand.function} takes {_a(takes)}, {operand.field} is {_a(field.kind)}"
+            shown = f"{operand.function} takes {an(takes)}, {operand.field} is {an(field.kind)}"
             raise Unfit(operand, shown, other)
         return takes
 
@@ -216,7 +208,7 @@ class Checker:
             raise Unfit(tree.value, f"found a regular expression after {operator}", "write MATCHES /…/")
         wanted: Any = _KINDS[value.kind]
         if operator not in ("==", "!=") and wanted != "number":
-            raise Unfit(tree.value, f"found {_a(wanted)} after {operator}, wanted a number")
+            raise Unfit(tree.value, f"found {an(wanted)} after {operator}, wanted a number")
         reading = self.reading(tree.operand, scope, wanted)
         if operator == "!=":
             leaf = core.Leaf(reading, "==", value.value, None, tree.start, tree.end)
@@ -247,7 +239,7 @@ class Checker:
         kinds = {_KINDS.get(item.kind, "regex") for item in items}
         if len(kinds) > 1 or "regex" in kinds:
             odd = next((item for item in items if item.kind != items[0].kind), items[0])
-            raise Unfit(odd, f"found {_a(odd.kind)} in a list of {items[0].kind}s", "a list holds one type")
+            raise Unfit(odd, f"found {an(odd.kind)} in a list of {items[0].kind}s", "a list holds one type")
         wanted: Any = kinds.pop()
         reading = self.reading(tree.operand, scope, wanted)
         values = frozenset([item.value for item in items])
@@ -286,14 +278,14 @@ class Checker:
 
     def _pattern(self, literal: s.Literal, *, folded: bool) -> str:
         if literal.kind not in ("regex", "text"):
-            raise Unfit(literal, f"found {_a(literal.kind)}, wanted a regular expression", "write /…/")
+            raise Unfit(literal, f"found {an(literal.kind)}, wanted a regular expression", "write /…/")
         pattern = unicodedata.normalize("NFC", str(literal.value))
         pattern = f"(?i){pattern}" if folded else pattern
         wrong = self._patterns.get(pattern)
         if wrong is None:
             wrong = self._patterns[pattern] = wrong_pattern(pattern)
         if wrong:
-            hint = "RE2 has no look-around and no back-references" if _is_perl(pattern) else ""
+            hint = "RE2 has no look-around and no back-references" if is_perl(pattern) else ""
             raise Unfit(literal, f"this regular expression does not compile: {wrong}", hint)
         return pattern
 
@@ -332,25 +324,6 @@ class Checker:
         return core.Window(tree.first, tree.until, days, zone, tree.start, tree.end)
 
 
-def wrong_pattern(pattern: str) -> str:
-    """What RE2 says against `pattern`; empty if it compiles."""
-    import re2
-
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0]
-        return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
-    return ""
-
-
-def _is_perl(pattern: str) -> bool:
-    looks = any(mark in pattern for mark in ("(?=", "(?!", "(?<=", "(?<!"))
-    return looks or any(f"\\{digit}" in pattern for digit in range(1, 10))
-
-
 def _is_condition(value: object) -> bool:
     return not isinstance(value, (s.Literal, s.Listed, s.FileList, s.Operand))
 
@@ -379,22 +352,3 @@ def _respanned(made: core.Core, start: int, end: int) -> core.Core:
 
 def _at(literal: s.Literal, place: s.Value) -> s.Literal:
     return s.Literal(literal.kind, literal.value, place.start, place.end)
-
-
-def _a(kind: str) -> str:
-    return _ARTICLES.get(kind, f"a {kind}" if kind != "regex" else "a regular expression")
-
-
-def _mistyped(name: str, field: Field, wanted: str) -> tuple[str, str]:
-    hint = ""
-    if wanted == "number" and field.kind == "text":
-        hint = f"LENGTH({name}) is a number"
-    elif wanted == "number" and field.kind == "list":
-        hint = f"COUNT({name}) is a number"
-    elif wanted == "text" and field.kind == "list":
-        hint = f"{name} CONTAINS … tests a list"
-    return f"{name} is {_a(field.kind)}, the test wants {_a(wanted)}", hint
-
-
-def _let_hint(name: str, lets: dict[str, Definition]) -> str:
-    return meant(name, lets) if "." not in name else "lists stand in brackets: […]"

@@ -16,6 +16,7 @@ from rules.calls import ActionChecker
 from rules.check import Checker
 from rules.cursor import Cursor, Mistake
 from rules.decision import Ready, RuleRef
+from rules.decoding import decoded
 from rules.draft import Draft, Drafted, Found, Mark, engine_of, placed
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.layers import Layers
@@ -25,8 +26,6 @@ from rules.places import BLOCK, FIXED, LOOSE
 from rules.ruleset import ROUTING, Blocks, Ruleset
 from rules.vocabulary import Loader, Scope, Vocabulary
 
-# 100,000 rules are about 15 MB; four times that is no file a person or a program means to write.
-MAX_FILE_BYTES = 64 * 1024 * 1024
 MAX_PROBLEMS = 100
 # LETs of a file that lead back to themselves: to follow the cycle of each of 100,000 would take hours.
 MAX_CYCLES = 10
@@ -139,11 +138,7 @@ class Load:
 
     def decode(self, name: str, content: str | bytes) -> str | None:
         """The text of a file; None if it has none, with the problem noted."""
-        if len(content) > MAX_FILE_BYTES:
-            shown = f"this file has {len(content)} bytes or characters; {MAX_FILE_BYTES} are the most"
-            self.problems.append(Problem(name, 1, 1, 1, "", shown, "split it"))
-            return None
-        text = _decoded(name, content)
+        text = decoded(name, content)
         if isinstance(text, Problem):
             self.problems.append(text)
             return None
@@ -321,16 +316,3 @@ class Load:
         line = self._line(made.start)
         draft.origin = RuleRef(draft.name, "OTHERWISE", self._file, line, made.start, made.end)
         draft.otherwise = calls
-
-
-def _decoded(name: str, content: str | bytes) -> str | Problem:
-    try:
-        text = content if isinstance(content, str) else content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        good = error.object[: error.start].decode("utf-8", "replace")
-        shown = f"this file is not UTF-8: byte 0x{error.object[error.start]:02X} at offset {error.start}"
-        return problem_at(name, good, len(good), len(good) + 1, shown, "save it as UTF-8")
-    place = text.find("\0")
-    if place >= 0:
-        return problem_at(name, text, place, place + 1, "this file is binary: it has a NUL character")
-    return text

@@ -16,13 +16,14 @@ import msgspec
 from rules import core
 from rules import syntax as s
 from rules.calls import ActionChecker
-from rules.check import Checker, Unfit
+from rules.check import Checker
 from rules.cursor import Cursor
 from rules.decision import Action, Decision
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.parser import statement, statements
 from rules.ruleset import Ruleset
 from rules.tokens import quote
+from rules.unfit import Unfit
 from rules.vocabulary import Field, Scope, Vocabulary
 
 # Thursday, 1 January 2026, 12:00 UTC.
