@@ -81,8 +81,9 @@ class Room(Generic[F]):
         for seq, frame in self._log:
             if last is not None and seq > last and line.wants(frame):
                 line.say(frame)
-        for seq, said in self._waiting.items():
-            if line.wants(said.kept):
+        # What is taken at once is waiting no longer, and may bring the next reply of its conversation.
+        for seq, said in list(self._waiting.items()):
+            if self._waiting.get(seq) is said and line.wants(said.kept):
                 line.say(said.kept, self._confirming(line, seq))
 
     def leave(self, line: Listener[F]) -> None:

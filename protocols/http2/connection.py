@@ -31,9 +31,12 @@ from protocols.http2.held import Held
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
 from protocols.http2.stream import Stream
+from protocols.transport.stream import PipeStream
 
 # A burst of a few hundred calls in one read; of the smallest frames so many that others wait 10 ms for their turn.
 READ_BYTES = 64 * 1024
+# Above this the writer gives others a turn between two pieces.
+SMALL_BYTES = 16 * 1024
 KEEPALIVE_PING = b"\x00still?\x00"
 
 Answer = Callable[[Stream], Awaitable[None]]
@@ -201,7 +204,7 @@ class Connection:
             while True:
                 wire = self._machine.take()
                 if wire:
-                    await self._transport.send_all(wire)
+                    await self._send(wire)
                     for stream_id in self._machine.moved:
                         if (stream := self._streams.get(stream_id)) is not None:
                             stream.has_room()
@@ -212,6 +215,16 @@ class Connection:
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass
         self._scope.cancel()
+
+    async def _send(self, wire: bytes) -> None:
+        """Send all of it. What is small and fits needs no turn of the scheduler: the writer parks next."""
+        transport = self._transport
+        if not isinstance(transport, PipeStream) or len(wire) > SMALL_BYTES:
+            await transport.send_all(wire)
+            return
+        transport.send_now(wire)
+        if transport.pipe.unsent:
+            await transport.flush()
 
     async def _watch(self) -> None:
         """Handshake deadline first, then a PING into every long silence."""

@@ -116,6 +116,18 @@ async def test_a_reply_whose_only_listener_leaves_without_it_waits_for_the_next(
     assert isinstance(tries(channel, "hello")[1][0], Delivered)
 
 
+async def test_replies_that_wait_are_taken_at_once_by_a_listener_who_joins(channel: GrpcChannel) -> None:
+    first, second = Connection(room=0), Connection(room=9)
+    lines = [first.line(), second.line()]
+    channel.join(lines[0], None)
+    receipts: list[Receipt] = []
+    for index, text in enumerate(("a", "b")):
+        channel.room.say(f"e.{index}", index + 1, said(text), said(text), lambda _: receipts.append(Delivered()))
+    channel.join(lines[1], None)
+    assert second.taken == ["a", "b"]
+    assert len(receipts) == 2
+
+
 async def test_one_listener_that_has_it_is_enough(channel: GrpcChannel) -> None:
     slow, quick = Connection(room=0), Connection(room=1)
     lines = [slow.line(), quick.line()]
