@@ -35,6 +35,13 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
         done("umount", "-l", place)
 
 
+def fill(filler: Path) -> None:
+    """Take all the space there is. Unbuffered: what a buffer still held would be written at close, and fail there."""
+    with pytest.raises(OSError, match="No space left"), filler.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(65536))
+
+
 class FileDisk:
     """An ext4 in a file, since tmpfs turns neither read-only nor a file immutable while it is written to."""
 
@@ -72,10 +79,7 @@ async def test_a_full_disk_refuses_at_the_door_recovers_by_itself_and_loses_noth
             async with open_life(scene) as life, talking(scene, life):
                 await accepts_more(scene, 50)
                 filler = disk / "filler"
-                with filler.open("wb") as file, pytest.raises(OSError):
-                    while True:
-                        file.write(bytes(65536))
-                        file.flush()
+                fill(filler)
                 await until(lambda: scene.account.refused > 5)
                 filler.unlink()
                 await accepts_more(scene, 50)
