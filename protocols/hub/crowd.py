@@ -69,10 +69,11 @@ class Crowd:
         ready, reluctant = self._epoll.poll(0, _EVENTS), self._reluctant()
         if len(ready) <= FEW and not reluctant:
             began = trio.current_time()
+            until = began + SLICE_SECONDS
             # Epoll tells them in the same order every time: behind one whose reading fills the slice nobody would come.
             self._rota.unread_first(ready)
-            served = self._serve(ready, began + SLICE_SECONDS)
-            self._rota.leave(ready[served:], began)
+            served = self._serve(ready, until)
+            self._rota.leave(ready[served:], began, read=ready[:served] if trio.current_time() >= until else ())
         elif ready and (not self._serve_some(ready, reluctant=reluctant) or reluctant):
             self._rest()
 

@@ -8,7 +8,7 @@ stay unread, and their senders wait: that is the back pressure of a socket.
 
 from __future__ import annotations
 
-from math import inf
+from collections.abc import Sequence
 from select import EPOLLIN
 
 from msgspec import Struct
@@ -35,10 +35,11 @@ class Turns(Struct, frozen=True):
 
 
 class Rota:
-    """Knows since when which connection was left unread."""
+    """Knows since when which connection was left unread, and who was read in the last turn that filled its slice."""
 
     def __init__(self) -> None:
         self._unread: dict[int, float] = {}
+        self._read: list[int] = []
 
     def part(self, ready: Ready, now: float) -> Turns:
         """Part what epoll tells, the oldest first."""
@@ -57,15 +58,20 @@ class Rota:
         return Turns(urgent, fresh, late)
 
     def unread_first(self, ready: Ready) -> None:
-        """Order what is ready: first those that were left unread, the longest waiting before the others."""
-        if self._unread:
-            ready.sort(key=lambda each: self._unread.get(each[0], inf))
+        """Order what is ready: those left unread, the longest waiting first; the new; those just read, in order."""
+        if self._unread or self._read:
+            places = {descriptor: place for place, descriptor in enumerate(self._unread, -len(self._unread))}
+            places.update((descriptor, place) for place, descriptor in enumerate(self._read, 1))
+            ready.sort(key=lambda each: places.get(each[0], 0))
 
     def forget(self, descriptor: int) -> None:
         """It is closed; its number may be given to another connection."""
         self._unread.pop(descriptor, None)
+        if descriptor in self._read:
+            self._read.remove(descriptor)
 
-    def leave(self, unread: Ready, now: float) -> None:
-        """Remember what this turn did not come to."""
+    def leave(self, unread: Ready, now: float, *, read: Sequence[tuple[int, int]] = ()) -> None:
+        """Remember what this turn did not come to, the longest waiting first, and whose reading filled its slice."""
         since = self._unread
         self._unread = {descriptor: since.get(descriptor, now) for descriptor, _ in unread}
+        self._read = [descriptor for descriptor, _ in read]

@@ -32,6 +32,24 @@ def test_who_was_read_in_between_begins_anew() -> None:
     assert rota.part([(1, EPOLLIN)], 10.0).late == []
 
 
+def test_when_few_are_ready_those_left_unread_come_first_and_those_just_read_last() -> None:
+    rota = Rota()
+    rota.leave([(4, EPOLLIN), (2, EPOLLIN)], 0.0, read=[(5, EPOLLIN), (1, EPOLLIN)])
+    ready = [(number, EPOLLIN) for number in range(1, 6)]
+    rota.unread_first(ready)
+    assert [number for number, _ in ready] == [4, 2, 3, 5, 1]
+
+
+def test_whoever_is_closed_is_forgotten() -> None:
+    rota = Rota()
+    rota.leave([(2, EPOLLIN)], 0.0, read=[(1, EPOLLIN)])
+    rota.forget(1)
+    rota.forget(2)
+    ready = [(1, EPOLLIN), (2, EPOLLIN), (3, EPOLLIN)]
+    rota.unread_first(ready)
+    assert [number for number, _ in ready] == [1, 2, 3]
+
+
 def test_whoever_can_take_more_of_an_answer_or_is_gone_does_not_wait() -> None:
     assert Rota().part([(1, EPOLLIN), (2, EPOLLOUT)], 0.0).urgent == [(2, EPOLLOUT)]
 
