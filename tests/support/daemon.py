@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,19 @@ class Daemon:
     def told(self, *events: str) -> list[dict[str, Any]]:
         """Return the log lines of these notices."""
         return [line for line in self.log if line.get("event") in events]
+
+    def until_told(self, event: str) -> dict[str, Any]:
+        """Return the latest log line of a notice, once there is one: it is written behind what it tells of."""
+        ends = time.monotonic() + READY_SECONDS
+        while not (told := self.told(event)):
+            assert time.monotonic() < ends and self._reader.is_alive(), self.log[-5:]
+            time.sleep(0.01)
+        return told[-1]
+
+    def cpu_seconds(self) -> float:
+        """Return what the process has taken of a processor so far, however long it stood still meanwhile."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def oclaw(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a command of the CLI against this gateway."""
