@@ -25,6 +25,8 @@ from gateway.api.v1 import message_pb2 as form
 from tests.daemon.test_no_asyncio import TRAP, TRAPPED
 
 HOUSE = Path(__file__).parents[2]
+# What a busy machine may take for anything at all; what is waited for comes in a fraction of a second otherwise.
+PATIENCE_SECONDS = 60
 TOKEN = "shop-token-0123456789"
 GUARDED = f"""{TRAP}
 from gateway.cli import main
@@ -67,7 +69,7 @@ class Daemon:
         more: str = "",
         gateway: str = "",
         listen: str = "",
-        drain: float = 3.0,
+        drain: float = 30.0,
         pipelines: dict[str, str] = PIPELINES,
         files: dict[str, str] | None = None,
     ) -> None:
@@ -94,7 +96,7 @@ class Daemon:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env=environment, text=True)
         self._reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self._reader.start()
-        assert self._ready.wait(20) and self.port, self.lines
+        assert self._ready.wait(PATIENCE_SECONDS) and self.port, self.lines
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
@@ -115,7 +117,7 @@ class Daemon:
             assert self.process.poll() is None
 
     def _sum(self, counter: str) -> float:
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as plain:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as plain:
             plain.request("GET", "/metrics")
             text = plain.getresponse().read().decode()
         return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(f"{counter}{{"))
@@ -124,17 +126,17 @@ class Daemon:
         self.process.send_signal(signal.SIGTERM)
 
     def ended(self) -> int:
-        code = self.process.wait(20)
-        self._reader.join(5)
+        code = self.process.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
         return code
 
     def kill(self) -> None:
         assert self.process.poll() != TRAPPED, self.lines[-5:]
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
         if self.process.stderr is not None:
-            self._reader.join(5)
+            self._reader.join(PATIENCE_SECONDS)
             self.process.stderr.close()
 
     @contextmanager
@@ -165,7 +167,9 @@ class Till:
             service + "Subscribe", pb.SubscribeRequest.SerializeToString, pb.Event.FromString
         )
 
-    def send(self, text: str, *, wait: int = 0, timeout: float = 15, **fields: Any) -> pb.SendResponse:
+    def send(
+        self, text: str, *, wait: int = 0, timeout: float = 2 * PATIENCE_SECONDS, **fields: Any
+    ) -> pb.SendResponse:
         request = pb.SendRequest(message=said(text, **fields))
         if wait:
             request.wait.seconds = wait
@@ -175,16 +179,16 @@ class Till:
     def send_soon(self, text: str, *, wait: int, **fields: Any) -> Any:
         """Send without waiting; the future's result is the response."""
         request = pb.SendRequest(message=said(text, **fields), wait={"seconds": wait})
-        return self._send.future(request, metadata=self.credentials, timeout=25)
+        return self._send.future(request, metadata=self.credentials, timeout=2 * PATIENCE_SECONDS)
 
     def send_request(self, request: pb.SendRequest, **options: Any) -> pb.SendResponse:
-        response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=60, **options)
+        response: pb.SendResponse = self._send(request, metadata=self.credentials, timeout=PATIENCE_SECONDS, **options)
         return response
 
-    def converse(self, requests: Iterator[pb.ConverseRequest], timeout: float = 15) -> Any:
+    def converse(self, requests: Iterator[pb.ConverseRequest], timeout: float = 2 * PATIENCE_SECONDS) -> Any:
         return self._converse(requests, metadata=self.credentials, timeout=timeout)
 
-    def subscribe(self, timeout: float = 15, **fields: Any) -> Any:
+    def subscribe(self, timeout: float = 2 * PATIENCE_SECONDS, **fields: Any) -> Any:
         return self._subscribe(pb.SubscribeRequest(**fields), metadata=self.credentials, timeout=timeout)
 
 

@@ -72,7 +72,7 @@ def test_tls_speaks_grpc_to_who_offers_only_h2_and_http_to_the_others(daemon: Da
     daemon.start()
     credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
     with grpc.secure_channel(f"127.0.0.1:{daemon.port}", credentials) as channel:
-        assert Till(channel).send("sealed", wait=10).replies.replies[0].message.content == "sealed"
+        assert Till(channel).send("sealed", wait=60).replies.replies[0].message.content == "sealed"
 
 
 def test_a_drain_finishes_calls_in_flight_and_ends_the_endless_ones(daemon: Daemon) -> None:
@@ -89,7 +89,7 @@ def test_a_drain_finishes_calls_in_flight_and_ends_the_endless_ones(daemon: Daem
         listening.initial_metadata()
         talking = till.converse(iter(Voice()))
         next(talking)
-        request = pb.SendRequest(message=said("x"), wait={"seconds": 10})
+        request = pb.SendRequest(message=said("x"), wait={"seconds": 60})
         waiting = till._send.future(request, metadata=till.credentials, timeout=60)
         daemon.until("oclaw_accepted_total", 1)
         daemon.ask_to_stop()

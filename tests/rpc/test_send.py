@@ -19,7 +19,7 @@ def details(error: grpc.RpcError) -> list[Packed]:
 
 
 def test_a_message_walks_the_whole_flow_and_its_sender_gets_the_reply(till: Till) -> None:
-    response = till.send("good morning", wait=10, sender=form.Sender(id="u1", name="Ada"))
+    response = till.send("good morning", wait=60, sender=form.Sender(id="u1", name="Ada"))
     assert response.envelope_id and not response.duplicate
     (reply,) = response.replies.replies
     assert reply.message.content == "good morning"
@@ -30,7 +30,7 @@ def test_a_message_walks_the_whole_flow_and_its_sender_gets_the_reply(till: Till
 
 def test_the_same_dedupe_key_is_taken_once_and_its_replies_can_be_asked_for_again(till: Till) -> None:
     first = till.send("once", dedupe_key="k1")
-    again = till.send("once", dedupe_key="k1", wait=10)
+    again = till.send("once", dedupe_key="k1", wait=60)
     assert again.duplicate and again.envelope_id == first.envelope_id
     assert [reply.message.content for reply in again.replies.replies] == ["once"]
 
@@ -75,7 +75,7 @@ def test_four_mebibytes_pass_and_more_is_refused(shop: Daemon, compression: grpc
     with shop.dial(**{"grpc.max_receive_message_length": -1}) as channel:
         till = Till(channel)
         text = "0123456789abcde\n" * ((4 * 1024 * 1024 - 1024) // 16)
-        request = pb.SendRequest(message=said(text, conversation="large"), wait={"seconds": 20})
+        request = pb.SendRequest(message=said(text, conversation="large"), wait={"seconds": 60})
         response = till.send_request(request, compression=compression)
         assert response.replies.replies[0].message.content == text
         with pytest.raises(grpc.RpcError) as caught:
@@ -94,7 +94,7 @@ def test_an_overloaded_gateway_refuses_and_says_when_to_come_again(daemon: Daemo
         till = Till(channel)
         calls = [
             till._send.future(
-                pb.SendRequest(message=said("x", conversation=f"c{i}")), metadata=till.credentials, timeout=20
+                pb.SendRequest(message=said("x", conversation=f"c{i}")), metadata=till.credentials, timeout=60
             )
             for i in range(300)
         ]

@@ -1,7 +1,7 @@
 """A pipeline worker written with the official library alone, as a program of its own.
 
-Usage: `python worker.py PORT NAME [hang]`. Prints a line for every task; answers with the text in capitals, or, told
-to hang, with nothing at all.
+Usage: `python worker.py PORT NAME [hang] [wait]`. Prints a line for every task; answers with the text in capitals, or,
+told to hang, with nothing at all. Told to wait it connects when it reads a line.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ def main() -> None:
     frames: queue.SimpleQueue[pb.WorkerFrame] = queue.SimpleQueue()
     frames.put(pb.WorkerFrame(hello=pb.WorkerHello(worker=name, instance=str(os.getpid()))))
     frames.put(pb.WorkerFrame(credit=pb.Credit(tasks=8 if hangs else 4)))
+    if "wait" in sys.argv:
+        print("waiting", flush=True)
+        sys.stdin.readline()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         work = channel.stream_stream(
             "/oclaw.v1.Worker/Work", pb.WorkerFrame.SerializeToString, pb.GatewayFrame.FromString
