@@ -334,7 +334,12 @@ def _combined(own: core.Transform, asked: core.Transform) -> core.Transform:
 
 def _moved_to(place: s.Use, report: Report) -> Report:
     # The LET may stand in another file; its own mistakes are reported there, here it is enough to point.
-    return lambda _start, _end, message, hint: report(place.start, place.end, f"${place.name}: {message}", hint)
+    # Of LETs that use one another the innermost is named: the mistake is there, unless it is their number.
+    def moved(_start: int, _end: int, message: str, hint: str) -> None:
+        named = message.startswith(("$", "LETs "))
+        report(place.start, place.end, message if named else f"${place.name}: {message}", hint)
+
+    return moved
 
 
 def _respanned(made: core.Core, start: int, end: int) -> core.Core:

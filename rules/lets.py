@@ -59,32 +59,43 @@ def entangled(definitions: dict[str, Definition]) -> dict[str, list[str]]:
     Names that use none that is left are taken away, then those that none that is left uses: in linear time,
     however 100,000 of them are tied.
     """
-    graph = {name: sorted(uses(definition.let) & definitions.keys()) for name, definition in definitions.items()}
-    left = _peeled(graph)
+    graph = _graph(definitions)
+    left = _without(graph, _peeled(graph))
     back: dict[str, list[str]] = {name: [] for name in left}
     for name, used in left.items():
         for other in used:
             back[other].append(name)
-    kept = _peeled(back)
-    return {name: [other for other in left[name] if other in kept] for name in left if name in kept}
+    return _without(left, _peeled(back))
 
 
-def _peeled(graph: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Without the nodes from which every path ends."""
+def leaves_first(definitions: dict[str, Definition]) -> list[str]:
+    """The names that lead to no cycle, each after those it uses; otherwise in the order they are written."""
+    return _peeled(_graph(definitions))
+
+
+def _graph(definitions: dict[str, Definition]) -> dict[str, list[str]]:
+    return {name: sorted(uses(definition.let) & definitions.keys()) for name, definition in definitions.items()}
+
+
+def _peeled(graph: dict[str, list[str]]) -> list[str]:
+    """The nodes from which every path ends, the ends first."""
     pending = {name: len(used) for name, used in graph.items()}
     users: dict[str, list[str]] = {name: [] for name in graph}
     for name, used in graph.items():
         for other in used:
             users[other].append(name)
     free = [name for name, count in pending.items() if not count]
-    while free:
-        name = free.pop()
-        del pending[name]
+    for name in free:  # grows as it is walked
         for user in users[name]:
             pending[user] -= 1
             if not pending[user]:
                 free.append(user)
-    return {name: [other for other in graph[name] if other in pending] for name in pending}
+    return free
+
+
+def _without(graph: dict[str, list[str]], gone: list[str]) -> dict[str, list[str]]:
+    kept = graph.keys() - set(gone)
+    return {name: [other for other in used if other in kept] for name, used in graph.items() if name in kept}
 
 
 def cycle_from(name: str, graph: dict[str, list[str]]) -> list[str]:

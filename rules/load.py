@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
+from itertools import groupby
 
 from rules import syntax as s
 from rules.breath import Breathe, at_once
@@ -20,7 +21,7 @@ from rules.decoding import decoded
 from rules.draft import Draft, Drafted, Found, Mark, engine_of, placed
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.layers import Layers
-from rules.lets import Definition, cycle_from, entangled
+from rules.lets import Definition, cycle_from, entangled, leaves_first
 from rules.parser import statement, statements
 from rules.places import BLOCK, FIXED, LOOSE
 from rules.ruleset import ROUTING, Blocks, Ruleset
@@ -169,13 +170,11 @@ class Load:
     def _check_lets(self, sources: dict[str, str]) -> None:
         knot = entangled(self.lets)
         self.checker.broken |= knot.keys()
-        by_file: dict[str, list[str]] = {}
-        for name, definition in self.lets.items():
-            by_file.setdefault(definition.file, []).append(name)
-        for file, names in by_file.items():
-            told = [name for name in names if name in knot][:MAX_CYCLES]
-            self.guarded(file, sources[file], partial(self._tell_cycles, told, knot))
-            self.guarded(file, sources[file], partial(self._check_each_let, names))
+        for file, names in groupby([name for name in self.lets if name in knot], lambda name: self.lets[name].file):
+            self.guarded(file, sources[file], partial(self._tell_cycles, list(names)[:MAX_CYCLES], knot))
+        # What a LET uses comes before it: a mistake is then told once, where it stands.
+        for file, names in groupby(leaves_first(self.lets), lambda name: self.lets[name].file):
+            self.guarded(file, sources[file], partial(self._check_each_let, list(names)))
 
     def _tell_cycles(self, names: list[str], knot: dict[str, list[str]]) -> None:
         for name in names:

@@ -115,6 +115,21 @@ def test_knots_of_lets_are_told_in_bounded_number_and_time():
     ]
 
 
+def test_a_mistake_of_a_let_is_told_once_however_long_the_chain_to_it():
+    chain = "".join(f"LET a{n} = $a{n + 1} AND $a{n + 1}\n" for n in range(5)) + "LET a5 = message.sise > 1\n"
+    made = load({"a.rules": chain + 'WHEN $a0 THEN tag("x")'}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    assert [(one.line, one.message) for one in made.problems] == [(6, "there is no field message.sise")]
+
+
+def test_lets_that_are_too_many_are_told_without_a_litany_of_names():
+    chain = "".join(f"LET a{n} = $a{n + 1} AND $a{n + 1}\n" for n in range(60)) + "LET a60 = message.size > 1\n"
+    made = load({"a.rules": chain + 'WHEN $a0 THEN tag("x")'}, VOCABULARY, Shelf())
+    assert isinstance(made, Rejected)
+    assert {one.message for one in made.problems} == {"LETs use one another more than 500 times here"}
+    assert len(made.problems) <= 20
+
+
 def test_a_file_of_wrong_lets_tells_a_hundred_of_them():
     made = load({"a.rules": "".join(f"LET b{n} = message.sise > 3\n" for n in range(500))}, VOCABULARY, Shelf())
     assert isinstance(made, Rejected)
