@@ -99,16 +99,17 @@ class FolderLoader:
 
     def lines(self, name: str) -> tuple[str, ...]:
         """Return the list's entries: a line each, without blank lines and `#` comments. Raises `Unavailable`."""
-        path = (self.folder / name).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise Unavailable(f"{name} is outside of {self.folder}; lists stand beside the rules")
+        path = self._place(name)
         self.asked.add(name)
         try:
             text = self._read(path)
         except IsADirectoryError:
             raise Unavailable(f"{path} is a directory") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable(f"{path} cannot be read: {error}") from None
+        except UnicodeDecodeError as error:
+            byte = error.object[error.start]
+            raise Unavailable(f"{path} is not UTF-8: byte 0x{byte:02X} at offset {error.start}") from None
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}") from None
         entries = (line.strip() for line in text.splitlines())
         return tuple(entry for entry in entries if entry and not entry.startswith("#"))
 
@@ -117,7 +118,18 @@ class FolderLoader:
         try:
             return ZoneInfo(name or self.configured_zone)
         except (KeyError, ValueError, OSError):
-            raise Unavailable(f'there is no time zone "{name}"') from None
+            raise Unavailable("this system has none of that name") from None
+
+    def _place(self, name: str) -> Path:
+        if not name:
+            raise Unavailable("it has no name")
+        try:
+            path = (self.folder / name).resolve()
+        except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL, links that lead back to themselves
+            raise Unavailable(f"no file can be called that: {error}") from None
+        if not path.is_relative_to(self.folder.resolve()):
+            raise Unavailable(f"it is outside of {self.folder}; lists stand beside the rules")
+        return path
 
     def _read(self, path: Path) -> str:
         # Opened without waiting: a FIFO of that name would hold the reload until somebody writes into it.

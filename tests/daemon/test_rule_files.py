@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from gateway.daemon.rulefiles import RuleFiles
+import pytest
+
+from gateway.daemon.rulefiles import FolderLoader, RuleFiles
+from rules import Unavailable
 
 HOUR_NS = 3_600_000_000_000
 
@@ -46,3 +49,34 @@ def test_a_file_that_is_written_while_it_is_read_is_not_at_rest(tmp_path: Path) 
     assert files.at_rest()
     path.write_text("half and half")
     assert not files.at_rest()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing.txt", "missing.txt: No such file"),
+        ("", "no name"),
+        (".", "is a directory"),
+        ("a\0b", "no file can be called that"),
+        ("y" * 5000, "File name too long"),
+        ("loop.txt", "loop"),
+        ("../secret.txt", "is outside of"),
+        ("/dev/zero", "is outside of"),
+        ("link.txt", "is outside of"),
+        ("latin.txt", "latin.txt is not UTF-8: byte 0xE9 at offset 1"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_told_whatever_its_name_is(tmp_path: Path, name: str, why: str) -> None:
+    folder = tmp_path / "rules.d"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to("../secret.txt")
+    (folder / "loop.txt").symlink_to("loop.txt")
+    (folder / "latin.txt").write_bytes(b"h\xe9")
+    with pytest.raises(Unavailable, match=why):
+        FolderLoader(folder, "UTC").lines(name)
+
+
+def test_an_unknown_time_zone_is_told_once() -> None:
+    with pytest.raises(Unavailable, match="this system has none"):
+        FolderLoader(Path(), "UTC").zone("Mars/Phobos")
