@@ -1,7 +1,7 @@
 """Write a rule file in its canonical form: same meaning, same comments, one layout.
 
 Formatting twice changes nothing more. A comment inside a statement moves above it; comments
-between statements and at the end of a line stay where they are.
+between statements and at the end of a line stay where they are. Tests that were given a line each keep it.
 """
 
 from __future__ import annotations
@@ -123,13 +123,21 @@ class _Printer:
             lines.append(" ".join(parts))
         condition = self._condition(rule.condition)
         then = f"THEN {self._actions(rule.actions)}" + (f" {rule.outcome}" if rule.outcome else "")
-        if not rule.named and len(condition) + len(then) + 6 <= WIDTH:
+        spread = self._spread(rule.condition)
+        if not rule.named and not spread and len(condition) + len(then) + 6 <= WIDTH:
             return [f"WHEN {condition} {then}"]
-        if len(condition) + 5 > WIDTH and isinstance(rule.condition, (s.And, s.Or)):
+        if isinstance(rule.condition, (s.And, s.Or)) and (spread or len(condition) + 5 > WIDTH):
             word = "AND" if isinstance(rule.condition, s.And) else "OR"
             first, *others = [self._condition(item) for item in rule.condition.items]
             return [*lines, f"WHEN {first}", *[f"{word} {other}" for other in others], then]
         return [*lines, f"WHEN {condition}", then]
+
+    def _spread(self, condition: s.Condition) -> bool:
+        """Whether the operator gave each test of the condition a line of its own; then it keeps it."""
+        if not isinstance(condition, (s.And, s.Or)):
+            return False
+        pairs = zip(condition.items, condition.items[1:], strict=False)
+        return all("\n" in self._text[before.end : after.start] for before, after in pairs)
 
     def _test(self, test: s.Test) -> list[str]:
         given = ", ".join([self._binding(binding) for binding in test.given])

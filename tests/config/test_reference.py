@@ -14,6 +14,7 @@ import pytest
 from gateway.cli.faults import examine
 from gateway.config.settings import ChannelEntry, HookEntry, ModelEntry, Settings
 from gateway.plugins import BUILT_IN, PluginTable
+from rules import format_text
 
 CONF = Path(__file__).parents[2] / "conf"
 REFERENCE = (CONF / "oclaw.toml").read_text("utf-8")
@@ -85,6 +86,11 @@ def test_every_shipped_configuration_is_accepted(directory: Path, monkeypatch: p
     before = sorted(directory.rglob("*"))
     assert examine(directory).faults == []
     assert sorted(directory.rglob("*")) == before, "nothing is ever written into a configuration folder"
+
+
+@pytest.mark.parametrize("file", sorted(CONF.rglob("*.rules")), ids=lambda path: str(path.relative_to(CONF)))
+def test_every_shipped_rule_file_has_its_layout(file: Path) -> None:
+    assert format_text(file.read_text("utf-8")) == file.read_text("utf-8")
 
 
 def test_every_metric_of_alerts_and_dashboard_is_one_the_gateway_has() -> None:

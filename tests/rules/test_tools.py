@@ -31,7 +31,8 @@ TIDY = """# what this is
 LET a = ["x", "y"]  # two
 # why
 RULE "r" PRIORITY 3
-WHEN message.type IN a AND (message.content CONTAINS ANY ["q"] OR NOT message.size < 3)
+WHEN message.type IN a
+AND (message.content CONTAINS ANY ["q"] OR NOT message.size < 3)
 THEN tag("t"), priority(1) CONTINUE
 RULESET "models" MODE FIRST
   # inside
@@ -46,11 +47,17 @@ def test_formatting_gives_one_layout_and_keeps_comments():
     assert format_text(TIDY) == TIDY
 
 
-@given(st.integers(0, 2**32))
+def test_tests_that_stand_on_lines_of_their_own_stay_there():
+    spread = 'WHEN message.channel == "irc"\nAND message.type == "text"\nTHEN tag("x")\n'
+    assert format_text(spread) == spread
+    assert format_text(spread.replace("\nAND", " AND")) == spread.replace("\n", " ").strip() + "\n"
+
+
+@given(st.integers(0, 2**32), st.sampled_from([" ", "\n"]))
 @settings(max_examples=40, deadline=None)
-def test_formatting_twice_changes_nothing_and_keeps_the_meaning(seed: int):
+def test_formatting_twice_changes_nothing_and_keeps_the_meaning(seed: int, between: str):
     rng = Random(seed)
-    text = "".join(generate.rule(rng, number) for number in range(8))
+    text = "".join(generate.rule(rng, number).replace(" AND ", f"{between}AND ") for number in range(8))
     once = format_text(text)
     assert isinstance(once, str)
     assert format_text(once) == once
