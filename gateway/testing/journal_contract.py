@@ -17,7 +17,15 @@ import trio
 from gateway.message.lifecycle import DELIVERY, DeliveryState, InboundState
 from gateway.ports import Journal
 from gateway.records import Accept, HandOver, Impossible, Known, Moved, Outcome, Revive, Settle, Stored
-from gateway.testing.journal_words import a_message, a_reply, committed, done_with, recovered, settled
+from gateway.testing.journal_words import (
+    PATIENCE_SECONDS,
+    a_message,
+    a_reply,
+    committed,
+    done_with,
+    recovered,
+    settled,
+)
 
 Fresh = Callable[[], AbstractAsyncContextManager[Journal]]
 Promise = Callable[[Fresh], Awaitable[None]]
@@ -75,7 +83,7 @@ async def commits_before_it_calls_back(fresh: Fresh) -> None:
 async def commits_what_nobody_waits_for(fresh: Fresh) -> None:
     async with fresh() as journal:
         journal.submit(Accept((a_message("a"),)))
-        with trio.fail_after(30):
+        with trio.fail_after(PATIENCE_SECONDS):
             while await journal.message("a") is None:  # noqa: ASYNC110 (nobody can tell us: that is the point)
                 await trio.sleep(0.05)
 

@@ -8,6 +8,9 @@ from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.ports import Journal
 from gateway.records import DeliveryRecord, DeliveryRow, HandOver, InboundRecord, InboundRow, Outcome, Settle, Work
 
+# Far beyond what a commit takes on a disk that does not refuse.
+PATIENCE_SECONDS = 120.0
+
 
 def a_message(name: str, *, lane: str = "lane", key: str = "", at: float = 100.0, known: float = 1e6) -> InboundRecord:
     """Make a message of that name; `key` is its dedupe key, `known` for so many seconds."""
@@ -61,7 +64,7 @@ async def committed(journal: Journal, *works: Work) -> list[Outcome]:
 
     for work in works:
         journal.submit(work, done)
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_SECONDS):
         await over.wait()
     return outcomes
 

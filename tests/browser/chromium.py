@@ -34,7 +34,7 @@ FLAGS = [
     "--disable-sync",
     "--remote-debugging-port=0",
 ]
-START_SECONDS, PATIENCE_SECONDS = 60.0, 30.0
+START_SECONDS, PATIENCE_SECONDS = 60.0, 60.0
 # A screenshot is one message.
 _LIMITS = WebSocketLimits(message_bytes=20_000_000)
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "PageUp": (33, "")}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.browser.chromium import Tab, open_tab, requested, there_is_none, trouble
 from tests.support.daemon import Daemon, daemon, scratch_folder
+from tests.support.ports import held_port
 
 pytestmark = pytest.mark.skipif(bool(there_is_none()), reason=there_is_none())
 
@@ -43,15 +43,13 @@ WATCH = """
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    with socket.socket() as probe:  # a restart must find the page where it was
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    files = {
-        "oclaw.toml": CONFIG.format(port=port),
-        "pipelines.d/chat.yaml": "pipeline:\n  - name: answer\n    model: parrot\n",
-    }
-    with scratch_folder(files) as made:
-        yield made
+    with held_port() as port:  # a restart must find the page where it was
+        files = {
+            "oclaw.toml": CONFIG.format(port=port),
+            "pipelines.d/chat.yaml": "pipeline:\n  - name: answer\n    model: parrot\n",
+        }
+        with scratch_folder(files) as made:
+            yield made
 
 
 @pytest.fixture

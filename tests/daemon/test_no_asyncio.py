@@ -77,7 +77,7 @@ def gateway(trap: dict[str, str]) -> Iterator[Daemon]:
 
 def posted(gateway: Daemon) -> None:
     body = json.dumps({"id": "1", "text": "hello"}).encode()
-    fields = {"Content-Type": "application/json", "Prefer": "wait=10"}
+    fields = {"Content-Type": "application/json", "Prefer": "wait=60"}
     request = urllib.request.Request(f"{gateway.url}/channels/open", body, fields)
     with urllib.request.urlopen(request) as answer:
         assert b"Good day." in answer.read()

@@ -10,15 +10,18 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
+import signal
 import stat
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+
+from tests.support.ports import held_port
 
 HOUSE = Path(__file__).parents[2]
 READMES = sorted(
@@ -40,7 +43,7 @@ oclaw run --config demo 2>daemon.log & daemon=$!
 trap 'kill $daemon; wait $daemon || true' EXIT
 tries=0
 until oclaw status --config demo >/dev/null 2>&1; do
-    tries=$((tries + 1)); test $tries -lt 100 || { cat daemon.log; exit 1; }
+    tries=$((tries + 1)); test $tries -lt 300 || { cat daemon.log; exit 1; }
     sleep 0.1
 done
 """
@@ -82,9 +85,12 @@ def test_every_command_works(readme: Path, scratch: Path) -> None:
     missing = [tool for tool in ("curl", "openssl") if tool in script(readme, 0) and shutil.which(tool) is None]
     if missing:
         pytest.skip(f"{' and '.join(missing)} would be needed")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with held_port() as port:
+        done = run(script(readme, port), scratch, port)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def run(commands: str, scratch: Path, port: int) -> subprocess.CompletedProcess[str]:
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("OCLAW_", "XDG_"))}
     environment = {
         **ours,
@@ -94,15 +100,17 @@ def test_every_command_works(readme: Path, scratch: Path) -> None:
         "STATE_DIRECTORY": str(scratch.parent / "state"),
         "RUNTIME_DIRECTORY": str(scratch.parent / "run"),
     }
-    done = subprocess.run(
-        ["sh", "-x", "-c", script(readme, port)],
-        cwd=scratch,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    command = ["sh", "-x", "-c", commands]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=scratch, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    ) as process:
+        try:
+            output, said = process.communicate()
+            return subprocess.CompletedProcess(command, process.returncode, output, said)
+        finally:  # also when the test was over its limit: no daemon may outlive it
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_what_is_not_run_still_stands_somewhere() -> None:

@@ -85,7 +85,7 @@ async def test_when_a_pipeline_is_busy_what_rules_gave_a_higher_priority_goes_fi
             await story.receives(text, conversation=f"c{number}")
             await trio.testing.wait_all_tasks_blocked(0.01)
         model.gate.set()
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             while len(story.sent()) < len(said):
                 await trio.lowlevel.checkpoint()
     assert model.asked == ["at work", "fire", "fire again", "one", "two", "three", "spam"]

@@ -14,6 +14,7 @@ from protocols.errors import HttpClientError
 from protocols.http_client.client import HttpClient
 from tests.channels.slack_words import COMMAND, SECRET, callback, post, told
 from tests.support.daemon import Daemon, daemon, scratch_folder
+from tests.support.ports import held_port
 from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
 
 CONFIG = """
@@ -42,6 +43,8 @@ message_seconds = 0.0
 edit_seconds = 0.1
 file_hosts = ["{host}"]
 """
+# Ten times what the longest takes on a quiet machine.
+LONG_SECONDS = 200
 ROOMS = ("C1", "C2", "C3")
 EACH = 10
 
@@ -90,9 +93,13 @@ class Town:
 
 @asynccontextmanager
 async def town(mode: str, *, stream: bool = False, rules: str = "") -> AsyncIterator[Town]:
-    stub = SlackStub(again_seconds=0.5)
-    async with stub.open():
-        pass
+    with held_port() as port:
+        async with _town(SlackStub(again_seconds=0.5, port=port), mode, stream=stream, rules=rules) as place:
+            yield place
+
+
+@asynccontextmanager
+async def _town(stub: SlackStub, mode: str, *, stream: bool, rules: str) -> AsyncIterator[Town]:
     text = CONFIG.format(
         mode=mode, base_url=stub.base_url, stream=str(stream).lower(), host=f"http://127.0.0.1:{stub.port}"
     )
@@ -117,7 +124,7 @@ def said(room: str, number: int) -> dict[str, Any]:
 @pytest.mark.parametrize("mode", ["events", "socket"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_is_said_is_answered_where_it_was_said(mode, stream):
-    with trio.fail_after(40):
+    with trio.fail_after(LONG_SECONDS):
         async with town(mode, stream=stream) as place, place.stub.open() as stub:
             await place.start()
             thread = post("in a thread", channel="C1", ts="1700000001.000100", thread_ts="1699999999.000100")
@@ -141,7 +148,7 @@ WHEN message.action == "edit" THEN reply("changed")
 
 
 async def test_a_picture_a_reaction_a_command_an_edit_and_a_delete_reach_the_rules_as_what_they_are():
-    with trio.fail_after(40):
+    with trio.fail_after(LONG_SECONDS):
         async with town("socket", rules=RULES) as place, place.stub.open() as stub:
             await place.start()
             stub.files["F1"] = b"PNG"
@@ -167,7 +174,7 @@ async def test_a_picture_a_reaction_a_command_an_edit_and_a_delete_reach_the_rul
 @pytest.mark.parametrize("mode, stream", [("events", False), ("socket", False), ("events", True)])
 async def test_killed_at_random_moments_nothing_is_lost_repeated_or_out_of_order(mode, stream):
     chance = random.Random(f"slack {mode} {stream}")
-    with trio.fail_after(100):
+    with trio.fail_after(LONG_SECONDS):
         async with town(mode, stream=stream) as place, trio.open_nursery() as nursery:
             stub = place.stub
             nursery.start_soon(_up_and_down, stub, chance)

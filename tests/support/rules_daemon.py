@@ -68,8 +68,8 @@ class Daemon:
 
     def says(self, text: str, **fields: Any) -> dict[str, Any]:
         """Send a message and return what became of it."""
-        order = {"channel": "desk", "content": text, "wait_seconds": 10.0, **fields}
-        answer: dict[str, Any] = self.control.post("send", body=order, wait_seconds=10.0)
+        order = {"channel": "desk", "content": text, "wait_seconds": PATIENCE_SECONDS, **fields}
+        answer: dict[str, Any] = self.control.post("send", body=order, wait_seconds=PATIENCE_SECONDS)
         return answer
 
     def status(self) -> Any:

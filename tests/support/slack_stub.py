@@ -36,10 +36,13 @@ _HANG_UP = "hang up"
 
 
 class SlackStub:
-    """One workspace. `again_seconds`: how long an envelope may stay unacknowledged (Slack waits three seconds)."""
+    """One workspace. `again_seconds`: how long an envelope may stay unacknowledged (Slack waits three seconds).
 
-    def __init__(self, *, again_seconds: float = 3.0) -> None:
-        self.port = 0
+    One that goes and comes back needs a `port` that is held meanwhile (tests/support/ports.py).
+    """
+
+    def __init__(self, *, again_seconds: float = 3.0, port: int = 0) -> None:
+        self.port = port
         self.posts: list[dict[str, Any]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.frames: list[dict[str, Any]] = []

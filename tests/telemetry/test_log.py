@@ -18,7 +18,7 @@ class Stuck(io.StringIO):
 
     def write(self, text):
         self.reached.set()
-        self.let_go.wait(10)
+        self.let_go.wait(60)
         return super().write(text)
 
 
@@ -39,7 +39,7 @@ def test_lines_that_find_the_queue_full_are_dropped_and_counted_in_the_log():
     out = Stuck()
     with open_log(out, "json", longest_queue=5) as log:
         log.put(lambda: {"n": 0})
-        out.reached.wait(10)
+        assert out.reached.wait(60)
         for number in range(1, 11):
             log.put(lambda number=number: {"n": number})
         assert log.dropped == 5

@@ -19,7 +19,7 @@ def main() -> None:
     with grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}") as channel:
         stub = HealthStub(channel)
         request = HealthCheckRequest(service="test.Echo")
-        watch = stub.Watch(request, timeout=20)
+        watch = stub.Watch(request, timeout=60)
         states = [stub.Check(request, timeout=60).status, next(watch).status]
         print("watching", flush=True)
         states.append(next(watch).status)

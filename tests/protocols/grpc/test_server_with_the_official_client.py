@@ -207,7 +207,7 @@ async def test_a_drain_lets_running_calls_end_and_refuses_no_call_on_its_way() -
     def work(channel: grpc.Channel) -> list[bytes]:
         def slowly() -> Iterator[BytesValue]:
             yield BytesValue(value=b"before")
-            with_reply.wait(10)
+            with_reply.wait(60)
             yield BytesValue(value=b"after")
 
         call = method(channel, "Chat", "stream_stream")(slowly(), timeout=60)
