@@ -8,6 +8,7 @@ many gigabytes choose a quiet hour. Sealed columns stay sealed.
 from __future__ import annotations
 
 import sqlite3
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,6 +26,8 @@ from gateway.journal.reading import tally
 _TABLES = ("inbound", "delivery", "dedupe", "cursor")
 _LEAP = 50  # numbers skipped behind a row that cannot be read: about one page
 _COMPACT_PAGES = 200  # the writer waits some 2 ms for one step
+# How often, and how many times, to look whether the WAL is copied: whoever reads an older snapshot is done by then.
+_COPIED_SECONDS, _COPIED_LOOKS = 0.05, 200
 
 
 class Info(Struct, frozen=True, kw_only=True):
@@ -94,11 +97,21 @@ def export(path: Path) -> Iterator[bytes]:
 def compact(path: Path) -> int:
     """Give free pages back to the disk in small steps, and return how many bytes. Beside a daemon it delays none."""
     with closing(connect(_existing(path))) as db:
+        _copy_wal(db)
         before = _size(path)
         while _number(db, "PRAGMA freelist_count"):
             db.execute(f"PRAGMA incremental_vacuum({_COMPACT_PAGES})").fetchall()
-        db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        _copy_wal(db)
         return max(0, before - _size(path))
+
+
+def _copy_wal(db: sqlite3.Connection) -> None:
+    """Have the WAL in the file, whose size says nothing before; while the daemon copies or somebody reads it waits."""
+    for _ in range(_COPIED_LOOKS):
+        busy, pages, copied = db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if not busy and pages == copied:
+            return
+        time.sleep(_COPIED_SECONDS)
 
 
 def backup(path: Path, target: Path) -> int:

@@ -89,7 +89,7 @@ class Load:
                 due = start + number / rate
             self._hear(max(0.0, due - _now()))
         own, theirs, sent_at = time.process_time() - own, spent() - theirs, _now()
-        while len(self._times) < total and _now() < sent_at + PATIENCE_SECONDS:
+        while len(self._times) + self._refused < total and _now() < sent_at + PATIENCE_SECONDS:
             self._hear(0.02)
         return self._window(rate, seconds, start, own / (sent_at - start), theirs / (sent_at - start))
 
@@ -101,6 +101,7 @@ class Load:
         self._acks: list[float] = []
         self._errors: Counter[str] = Counter()
         self._repeated, self._late, self._last = 0, 0.0, 0.0
+        self._refused = 0  # no reply will come
         self._waiting.clear()
 
     def _send(self, due: float) -> None:
@@ -186,6 +187,7 @@ class Load:
             line.number = -1
             if head[9:10] != b"2":
                 self._errors[head[9:12].decode()] += 1
+                self._refused += index >= 0
             elif 0 <= index < len(self._due):
                 self._acks.append(now - self._due[index])
             if b"connection: close" in head.lower():
