@@ -92,6 +92,12 @@ def chatted(gateway: Daemon) -> None:
             assert heard
 
 
+def answered(gateway: Daemon, path: str) -> int:
+    with Raw(gateway.port) as raw:
+        raw.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        return raw.answer().status
+
+
 def called(gateway: Daemon) -> None:
     with grpc.insecure_channel(f"127.0.0.1:{gateway.port}") as channel:
         check = channel.unary_unary("/grpc.health.v1.Health/Check")
@@ -121,8 +127,7 @@ def test_no_asyncio_loop_is_made_whatever_passes_through(gateway: Daemon) -> Non
     called(gateway)
     edited(gateway)
     for path in ("/", "/healthz", "/readyz", "/metrics"):
-        with urllib.request.urlopen(gateway.url + path) as answer:
-            assert answer.status == 200
+        assert answered(gateway, path) in ((200, 503) if path == "/readyz" else (200,)), "a machine may stand still"
     for command in (["status"], ["send", "hello", "--channel", "open"], ["dead", "list"], ["held", "list"], ["reload"]):
         done = gateway.oclaw(*command)
         assert done.returncode == 0, done.stderr
