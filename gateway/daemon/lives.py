@@ -157,10 +157,12 @@ class Lives:
 
 
 def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
-    began = row.received_at
-    steps = [TraceStep(at=began, stage="accept", outcome="accepted", attempt=row.attempt)]
+    steps = [TraceStep(at=row.received_at, stage="accept", outcome="accepted", attempt=row.attempt)]
     if story is None:
         return tuple(steps)
+    began = _began(row, story)
+    if story.passed:
+        steps.append(TraceStep(at=began, stage="return", outcome="no longer set aside"))
     ended = {name: began + offset for name, offset in story.stages.items()}
     at = ended.get("hooks", row.changed_at)
     steps += [
@@ -212,10 +214,17 @@ def _outcome(receipt: Receipt) -> tuple[str, str]:
             return "unknown", why
 
 
+def _began(row: InboundRow, story: Story) -> float:
+    """When the walk began that ended when the row says: later than the message came, if it waited for its turn."""
+    return max(row.received_at, row.changed_at - story.stages.get("end", row.changed_at))
+
+
 def _share(row: InboundRow, story: Story | None) -> float:
+    """The gateway's own time: neither what a step took nor what a person, or a rule, let the message wait."""
     if story is None:
         return 0.0
-    return max(0.0, row.changed_at - row.received_at - sum(step.seconds for step in story.steps))
+    began = _began(row, story) if story.passed else row.received_at
+    return max(0.0, row.changed_at - began - sum(step.seconds for step in story.steps))
 
 
 def _preview(message: Message | None) -> str:

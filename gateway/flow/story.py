@@ -1,7 +1,7 @@
 """What is kept of a message's walk, for `oclaw trace` and for the result its sender may ask for.
 
-Written sealed beside the message in the commit that ends the walk. Offsets are seconds since
-the message was received, so one glance tells where the time went.
+Written sealed beside the message in the commit that ends the walk. Offsets are seconds since the walk
+began; it ended, at the last of them, when the message's row says.
 """
 
 from __future__ import annotations
@@ -31,9 +31,13 @@ class StepNote(Struct, frozen=True, omit_defaults=True):
 
 
 class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear."""
+    """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear.
+
+    `passed`: an earlier walk set the message aside, and this one went on behind that.
+    """
 
     attempt: int = 1
+    passed: bool = False
     stages: dict[str, float] = {}
     hooks: tuple[HookNote, ...] = ()
     rules: tuple[str, ...] = ()

@@ -251,6 +251,7 @@ class _Run:
         plan = self._plan
         story = Story(
             attempt=self._envelope.attempt,
+            passed=self._envelope.passed,
             stages=self._marks,
             hooks=tuple(self._notes),
             rules=plan.rules,

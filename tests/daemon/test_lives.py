@@ -6,6 +6,7 @@ import os
 
 import pytest
 import trio
+from msgspec import structs
 
 from gateway.api.errors import NotThere
 from gateway.daemon.lives import Lives
@@ -47,10 +48,10 @@ class Shop:
         )  # fmt: skip
         await self.commit(Accept((record,)))
 
-    async def end(self, id, state, story, replies=()):
+    async def end(self, id, state, story, replies=(), at=100.05):
         note = self.sealer.seal(RecordKind.NOTE, id, story)
         records = tuple(self.reply(id, index, text) for index, text in enumerate(replies))
-        await self.commit(HandOver(id=id, state=state, at=100.05, note=note, deliveries=records))
+        await self.commit(HandOver(id=id, state=state, at=at, note=note, deliveries=records))
 
     def reply(self, id, index, text):
         name = f"{id}.{index}"
@@ -109,6 +110,22 @@ async def test_a_trace_tells_stages_decisions_attempts_and_receipts_in_order(sho
     ]
     assert (second.content, second.steps[-1].outcome) == ("Anything else?", "delivered")
     assert await shop.lives.trace("e1.1") == trace
+
+
+async def test_stages_stand_at_the_times_of_the_walk_that_they_are_of(shop):
+    await shop.accept("e1")
+    await shop.end("e1", InboundState.DONE, WALK, at=170.045)
+    trace = await shop.lives.trace("e1")
+    assert [round(step.at, 3) for step in trace.steps] == [100.0, 170.002, 170.003, 170.04, 170.045]
+    assert trace.gateway_seconds == pytest.approx(70.015)
+
+
+async def test_time_that_a_message_was_set_aside_is_not_the_gateways(shop):
+    await shop.accept("e1")
+    await shop.end("e1", InboundState.DONE, structs.replace(WALK, passed=True), at=170.045)
+    trace = await shop.lives.trace("e1")
+    assert [step.stage for step in trace.steps] == ["accept", "return", "hook", "route", "step", "settle"]
+    assert (round(trace.steps[1].at, 3), round(trace.gateway_seconds, 3)) == (170.0, 0.015)
 
 
 async def test_a_message_still_on_its_walk_can_be_traced(shop):
