@@ -236,7 +236,10 @@ def _difference(
     after: list[RuleRef],
     breathe: Breathe = at_once,
 ) -> tuple[tuple[RuleRef, ...], tuple[RuleRef, ...], tuple[RuleRef, ...]]:
-    """Added, removed and changed rules; those that only moved are none of these."""
+    """Added, removed and changed rules; those that only moved are none of these.
+
+    A rule without a name is known by its text, and when that is another, by its place.
+    """
     gone: dict[tuple[str, str], RuleRef] = {}
     for ref in before:
         gone[_identity(old, ref)] = ref
@@ -249,7 +252,13 @@ def _difference(
         elif _text(old, was) != _text(new, ref):
             changed.append(ref)
         breathe()
-    return tuple(added), tuple(gone.values()), tuple(changed)
+    left = {(ref.ruleset, ref.name): key for key, ref in gone.items() if not ref.named}
+    replaced = [ref for ref in added if not ref.named and (ref.ruleset, ref.name) in left]
+    for ref in replaced:
+        del gone[left[ref.ruleset, ref.name]]
+    there = {(ref.ruleset, ref.name) for ref in replaced}
+    fresh = [ref for ref in added if ref.named or (ref.ruleset, ref.name) not in there]
+    return tuple(fresh), tuple(gone.values()), (*changed, *replaced)
 
 
 def _identity(ruleset: Ruleset, ref: RuleRef) -> tuple[str, str]:
