@@ -21,6 +21,7 @@ from rules.errors import Problem, Rejected, Unavailable
 from rules.load import load
 from rules.ruleset import ROUTING, Ruleset
 from rules.vocabulary import ActionSpec, Field, Loader, Param, Scope, Vocabulary
+from rules.written import written
 
 if TYPE_CHECKING:
     from rules.explaining import Explanation, explain
@@ -79,4 +80,5 @@ __all__ = [
     "load",
     "reload",
     "run_tests",
+    "written",
 ]

@@ -13,6 +13,7 @@ from rules.reread import Reader
 from rules.ruleset import Ruleset
 from rules.tokens import quote
 from rules.values import GUARDS, raw
+from rules.written import written
 
 # Rules that did not match are shown in rank order up to this many; a matching one is always shown.
 SHOWN_MISSES = 50
@@ -37,17 +38,21 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """A decision and the verdict on its candidates; `hidden` rules did not match either."""
+    """A decision, its actions as they would be written, and the verdict on its candidates; `hidden` rules did not
+    match either."""
 
     ruleset: str
     decision: Decision
     verdicts: tuple[Verdict, ...]
     hidden: int = 0
+    actions: tuple[str, ...] = ()
 
     def render(self) -> str:
         stopped = self.decision.stopped
         end = f'stopped by "{stopped.name}"' if stopped else "ran to its end"
-        lines = [f"{self.ruleset}: {end}", *[f"  {_shown_action(a)}" for a in self.decision.actions]]
+        lines = [f"{self.ruleset}: {end}"]
+        for text, action in zip(self.actions, self.decision.actions, strict=True):
+            lines.append(f'  {text} by "{action.rule.name}"')
         for verdict in self.verdicts:
             rule = verdict.rule
             lines.append(f'{verdict.outcome}: "{rule.name}" ({rule.file}:{rule.line})')
@@ -77,7 +82,8 @@ def explain(ruleset: Ruleset, name: str, facts: Any, moment: float, *, misses: i
         ref = engine.rules[rank].ref
         outcome = _outcome(ref, decision) if rank in matching else "no match"
         verdicts.append(Verdict(ref, outcome, _answers(reader, ref, facts, moment)))
-    return Explanation(name, decision, tuple(verdicts), max(0, -left))
+    actions = tuple([written(action, engine.scope) for action in decision.actions])
+    return Explanation(name, decision, tuple(verdicts), max(0, -left), actions)
 
 
 def _outcome(ref: RuleRef, decision: Decision) -> str:
@@ -115,8 +121,3 @@ def _shown(value: Any) -> str:
         return "–"
     text = quote(value) if isinstance(value, str) else str(value)
     return text if len(text) <= _SHOWN_VALUE else text[:_SHOWN_VALUE] + "…"
-
-
-def _shown_action(action: Any) -> str:
-    given = ", ".join(f"{name}={_shown(value)}" for name, value in action.args.items())
-    return f'{action.name}({given}) by "{action.rule.name}"'

@@ -22,9 +22,9 @@ from rules.decision import Action, Decision
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.parser import statement, statements
 from rules.ruleset import Ruleset
-from rules.tokens import quote
 from rules.unfit import Unfit
 from rules.vocabulary import Field, Scope, Vocabulary
+from rules.written import written, written_call
 
 # Thursday, 1 January 2026, 12:00 UTC.
 DEFAULT_MOMENT = 1_767_268_800.0
@@ -100,14 +100,16 @@ class _Runner:
         wanted = self._call(expected.action)
         done = [action for decision in decisions.values() for action in decision.actions]
         if any(_same(wanted, action) for action in done) == expected.negated:
-            shown = _shown(wanted.name, dict(wanted.arguments))
-            came = ", ".join(_shown(action.name, action.args) for action in done) or "nothing"
+            shown = written_call(wanted.name, dict(wanted.arguments), self._scope_of(wanted.name))
+            came = ", ".join(written(action, self._scope_of(action.name)) for action in done) or "nothing"
             yield f"expected {'not ' if expected.negated else ''}{shown}, got {came}"
 
     def _call(self, action: s.Action) -> core.Call:
+        return self._calls.call(action, self._scope_of(action.name))
+
+    def _scope_of(self, action: str) -> Scope:
         scopes = list(self._ruleset.vocabulary.scopes.values())
-        scope = next((scope for scope in scopes if action.name in scope.actions), scopes[0])
-        return self._calls.call(action, scope)
+        return next((scope for scope in scopes if action in scope.actions), scopes[0])
 
 
 def moment_of(test: s.Test, ruleset: Ruleset) -> float:
@@ -201,28 +203,6 @@ def _field(operand: s.Operand, checker: Checker, vocabulary: Vocabulary) -> tupl
 
 def _same(wanted: core.Call, action: Action) -> bool:
     return wanted.name == action.name and dict(wanted.arguments) == dict(action.args)
-
-
-def _shown(name: str, args: Mapping[str, Any]) -> str:
-    """An action as a rule file has it."""
-    given = [part for value in args.values() for part in (value if isinstance(value, tuple) else (value,))]
-    return f"{name}({', '.join(_written(value) for value in given)})"
-
-
-def _written(value: Any) -> str:
-    match value:
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case str():
-            return quote(value)
-        case float() if value.is_integer():
-            return str(int(value))
-        case core.Rate():
-            return quote(f"{value.count}/{value.seconds:g}s")
-        case core.FieldRef():
-            return value.field + "".join(f"[{quote(key)}]" for key in value.keys)
-        case _:
-            return str(value)
 
 
 def _listed(names: list[str]) -> str:

@@ -71,7 +71,7 @@ def explained(envelope: Envelope, story: Story | None, ruleset: Ruleset, moment:
     return Explained(
         id=envelope.id,
         text="\n\n".join(explanation.render() for explanation in explanations),
-        actions=shown_actions(decision),
+        actions=shown_actions(decision, ruleset),
         rules=tuple(ref.name for ref in decision.matched),
         then_actions=story.actions if story else (),
         then_rules=story.rules if story else (),

@@ -16,7 +16,7 @@ from gateway.flow.planning import PlanDraft
 from gateway.flow.vocabulary import MODELS, StepFacts
 from gateway.message.envelope import Envelope
 from gateway.notices import Report, RuleFailed, RuleMismatch
-from rules import ROUTING, Action, Decision, Ruleset
+from rules import ROUTING, Action, Decision, Ruleset, written
 
 # Wide enough for text as people write it; one line in a trace.
 SHOWN = 80
@@ -109,12 +109,13 @@ class Router:
             default = self._default_pipeline if takes else ""
             parts |= {"kind": "pipeline", "pipeline": default} if default else {"kind": "nothing"}
         rules = tuple([rule.name for rule in decision.matched])
-        return Plan(rules=rules, actions=shown_actions(decision), **parts)
+        return Plan(rules=rules, actions=shown_actions(decision, self._ruleset), **parts)
 
 
-def shown_actions(decision: Decision) -> tuple[str, ...]:
-    """Return a decision's actions as a person reads them, in short."""
-    return tuple([_shown(action) for action in decision.actions])
+def shown_actions(decision: Decision, ruleset: Ruleset) -> tuple[str, ...]:
+    """Return a decision's actions as a rule file has them, in short."""
+    scope = ruleset.vocabulary.scopes.get(ROUTING)
+    return tuple([_short(written(action, scope)) for action in decision.actions])
 
 
 def _still_to_do(decision: Decision, envelope: Envelope) -> tuple[Action, ...]:
@@ -131,6 +132,5 @@ def _still_to_do(decision: Decision, envelope: Envelope) -> tuple[Action, ...]:
     return kept + tuple([action for action in decision.conflicts if action.name != "hold"])[:1]
 
 
-def _shown(action: Action) -> str:
-    text = f"{action.name}({', '.join(repr(value) for value in action.args.values())})"
+def _short(text: str) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -144,7 +144,7 @@ def test_explain_shows_every_condition_of_a_message_from_a_file_or_standard_inpu
     path = tmp_path / "message.json"
     path.write_text(json.dumps({"message": message}))
     answer = json.loads(rules("explain", str(path), "--json").stdout)
-    assert answer["actions"] == ["tag(('vip',))", "reply('hello')"]
+    assert answer["actions"] == ['tag("vip")', 'reply("hello")']
     assert answer["verdicts"][0]["conditions"][0]["held"] is True
 
 
@@ -204,7 +204,7 @@ def test_a_journaled_message_is_explained_by_the_rules_in_force(daemon: Daemon) 
     result = asked(daemon, "explain", envelope)
     assert 'fired: "vip"' in result.stdout
     answer = json.loads(asked(daemon, "explain", envelope, "--json").stdout)
-    assert answer["then_actions"] == answer["actions"] == ["tag(('vip',))", "reply('hello')"]
+    assert answer["then_actions"] == answer["actions"] == ['tag("vip")', 'reply("hello")']
     missing = asked(daemon, "explain", "01900000-0000-7000-8000-000000000000")
     assert (missing.exit_code, "there is no message" in missing.stderr) == (1, True)
 
@@ -224,13 +224,13 @@ def test_replay_says_which_decisions_an_edit_changes_and_what_a_shadow_would_do(
     edited.write_text(RULES.replace('reply("hello")', 'reply("good day")'))
     answer = json.loads(asked(daemon, "replay", "--since", "1h", "--with", str(edited), "--json").stdout)
     change = next(one for one in answer["changes"] if envelope in one["ids"])
-    assert (change["before"], change["after"]) == (["reply('hello')"], ["reply('good day')"])
+    assert (change["before"], change["after"]) == (['reply("hello")'], ['reply("good day")'])
     assert answer["shadow"]["spam"] >= 1
     assert json.loads(asked(daemon, "replay", "--json").stdout)["changed"] == 0
     shown = asked(daemon, "replay", "--with", str(edited)).stdout
     assert "decided otherwise" in shown
     explained = asked(daemon, "explain", envelope, "--with", str(edited)).stdout
-    assert "on its walk the decision was another: reply('hello')" in explained
+    assert 'on its walk the decision was another: reply("hello")' in explained
 
 
 def test_the_working_loop_of_the_document_runs_as_written(daemon: Daemon, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def plan(router: Router, **message: Any) -> Plan:
 def test_messages_that_the_same_rules_match_share_one_plan() -> None:
     made = router('WHEN message.content == "hello" THEN route_to("a"), tag("seen")')
     assert plan(made) is plan(made, id="another")
-    assert plan(made).actions == ("route_to('a')", "tag(('seen',))")
+    assert plan(made).actions == ('route_to("a")', 'tag("seen")')
     assert plan(made, content="bye").kind == "nothing"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import Counters, Rejected, Ruleset, explain, format_text, lint, load, run_tests
+from rules import Counters, Rejected, Ruleset, explain, format_text, lint, load, run_tests, written
 from tests.rules import generate
 from tests.rules.language import NOON, STRUCT_VOCABULARY, VOCABULARY, Shelf, loaded
 from tests.rules.test_language import FULL
@@ -84,7 +85,7 @@ def test_an_explanation_shows_every_leaf_with_the_value_it_saw():
     facts = {"message.sender.id": "a", "message.metadata": {"age": "20"}, "message.size": 2}
     assert explain(rules, "routing", facts, NOON).render() == (
         'routing: stopped by "all"\n'
-        '  route_to(pipeline="default") by "all"\n'
+        '  route_to("default") by "all"\n'
         'no match: "vip" (main.rules:1)\n'
         '  ✓ message.sender.id == "a"   "a"\n'
         "  ✗ message.metadata.age > 18   –   (wrong type: str, wanted number)\n"
@@ -157,7 +158,7 @@ def test_a_failing_test_shows_actions_as_a_rule_file_has_them():
     text = f'WHEN message.type == "x" THEN {actions}\nTEST "t" GIVEN message.type = "x" EXPECT drop("z")\n'
     (outcome,) = run_tests(loaded(text))
     assert outcome.failures == (
-        'expected drop("z"), got set(message.metadata["x y"], TRUE), throttle("5/60s"), delay(90), tag("a", "b\\"c")',
+        'expected drop("z"), got set(message.metadata["x y"], TRUE), throttle("5/1m"), delay(90s), tag("a", "b\\"c")',
     )
 
 
@@ -176,3 +177,40 @@ def test_a_test_that_does_not_fit_the_vocabulary_is_told_with_its_place():
     assert 'did you mean "message.content"?' in made.render()
     assert 'did you mean "tag"?' in made.render()
     assert load({"a.rules": ""}, VOCABULARY, Shelf())
+
+
+def test_actions_are_shown_as_a_rule_file_has_them():
+    text = 'WHEN message.size > 1 THEN throttle("5/2m") PER message.sender.id, delay(90s), tag("a", "b\\"c"), priority(-2), '
+    text += 'set(message.metadata["x y"], TRUE), set(message.metadata.k, 1.5), reply(message.sender.name)'
+    rules = loaded(text)
+    facts = {"message.size": 3, "message.sender.id": "u1"}
+    shown = [written(action, VOCABULARY.scopes["routing"]) for action in rules.decide("routing", facts, NOON).actions]
+    assert shown == [
+        'throttle("5/2m") PER "u1"',
+        "delay(90s)",
+        'tag("a", "b\\"c")',
+        "priority(-2)",
+        'set(message.metadata["x y"], TRUE)',
+        "set(message.metadata.k, 1.5)",
+        "reply(MISSING)",
+    ]
+    told = explain(rules, "routing", facts, NOON).render()
+    assert '  delay(90s) by "main.rules:1"' in told.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ("0s", "0s"),
+        ("500ms", "500ms"),
+        ("60s", "1m"),
+        ("90m", "90m"),
+        ("24h", "1d"),
+        ("36h", "36h"),
+        ("1500ms", "1500ms"),
+    ],
+)
+def test_a_duration_is_shown_in_the_largest_unit_that_leaves_no_rest(asked: str, shown: str):
+    rules = loaded(f"WHEN message.size > 1 THEN delay({asked})")
+    (action,) = rules.decide("routing", {"message.size": 3}, NOON).actions
+    assert written(action, VOCABULARY.scopes["routing"]) == f"delay({shown})"

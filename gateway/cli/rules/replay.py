@@ -75,7 +75,7 @@ class _Tally:
         from rules import ROUTING
 
         decision = ruleset.decide(ROUTING, message.envelope, message.envelope.received_at)
-        return shown_actions(decision), [ref.name for ref in decision.shadows]
+        return shown_actions(decision, ruleset), [ref.name for ref in decision.shadows]
 
     def answer(self) -> dict[str, Any]:
         """Return everything that was counted."""
