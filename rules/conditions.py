@@ -16,6 +16,8 @@ TEXT_TESTS = frozenset({"CONTAINS", "INCLUDES", "MATCHES", "STARTS", "ENDS"})
 FUNCTIONS = frozenset({"LENGTH", "LOWER", "COUNT"})
 TESTS = "a test such as ==, IN, CONTAINS, MATCHES, STARTS WITH or EXISTS"
 _TEST_WORDS = ("IN", "CONTAINS", "INCLUDES", "MATCHES", "STARTS", "ENDS", "EXISTS", "NOT")
+# What is later has no date that a clock or a calendar could show.
+MOST_DAYS = 36_500
 _LITERALS = frozenset({"string", "int", "float", "duration", "size", "regex"})
 
 
@@ -155,14 +157,13 @@ def literal(c: Cursor) -> s.Literal:
     if kind == "string":
         made = s.Literal("text", unquote(token), start, c.end)
     elif kind == "int":
-        made = s.Literal("number", _integer(c), start, c.end)
+        made = s.Literal("number", _integer(c, token), start, c.end)
     elif kind == "float":
         made = s.Literal("number", float(token), start, c.end)
     elif kind == "duration":
-        unit = token.lstrip("0123456789")
-        made = s.Literal("duration", int(token[: -len(unit)][:18]) * SECONDS[unit], start, c.end)
+        made = s.Literal("duration", _seconds(c), start, c.end)
     elif kind == "size":
-        made = s.Literal("size", int(token[:-2][:18]) * BYTES[token[-2:].upper()], start, c.end)
+        made = s.Literal("size", _integer(c, token[:-2]) * BYTES[token[-2:].upper()], start, c.end)
     elif kind == "regex":
         made = s.Literal("regex", _pattern(token), start, c.end)
     elif c.word in ("TRUE", "FALSE"):
@@ -242,10 +243,18 @@ def _day(c: Cursor) -> int:
     return day
 
 
-def _integer(c: Cursor) -> int:
-    if len(c.value) > 18:
+def _integer(c: Cursor, digits: str) -> int:
+    if len(digits) > 18:
         raise Mistake(c.start, c.end, "this number is too large", "numbers have at most 18 digits")
-    return int(c.value)
+    return int(digits)
+
+
+def _seconds(c: Cursor) -> float:
+    unit = c.value.lstrip("0123456789")
+    seconds = int(c.value[: -len(unit)][:18]) * SECONDS[unit]
+    if seconds > MOST_DAYS * SECONDS["d"]:
+        raise Mistake(c.start, c.end, "this duration is too long", f"a hundred years, {MOST_DAYS}d, are the most")
+    return seconds
 
 
 def _pattern(token: str) -> str:

@@ -60,8 +60,11 @@ def width(word: str) -> int:
 
 
 def moment(seconds: float) -> str:
-    """Return a time in epoch seconds as the local date and time."""
-    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    """Return a time in epoch seconds as the local date and time; one that no calendar has, as the number."""
+    try:
+        return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, OSError, ValueError):
+        return f"{seconds:g}"
 
 
 def _fields(answer: Mapping[str, Any]) -> list[str]:

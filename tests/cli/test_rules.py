@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway.cli.frame import oclaw
-from gateway.cli.show import text
+from gateway.cli.show import moment, text
 from tests.support.rules_daemon import Daemon, a_daemon, write_configuration
 
 HOUSE = Path(__file__).parents[2]
@@ -262,3 +262,7 @@ def test_the_language_server_starts_with_the_names_of_the_configuration(conf: Pa
         input=spoken.encode(), env={"PYTHONPATH": str(HOUSE)}, capture_output=True, check=False, timeout=180,
     )  # fmt: skip
     assert b'"completionProvider"' in done.stdout
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_a_number() -> None:
+    assert [moment(at) for at in (8.64e18, 1e12, float("inf"))] == ["8.64e+18", "1e+12", "inf"]
