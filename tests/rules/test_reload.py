@@ -146,14 +146,10 @@ def test_a_reload_says_what_changed(text: str, added: list[str], removed: list[s
 
 def test_a_rule_without_a_name_that_is_edited_in_its_place_has_changed():
     first, second = 'WHEN message.size > 1 THEN tag("1")\n', 'WHEN message.size > 2 THEN tag("2")\n'
-    made = reloaded(loaded(first + second), first.replace("1", "7") + second)
-    assert ([], [], ["main.rules:1"]) == tuple(
-        [ref.name for ref in refs] for refs in (made.added, made.removed, made.changed)
-    )
-    made = reloaded(loaded(first + second), second)
-    assert ([], ["main.rules:1"], []) == tuple(
-        [ref.name for ref in refs] for refs in (made.added, made.removed, made.changed)
-    )
+    edited = reloaded(loaded(first + second), first.replace("1", "7") + second)
+    assert (edited.added, edited.removed, [ref.name for ref in edited.changed]) == ((), (), ["main.rules:1"])
+    shorter = reloaded(loaded(first + second), second)
+    assert (shorter.added, [ref.name for ref in shorter.removed], shorter.changed) == ((), ["main.rules:1"], ())
 
 
 def test_a_wrong_edit_leaves_the_old_rules_as_they_were():

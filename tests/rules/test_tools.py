@@ -180,8 +180,8 @@ def test_a_test_that_does_not_fit_the_vocabulary_is_told_with_its_place():
 
 
 def test_actions_are_shown_as_a_rule_file_has_them():
-    text = 'WHEN message.size > 1 THEN throttle("5/2m") PER message.sender.id, delay(90s), tag("a", "b\\"c"), priority(-2), '
-    text += 'set(message.metadata["x y"], TRUE), set(message.metadata.k, 1.5), reply(message.sender.name)'
+    text = 'WHEN message.size > 1 THEN throttle("5/2m") PER message.sender.id, delay(90s), tag("a", "b\\"c"), '
+    text += 'priority(-2), set(message.metadata["x y"], TRUE), set(message.metadata.k, 1.5), reply(message.sender.name)'
     rules = loaded(text)
     facts = {"message.size": 3, "message.sender.id": "u1"}
     shown = [written(action, VOCABULARY.scopes["routing"]) for action in rules.decide("routing", facts, NOON).actions]
