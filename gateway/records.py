@@ -40,10 +40,15 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
 
 
 class Accept(Struct, frozen=True):
-    """Store messages; the outcome is one `Stored` or `Known` for each, in order."""
+    """Store messages; the outcome is one `Stored` or `Known` for each, in order.
+
+    `end` is how the walk of the only one ended, where that is known already: then it is stored in its end state,
+    with its replies, or, when it is `Known`, nothing of it.
+    """
 
     records: tuple[InboundRecord, ...]
     cursor: tuple[str, str, bytes] | None = None  # channel, name, sealed value
+    end: HandOver | None = None
 
 
 class HandOver(Struct, frozen=True, kw_only=True):
@@ -125,7 +130,7 @@ Outcome = tuple[Stored | Known, ...] | Moved | Impossible | Failed
 
 
 class InboundRow(Struct, frozen=True, kw_only=True):
-    """An inbound message read back; `note` is its sealed story so far: the last one that was given.
+    """An inbound message read back; `note` is its sealed story so far: the last one that was given beside it.
 
     `attempt` is the number of its next walk: 1 at first, and one more for each stop that found it in flight.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import trio
@@ -10,8 +11,8 @@ from gateway.api.control import DeadLetter, DeliveryTrace, Explained, HeldMessag
 from gateway.api.errors import NotThere
 from gateway.daemon.ruledesk import explained
 from gateway.errors import SealError
+from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Attempt, Story
-from gateway.message.envelope import Delivery, Envelope
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
@@ -21,6 +22,7 @@ from rules import Ruleset
 
 PREVIEW = 80
 T = TypeVar("T")
+Row = TypeVar("Row", InboundRow, DeliveryRow)
 
 
 class Lives:
@@ -34,10 +36,10 @@ class Lives:
         row = await self._journal.message(some_id.partition(".")[0])
         if row is None:
             raise NotThere(f"there is no message {some_id}; it may be past its retention")
-        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
+        envelope = self._open(envelope_in, row)
         message = envelope.message if envelope else Message(channel=row.channel, content="(sealed under a lost key)")
         deliveries = [self._delivery(each) for each in await self._journal.deliveries_of(row.id)]
-        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        story = self._open(story_in, row)
         return Trace(
             id=row.id,
             channel=row.channel,
@@ -58,16 +60,16 @@ class Lives:
     async def explained(self, envelope_id: str, ruleset: Ruleset) -> Explained:
         """Explain how `ruleset` decides on a journaled message. Raises `NotThere`."""
         row = await self._journal.message(envelope_id)
-        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope) if row else None
+        envelope = self._open(envelope_in, row) if row else None
         if row is None or envelope is None:
             raise NotThere(f"there is no message {envelope_id} that can be opened; it may be past its retention")
-        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        story = self._open(story_in, row)
         return await trio.to_thread.run_sync(explained, envelope, story, ruleset)
 
     def dead_message(self, row: InboundRow) -> DeadLetter:
         """Show a message as a dead letter."""
-        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
-        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        envelope = self._open(envelope_in, row)
+        story = self._open(story_in, row)
         return DeadLetter(
             id=row.id,
             kind="inbound",
@@ -83,7 +85,7 @@ class Lives:
 
     def dead_delivery(self, row: DeliveryRow) -> DeadLetter:
         """Show a delivery as a dead letter."""
-        delivery = self._open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+        delivery = self._open(delivery_in, row)
         attempts = self._attempts(row)
         return DeadLetter(
             id=row.id,
@@ -100,8 +102,8 @@ class Lives:
 
     def held(self, row: InboundRow) -> HeldMessage:
         """Show a message that is set aside."""
-        envelope = self._open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
-        story = self._open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        envelope = self._open(envelope_in, row)
+        story = self._open(story_in, row)
         message = envelope.message if envelope else None
         return HeldMessage(
             id=row.id,
@@ -117,7 +119,7 @@ class Lives:
         )
 
     def _delivery(self, row: DeliveryRow) -> DeliveryTrace:
-        delivery = self._open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+        delivery = self._open(delivery_in, row)
         steps = self._attempts(row)
         if not steps and row.state.value == "delivered":
             seconds = row.changed_at - row.created_at
@@ -138,22 +140,25 @@ class Lives:
     def _attempts(self, row: DeliveryRow) -> tuple[TraceStep, ...]:
         steps = []
         for note in row.notes:
-            attempt = self._open(RecordKind.NOTE, row.id, note, Attempt)
+            attempt = self._note(row, note, Attempt)
             if attempt is not None:
                 steps.append(_attempt(attempt))
                 continue
-            person = self._open(RecordKind.NOTE, row.id, note, Story)
+            person = self._note(row, note, Story)
             if person is not None:
                 steps.append(
                     TraceStep(at=person.at or row.changed_at, stage="person", outcome=person.why, by=person.by)
                 )
         return tuple(steps)
 
-    def _open(self, kind: RecordKind, id: str, sealed: bytes, shape: type[T]) -> T | None:
+    def _open(self, opened: Callable[[Sealer, Row], T], row: Row) -> T | None:
         try:
-            return self._sealer.open(kind, id, sealed, shape)
+            return opened(self._sealer, row)
         except SealError:
             return None
+
+    def _note(self, row: DeliveryRow, note: bytes, shape: type[T]) -> T | None:
+        return self._open(lambda sealer, row: sealer.open(RecordKind.NOTE, row.id, note, shape), row)
 
 
 def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:

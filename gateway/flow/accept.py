@@ -2,9 +2,10 @@
 
 `offer` never waits; what it took is acknowledged by the callback of the commit, which also feeds
 the lanes, in commit order (feeding them from the caller's task would break the order within a
-conversation). A message that is surely new and first in its conversation is walked while that
-commit is under way, so that both ends of its walk share one. What comes in while the gateway cannot
-keep its deadline is refused here and nowhere later: what was accepted is never shed.
+conversation). A message that is surely new and first in its conversation is walked before that
+commit, and when nothing in its walk waits, its acceptance and its end are one work of the journal.
+What comes in while the gateway cannot keep its deadline is refused here and nowhere later: what was
+accepted is never shed.
 """
 
 from __future__ import annotations
@@ -18,18 +19,22 @@ from msgspec import Struct
 
 from gateway.flow.admission import FEW, Pressure
 from gateway.flow.lane import Led
+from gateway.flow.opening import Opening
 from gateway.flow.seen import Seen
 from gateway.message.envelope import Envelope, uuid7
 from gateway.message.message import Conversation, Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
 from gateway.ports import Acceptance, Accepted, Cursor, Duplicate, Journal, Refused, Traits
-from gateway.records import Accept, Failed, InboundRecord, Known, Outcome, Stored
+from gateway.records import Accept, Failed, HandOver, InboundRecord, Known, Moved, Outcome, Stored
 
 # Of the deadline; the rest is for what waits unread before the door, and for sending the reply.
 SHARE = 0.45
 # In hand: never crowded below half of what is always taken.
 _HARDLY_ANY = FEW // 2
+
+_MOVED = Moved()
+_NOT_STORED = Failed("the message itself was not stored")
 
 Then = Callable[[Sequence[Acceptance]], None]
 
@@ -49,7 +54,7 @@ class Limits(Struct, frozen=True, kw_only=True):
 class Feed(Protocol):
     """Where accepted messages go next; the lanes."""
 
-    def lead(self, envelope: Envelope) -> Led | None: ...
+    def lead(self, envelope: Envelope, opening: Opening) -> Led | None: ...
 
     def expect(self, message: Message) -> None: ...
 
@@ -145,8 +150,8 @@ class Door:
             return
         self._pressure.arrived += len(messages)
         now = self._now()
-        coming = _Coming(channel, then)
-        records: list[InboundRecord] = []
+        sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
+        coming = _Coming(channel, then, sealed_cursor)
         for message in messages:
             envelope = Envelope(
                 id=uuid7(now, self._random(10)),
@@ -154,20 +159,16 @@ class Door:
                 received_at=now,
                 deadline=now + self._limits.deadline_seconds,
             )
-            coming.envelopes.append(envelope)
-            records.append(self._record(envelope, traits))
-        sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
-        self._journal.submit(Accept(tuple(records), sealed_cursor), partial(self._committed, coming))
+            coming.drafts.append(self._draft(envelope, traits))
         surely_new = True
-        for record in records:
-            surely_new &= self._seen.is_new(record.dedupe)
-        if surely_new and len(records) == 1 and not self.cautious:
-            # Submitted behind its Accept, the end of the walk commits with it or after it, never before.
-            coming.led = self._lanes.lead(coming.envelopes[0])
-        if coming.led is None:
-            self._uncommitted += len(messages)
-            for message in messages:
-                self._lanes.expect(message)
+        for draft in coming.drafts:
+            surely_new &= self._seen.is_new(draft.dedupe)
+        if surely_new and len(messages) == 1 and not self.cautious:
+            draft = coming.drafts[0]
+            coming.led = self._lanes.lead(draft.envelope, Opening(draft.plain, partial(self._submit_walked, coming)))
+            if coming.led is not None and coming.led.next is None:
+                return
+        self._submit(coming)
 
     async def wait_for_room(self, messages: Sequence[Message]) -> None:
         """Return when these messages would not be refused for want of room. Closing the door ends the wait, too."""
@@ -175,33 +176,53 @@ class Door:
             with trio.move_on_after(min(refused.retry_after, 0.1)):
                 await self._waiting.park()
 
-    def _record(self, envelope: Envelope, traits: Traits) -> InboundRecord:
+    def _draft(self, envelope: Envelope, traits: Traits) -> _Draft:
         message, sealer = envelope.message, self._sealer
         channel, conversation = message.channel, message.conversation
-        return InboundRecord(
-            id=envelope.id,
-            channel=channel,
-            dedupe=sealer.digest("dedupe", channel, message.dedupe_key) if message.dedupe_key else b"",
-            dedupe_seconds=traits.dedupe_seconds,
-            lane=sealer.lasting_digest("lane", channel, conversation.id, conversation.thread),
-            sender=sealer.lasting_digest("sender", channel, message.sender.id),
-            received_at=envelope.received_at,
-            sealed=sealer.seal(RecordKind.ENVELOPE, envelope.id, envelope),
+        return _Draft(
+            envelope,
+            sealer.encode(RecordKind.ENVELOPE, envelope.id, envelope),
+            sealer.digest("dedupe", channel, message.dedupe_key) if message.dedupe_key else b"",
+            traits.dedupe_seconds,
+            sealer.lasting_digest("lane", channel, conversation.id, conversation.thread),
+            sealer.lasting_digest("sender", channel, message.sender.id),
         )
+
+    def _submit(self, coming: _Coming) -> None:
+        """Submit messages whose walks begin, or go on, after the commit."""
+        if coming.led is None:
+            self._uncommitted += len(coming.drafts)
+            for draft in coming.drafts:
+                self._lanes.expect(draft.envelope.message)
+        seal = self._sealer.seal_bytes
+        records = [draft.record(seal(RecordKind.ENVELOPE, draft.envelope.id, draft.plain)) for draft in coming.drafts]
+        self._journal.submit(Accept(tuple(records), coming.cursor), partial(self._committed, coming))
+
+    def _submit_walked(self, coming: _Coming, sealed: bytes, end: HandOver, then: Callable[[Outcome], None]) -> None:
+        """Submit a message together with the end of its walk."""
+        record = coming.drafts[0].record(sealed)
+        self._journal.submit(Accept((record,), coming.cursor, end), partial(self._walked, coming, then))
 
     def _sealed_cursor(self, channel: str, cursor: Cursor) -> tuple[str, str, bytes]:
         place = f"{channel}/{cursor.name}"
         return channel, cursor.name, self._sealer.seal_bytes(RecordKind.CURSOR, place, cursor.value.encode())
 
+    def _walked(self, coming: _Coming, then: Callable[[Outcome], None], outcome: Outcome) -> None:
+        stored = type(outcome) is tuple and type(outcome[0]) is Stored
+        try:
+            self._committed(coming, outcome)
+        finally:  # as for a message that is walked only now
+            then(_MOVED if stored else _NOT_STORED)
+
     def _committed(self, coming: _Coming, outcome: Outcome) -> None:
         if coming.led is None:
-            self._uncommitted -= len(coming.envelopes)
+            self._uncommitted -= len(coming.drafts)
         match outcome:
             case Failed(why):
                 self._report(EnvelopeRefused(coming.channel, "journal", why))
-                for envelope in coming.envelopes:
-                    self._dismiss(coming, envelope)
-                coming.then((Refused("journal", retry_after=5.0),) * len(coming.envelopes))
+                for draft in coming.drafts:
+                    self._dismiss(coming, draft.envelope)
+                coming.then((Refused("journal", retry_after=5.0),) * len(coming.drafts))
             case tuple():
                 self._acknowledge(coming, outcome)
             case _:
@@ -210,7 +231,8 @@ class Door:
     def _acknowledge(self, coming: _Coming, outcome: tuple[Stored | Known, ...]) -> None:
         fresh: list[Envelope] = []
         answers: list[Acceptance] = []
-        for envelope, stored in zip(coming.envelopes, outcome, strict=True):
+        for draft, stored in zip(coming.drafts, outcome, strict=True):
+            envelope = draft.envelope
             if isinstance(stored, Known):
                 answers.append(Duplicate(stored.id))
                 self._dismiss(coming, envelope)
@@ -237,14 +259,39 @@ class Door:
             coming.led.give_up()
 
 
+class _Draft(Struct, frozen=True):
+    """A message on its way into the journal: encoded, not sealed yet."""
+
+    envelope: Envelope
+    plain: bytes
+    dedupe: bytes
+    dedupe_seconds: float
+    lane: bytes
+    sender: bytes
+
+    def record(self, sealed: bytes) -> InboundRecord:
+        """Make the journal's record of it."""
+        envelope = self.envelope
+        return InboundRecord(
+            id=envelope.id,
+            channel=envelope.message.channel,
+            dedupe=self.dedupe,
+            dedupe_seconds=self.dedupe_seconds,
+            lane=self.lane,
+            sender=self.sender,
+            received_at=envelope.received_at,
+            sealed=sealed,
+        )
+
+
 class _Coming:
-    """Messages whose accepting commit is under way."""
+    """Messages whose accepting commit is under way. `led`: the walk of the only one began before it."""
 
-    __slots__ = ("channel", "envelopes", "led", "then")
+    __slots__ = ("channel", "cursor", "drafts", "led", "then")
 
-    def __init__(self, channel: str, then: Then) -> None:
-        self.channel, self.then = channel, then
-        self.envelopes: list[Envelope] = []
+    def __init__(self, channel: str, then: Then, cursor: tuple[str, str, bytes] | None) -> None:
+        self.channel, self.then, self.cursor = channel, then, cursor
+        self.drafts: list[_Draft] = []
         self.led: Led | None = None
 
 

@@ -1,6 +1,7 @@
 """End a walk in one transaction: the message's next state and the intents of all its replies.
 
-Long replies are cut to the channel's limit here, so that every piece is a delivery of its own with
+A message that was walked before it was committed is submitted here together with its end, in one sealed record with
+the story. Long replies are cut to the channel's limit here, so that every piece is a delivery of its own with
 an id that a re-run makes again. What was committed goes to the outbox in the commit's callback.
 """
 
@@ -13,6 +14,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from gateway.flow.opening import Opening
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
@@ -23,7 +25,7 @@ from gateway.message.message import Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeSettled, JournalFailed, Report
 from gateway.ports import Journal, Traits
-from gateway.records import DeliveryRecord, HandOver, Impossible, Outcome
+from gateway.records import DeliveryRecord, HandOver, Impossible, Moved, Outcome
 
 Cut = Callable[[Message], Sequence[str]]
 """How a channel cuts a reply itself (`ports.Cutting`)."""
@@ -57,8 +59,13 @@ class Clerk:
         self.committed = 0
         self._ended, self._delay, self._report, self._now = ended, delay, report, now
 
-    def hand_over(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None:
-        """Submit the end of a walk; `done` runs when it is committed, whatever came of it."""
+    def hand_over(
+        self, envelope: Envelope, ending: Ending, done: Callable[[], None], opening: Opening | None = None
+    ) -> None:
+        """Submit the end of a walk; `done` runs when it is committed, whatever came of it.
+
+        `opening`: the message itself is still to be submitted, and is, together with its end.
+        """
         now = self._now()
         story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
         deliveries = self.deliveries(envelope, ending, now)
@@ -67,15 +74,20 @@ class Clerk:
             records.append(self._record(delivery, DeliveryState.DELIVERED))
         for delivery in deliveries:
             records.append(self._record(delivery, DeliveryState.PENDING))
+        told = self._sealer.encode(RecordKind.NOTE, envelope.id, story)
         work = HandOver(
             id=envelope.id,
             state=ending.state,
             at=now,
-            note=self._sealer.seal(RecordKind.NOTE, envelope.id, story),
+            note=b"" if opening is not None else self._sealer.seal_bytes(RecordKind.NOTE, envelope.id, told),
             deliveries=tuple(records),
             due_at=now + ending.delay_seconds if ending.delay_seconds else 0.0,
         )
-        self._journal.submit(work, partial(self._committed, envelope, ending, deliveries, done))
+        then = partial(self._committed, envelope, ending, deliveries, done)
+        if opening is None:
+            self._journal.submit(work, then)
+        else:
+            opening.close(self._sealer.seal_pair(RecordKind.WALKED, envelope.id, opening.plain, told), work, then)
 
     def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
         """Cut the replies into deliveries, numbered behind what was streamed already, and by earlier walks."""
@@ -136,8 +148,9 @@ class Clerk:
 
     def _follow(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
         self.committed += 1
-        if isinstance(outcome, Impossible):
-            self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
+        if not isinstance(outcome, Moved):
+            if isinstance(outcome, Impossible):
+                self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
             self._ended(envelope, ending)  # whoever waits for it reads what the journal holds
             return
         for delivery in made:

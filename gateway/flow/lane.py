@@ -49,7 +49,10 @@ class Lane:
 
 
 class Led:
-    """A walk that began before its message was committed. `next` is what remains to be done, None for nothing."""
+    """A walk that began before its message was committed. `next` is what remains to be done.
+
+    None when nothing remains: the walk has ended, and its end was submitted together with the message.
+    """
 
     __slots__ = ("_follow", "next", "walk")
 
@@ -64,8 +67,12 @@ class Led:
             self._follow(self.next)
 
     def give_up(self) -> None:
-        """The message was not stored: end the walk. An end that was submitted already comes back as impossible."""
+        """The message was not stored: end the walk."""
         if self.walk is not None:
             self.walk.close()
         if self.next is not None:
             self._follow(None)
+
+
+ENDED = Led(lambda _: None)
+"""A walk of which nothing remains."""

@@ -19,7 +19,8 @@ import trio
 from msgspec.structs import replace
 
 from gateway.flow.aside import Turn, carry_on, straight
-from gateway.flow.lane import Key, Lane, Led
+from gateway.flow.lane import ENDED, Key, Lane, Led
+from gateway.flow.opening import Opening
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
@@ -31,9 +32,11 @@ Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
 
 
 class HandOverTo(Protocol):
-    """What takes a walk's ending: commits it, then calls `done`."""
+    """What takes a walk's ending: commits it, then calls `done`. `opening`: together with the message itself."""
 
-    def __call__(self, envelope: Envelope, ending: Ending, done: Callable[[], None]) -> None: ...
+    def __call__(
+        self, envelope: Envelope, ending: Ending, done: Callable[[], None], opening: Opening | None = None
+    ) -> None: ...
 
 
 class Lanes:
@@ -75,11 +78,11 @@ class Lanes:
         lane = self._lanes.get(lane_key(message.channel, message.conversation))
         return 0 if lane is None else len(lane.queue)
 
-    def lead(self, envelope: Envelope) -> Led | None:
-        """Begin the walk of a message whose accepting commit is under way; None when others are before it.
+    def lead(self, envelope: Envelope, opening: Opening) -> Led | None:
+        """Begin the walk of a message that is to be accepted; None when others are before it.
 
-        A walk that ends without waiting submits its end at once, behind the Accept; one that waits or fails
-        goes on with `Led.go_on`, after the commit. Never raises.
+        A walk that ends without waiting closes `opening`: its end and the message are submitted together. One that
+        waits or fails leaves it open and goes on with `Led.go_on`, after the commit.
         """
         message = envelope.message
         if message.action != "new":
@@ -91,9 +94,7 @@ class Lanes:
         elif not lane.is_free or self._gathered is not None:
             return None
         self._total += 1
-        led = Led(partial(self._follow, lane))
-        self._start(lane, envelope, led)
-        return led
+        return self._start(lane, envelope, opening)
 
     def expect(self, message: Message) -> None:
         """Keep the place of a message that will be fed when its commit is through."""
@@ -152,33 +153,37 @@ class Lanes:
             self._start(lane, lane.queue.popleft())
         self._tidy(lane)
 
-    def _start(self, lane: Lane, envelope: Envelope, led: Led | None = None) -> None:
+    def _start(self, lane: Lane, envelope: Envelope, opening: Opening | None = None) -> Led:
+        """Walk a message as far as it gets; what remains is done, but for a message that is still to be accepted."""
         lane.walking = envelope
         if envelope.id in lane.applied:
             lane.applied.discard(envelope.id)
             why = "applied to a message that was still queued"
             self._end(lane, envelope, Ending(InboundState.DONE, why=why, by="lane"))
-            return
+            return ENDED
         walk = self._walk(envelope, Turn())
         about(envelope.id)
         try:
             ended = straight(walk)
         except Exception as error:  # whatever operators plugged in; contained to this message
-            self._go_on(led, None, partial(self._failed, lane, envelope, error))
-            return
+            return self._remains(lane, opening, None, partial(self._failed, lane, envelope, error))
         finally:
             about("")
         if ended is None:
-            self._go_on(led, walk, partial(self._step_aside, lane, envelope, walk))
-        else:
-            self._end(lane, envelope, ended.value)
+            return self._remains(lane, opening, walk, partial(self._step_aside, lane, envelope, walk))
+        self._end(lane, envelope, ended.value, opening)
+        return ENDED
 
-    def _go_on(self, led: Led | None, walk: Coroutine[Any, Any, Ending] | None, then: Callable[[], None]) -> None:
+    def _remains(
+        self, lane: Lane, opening: Opening | None, walk: Coroutine[Any, Any, Ending] | None, then: Callable[[], None]
+    ) -> Led:
         """Do what remains, or leave it to the commit of a message that is not stored yet."""
-        if led is None:
+        if opening is None:
             then()
-        else:
-            led.walk, led.next = walk, then
+            return ENDED
+        led = Led(partial(self._follow, lane))
+        led.walk, led.next = walk, then
+        return led
 
     def _follow(self, lane: Lane, then: Callable[[], None] | None) -> None:
         """Do what remained of a led walk, or free its lane: nothing came of it."""
@@ -216,19 +221,19 @@ class Lanes:
             walk.close()
             raise
 
-    def _end(self, lane: Lane, envelope: Envelope, ending: Ending) -> None:
+    def _end(self, lane: Lane, envelope: Envelope, ending: Ending, opening: Opening | None = None) -> None:
         """Submit the end of a walk, and free the lane."""
         lane.walking = None
         lane.uncommitted += 1
         committed = partial(self._committed, lane)
         try:
-            self._hand_over(envelope, ending, committed)
+            self._hand_over(envelope, ending, committed, opening)
         except MemoryError:  # ours, not the message's: the next start walks it again
             raise
         except Exception as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
             why = f"its end cannot be kept: {type(error).__name__}: {error}"
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
-            self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), committed)
+            self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), committed, opening)
 
     def _committed(self, lane: Lane) -> None:
         lane.uncommitted -= 1

@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from gateway.errors import SealError
 from gateway.flow.lanes import Lanes
 from gateway.flow.outbox import Outbox
+from gateway.flow.rows import delivery_in, envelope_in, was_walked
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
-from gateway.message.envelope import Delivery, Envelope
+from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeBuried, JournalFailed, JournalRecovered, Report
@@ -106,7 +107,7 @@ class Recovery:
         row = await self._journal.delivery(delivery_id)
         if row is None:
             return False
-        delivery = self._sealer.open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+        delivery = delivery_in(self._sealer, row)
         now = self._now()
         expires_at = now + max(row.expires_at - row.created_at, 60.0)
         again = replace(delivery, expires_at=expires_at, attempt=1, replayed=True, repeated=row.attempt > 0)
@@ -159,11 +160,11 @@ class Recovery:
 
     async def _open(self, row: InboundRow) -> Envelope | None:
         try:
-            envelope = self._sealer.open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
+            envelope = envelope_in(self._sealer, row)
         except SealError as error:
             self._report(JournalFailed(f"message {row.id} does not open: {error}"))
             return None
-        walked = bool(row.note)
+        walked = was_walked(row)
         return replace(
             envelope,
             attempt=row.attempt,

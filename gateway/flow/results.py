@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import trio
 
+from gateway.flow.rows import delivery_in, story_in
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
-from gateway.message.envelope import Delivery, Envelope
+from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import InboundState
-from gateway.message.seal import RecordKind, Sealer
+from gateway.message.seal import Sealer
 from gateway.ports import Journal, Result
 from gateway.records import InboundRow
 
@@ -51,9 +52,9 @@ class JournalResults:
     async def _result(self, row: InboundRow) -> Result:
         replies = []
         for delivery in await self._journal.deliveries_of(row.id):
-            opened = self._sealer.open(RecordKind.DELIVERY, delivery.id, delivery.sealed, Delivery)
+            opened = delivery_in(self._sealer, delivery)
             replies.append(opened.message)
-        story = self._sealer.open(RecordKind.NOTE, row.id, row.note, Story) if row.note else Story()
+        story = story_in(self._sealer, row) or Story()
         return Result(
             envelope_id=row.id,
             state=row.state,

@@ -13,11 +13,12 @@ from msgspec.structs import replace
 
 from gateway.errors import SealError
 from gateway.flow.destination import Destination, Key
+from gateway.flow.rows import delivery_in
 from gateway.flow.settle import Settler
 from gateway.message.envelope import Delivery
 from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Unknown
-from gateway.message.seal import RecordKind, Sealer
+from gateway.message.seal import Sealer
 from gateway.notices import JournalFailed, Report
 from gateway.ports import Journal, Traits
 from gateway.records import DeliveryRow
@@ -55,7 +56,7 @@ class Shelf:
     def take_down(self, row: DeliveryRow) -> TakenDown | None:
         """Open a row; None when it does not open, or must not be sent again without a person's word."""
         try:
-            delivery = self._sealer.open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)
+            delivery = delivery_in(self._sealer, row)
         except SealError as error:
             self._report(JournalFailed(f"delivery {row.id} does not open: {error}"))
             return None

@@ -1,13 +1,14 @@
 """What is kept of a message's walk, for `oclaw trace` and for the result its sender may ask for.
 
-Written sealed beside the message in the commit that ends the walk. Offsets are seconds since the walk
-began; it ended, at the last of them, when the message's row says.
+Written sealed in the commit that ends the walk: in one record with the message where both are stored at once, else
+beside it. Offsets are seconds since the walk began; it ended, at the last of them, when the message's row says.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
+from gateway.message.envelope import Envelope
 from gateway.message.receipt import Receipt
 
 
@@ -49,6 +50,13 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     why: str = ""
     tell: str = ""
+
+
+class Walked(Struct, frozen=True, array_like=True):
+    """A message and the story of its walk, as `Sealer.seal_pair` seals them."""
+
+    envelope: Envelope
+    story: Story
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -122,7 +122,7 @@ class Ledger:
 
     def _filled(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
         self._run("BEGIN IMMEDIATE")
-        outcomes = self._apply_all(works) if apply == self._apply else [apply(work) for work in works]
+        outcomes = [apply(work) for work in works]
         self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
         return outcomes
 
@@ -139,22 +139,6 @@ class Ledger:
             case Chore():
                 work.run(self._cursor, self._tally)
                 return _MOVED
-
-    def _apply_all(self, works: Sequence[Entry]) -> list[Outcome]:
-        """Apply works in order; an Accept whose HandOver follows at once is stored in its end state, in one row."""
-        outcomes: list[Outcome] = []
-        index, end = 0, len(works)
-        while index < end:
-            work = works[index]
-            index += 1
-            if type(work) is Accept and index < end and len(work.records) == 1 and work.cursor is None:
-                follows = works[index]
-                if type(follows) is HandOver and follows.id == work.records[0].id and _may_end(follows):
-                    outcomes += self._store_ended(work.records[0], follows)
-                    index += 1
-                    continue
-            outcomes.append(self._apply(work))
-        return outcomes
 
     def _apply_guarded(self, work: Entry) -> Outcome:
         before = dict(self._tally)
@@ -173,17 +157,22 @@ class Ledger:
     # ---- inbound ------------------------------------------------------------------------------
 
     def _accept(self, work: Accept) -> tuple[Stored | Known, ...]:
-        outcomes = tuple([self._store(record) for record in work.records])
+        if work.end is None:
+            outcomes = tuple([self._store(record) for record in work.records])
+        else:
+            (record,) = work.records
+            outcomes = (self._store_ended(record, work.end),)
         if work.cursor is not None:
             self._run(sql.MOVE_CURSOR, work.cursor)
         return outcomes
 
-    def _store_ended(self, record: InboundRecord, end: HandOver) -> tuple[Outcome, Outcome]:
+    def _store_ended(self, record: InboundRecord, end: HandOver) -> Stored | Known:
+        """Store a message in the state in which its walk ended, in one row."""
+        if end.id != record.id or not _may_end(end):
+            raise ValueError(f"the walk of {record.id} cannot end as {end.id} in {end.state}")
         known = self._claim(record)
-        if known is not None and known.id == end.id:  # stored by a commit whose answer was lost
-            return (known,), self._hand_over(end)
         if known is not None:
-            return (known,), Impossible(f"{record.id} was known already, as {known.id}")
+            return known
         self._inbound_seq = seq = self._inbound_seq + 1
         due_at = end.due_at if end.state is InboundState.DELAYED else 0.0
         ended = (
@@ -200,7 +189,7 @@ class Ledger:
         for reply in end.deliveries:
             self._intend(reply, seq)
         self._count(_TALLY[end.state], 1)
-        return (Stored(seq),), _MOVED
+        return Stored(seq)
 
     def _claim(self, record: InboundRecord) -> Known | None:
         """Claim the message's dedupe digest; who has it when it is taken."""

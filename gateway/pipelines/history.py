@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from gateway.errors import SealError
-from gateway.message.envelope import Delivery, Envelope
+from gateway.flow.rows import delivery_in, envelope_in
 from gateway.message.message import Message
-from gateway.message.seal import RecordKind, Sealer
+from gateway.message.seal import Sealer
 from gateway.ports import Journal, Turn
 
 
@@ -25,11 +25,8 @@ class History:
         shown: list[Turn] = []
         for row, deliveries in await self._journal.turns(lane, limit=limit):
             try:
-                said = self._sealer.open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope).message.content
-                replies = [
-                    self._sealer.open(RecordKind.DELIVERY, reply.id, reply.sealed, Delivery).message.content
-                    for reply in deliveries
-                ]
+                said = envelope_in(self._sealer, row).message.content
+                replies = [delivery_in(self._sealer, reply).message.content for reply in deliveries]
             except SealError:
                 continue
             if said:

@@ -16,7 +16,7 @@ import trio
 
 from gateway.message.lifecycle import DELIVERY, DeliveryState, InboundState
 from gateway.ports import Journal
-from gateway.records import Accept, HandOver, Impossible, Known, Moved, Outcome, Revive, Settle, Stored
+from gateway.records import Accept, Failed, HandOver, Impossible, Known, Moved, Outcome, Revive, Settle, Stored
 from gateway.testing.journal_words import (
     PATIENCE_SECONDS,
     a_message,
@@ -165,6 +165,42 @@ async def hands_over_once_and_whole(fresh: Fresh) -> None:
         assert (row.state, row.note, row.changed_at) == (InboundState.DONE, b"story", 101.0)
         assert (reply.state, reply.attempt, reply.envelope_id) == (DeliveryState.PENDING, 0, "a")
         assert (reply.destination, reply.expires_at, reply.notes) == (b"else", 200.0, ())
+
+
+async def stores_a_walked_message_and_its_end_in_one(fresh: Fresh) -> None:
+    async with fresh() as journal:
+        whole = Accept((a_message("a", key="k"),), ("memory", "offset", b"1"), done_with("a", a_reply("a.0")))
+        again = Accept((a_message("b", key="k"),), end=done_with("b", a_reply("b.0")))
+        stored, known = await committed(journal, whole, again)
+        assert isinstance(stored, tuple)
+        assert isinstance(stored[0], Stored)
+        assert known == (Known("a"),)
+        row, reply = await journal.message("a"), await journal.delivery("a.0")
+        assert row is not None
+        assert reply is not None
+        assert (row.state, row.sealed, row.note, row.changed_at) == (InboundState.DONE, b"sealed a", b"", 101.0)
+        assert (reply.state, reply.envelope_id) == (DeliveryState.PENDING, "a")
+        assert await journal.message("b") is None
+        assert await journal.delivery("b.0") is None
+        assert await journal.cursor("memory", "offset") == b"1"
+
+
+async def stores_nothing_of_a_walked_message_whose_end_is_impossible(fresh: Fresh) -> None:
+    async with fresh() as journal:
+        await committed(journal, Accept((a_message("x"),)), done_with("x", a_reply("x.0")))
+        ends = (
+            HandOver(id="a", state=InboundState.ACCEPTED, at=1.0),
+            done_with("x"),
+            done_with("a", a_reply("a.0", state=DeliveryState.DEAD)),
+            done_with("a", a_reply("x.0")),
+            done_with("a", a_reply("a.0"), a_reply("a.0")),
+        )
+        works = [Accept((a_message("a", key="k"),), end=end) for end in ends]
+        *refused, stored = await committed(journal, *works, Accept((a_message("a", key="k"),), end=done_with("a")))
+        assert [type(outcome) for outcome in refused] == [Failed] * len(ends)
+        assert isinstance(stored, tuple)
+        assert isinstance(stored[0], Stored), "the key was not claimed by what was not stored"
+        assert (await journal.tally())["delivery.pending"] == 1
 
 
 async def stores_nothing_of_an_impossible_hand_over(fresh: Fresh) -> None:
@@ -358,6 +394,8 @@ PROMISES: tuple[Promise, ...] = (
     treats_messages_without_a_key_as_different,
     moves_a_cursor_with_its_messages,
     hands_over_once_and_whole,
+    stores_a_walked_message_and_its_end_in_one,
+    stores_nothing_of_a_walked_message_whose_end_is_impossible,
     stores_nothing_of_an_impossible_hand_over,
     undoes_a_work_that_cannot_be_stored_and_no_other,
     records_attempts_with_their_notes,

@@ -36,22 +36,21 @@ class Shop:
         await done.wait()
 
     async def accept(self, id, content="Where is\nmy parcel?"):
-        message = Message(
-            channel="shop", platform="webhook", content=content, sender=Sender("u1", "Ada"),
-            conversation=Conversation("c1", thread="t1"),
-        )  # fmt: skip
-        envelope = Envelope(id=id, message=message, received_at=100.0, deadline=100.2, trace="00-ab-cd-01")
-        sealed = self.sealer.seal(RecordKind.ENVELOPE, id, envelope)
-        record = InboundRecord(
-            id=id, channel="shop", dedupe=id.encode(), dedupe_seconds=1e9, lane=b"l", sender=b"s", received_at=100.0,
-            sealed=sealed,
-        )  # fmt: skip
-        await self.commit(Accept((record,)))
+        envelope = envelope_of(id, content)
+        await self.commit(Accept((record_of(envelope, self.sealer.seal(RecordKind.ENVELOPE, id, envelope)),)))
 
     async def end(self, id, state, story, replies=(), at=100.05):
         note = self.sealer.seal(RecordKind.NOTE, id, story)
         records = tuple(self.reply(id, index, text) for index, text in enumerate(replies))
         await self.commit(HandOver(id=id, state=state, at=at, note=note, deliveries=records))
+
+    async def walked(self, id, state, story):
+        """Accept a message together with the end of its walk."""
+        envelope = envelope_of(id)
+        plain = self.sealer.encode(RecordKind.ENVELOPE, id, envelope)
+        told = self.sealer.encode(RecordKind.NOTE, id, story)
+        record = record_of(envelope, self.sealer.seal_pair(RecordKind.WALKED, id, plain, told))
+        await self.commit(Accept((record,), end=HandOver(id=id, state=state, at=100.05)))
 
     def reply(self, id, index, text):
         name = f"{id}.{index}"
@@ -68,6 +67,21 @@ class Shop:
             story = Attempt(at=101.0 + attempt, number=attempt, receipt=receipt, seconds=0.02)
             note = self.sealer.seal(RecordKind.NOTE, name, story)
         await self.commit(Settle(id=name, state=state, at=101.1 + attempt, attempt=attempt, note=note))
+
+
+def envelope_of(id, content="Where is\nmy parcel?"):
+    message = Message(
+        channel="shop", platform="webhook", content=content, sender=Sender("u1", "Ada"),
+        conversation=Conversation("c1", thread="t1"),
+    )  # fmt: skip
+    return Envelope(id=id, message=message, received_at=100.0, deadline=100.2, trace="00-ab-cd-01")
+
+
+def record_of(envelope, sealed):
+    return InboundRecord(
+        id=envelope.id, channel="shop", dedupe=envelope.id.encode(), dedupe_seconds=1e9, lane=b"l", sender=b"s",
+        received_at=100.0, sealed=sealed,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -126,6 +140,20 @@ async def test_time_that_a_message_was_set_aside_is_not_the_gateways(shop):
     trace = await shop.lives.trace("e1")
     assert [step.stage for step in trace.steps] == ["accept", "return", "hook", "route", "step", "settle"]
     assert (round(trace.steps[1].at, 3), round(trace.gateway_seconds, 3)) == (170.0, 0.015)
+
+
+async def test_a_message_that_was_committed_with_its_end_reads_as_one_that_was_committed_before(shop):
+    await shop.accept("e1")
+    await shop.end("e1", InboundState.DEAD, WALK)
+    await shop.walked("e2", InboundState.DEAD, WALK)
+    one, other = await shop.lives.trace("e1"), await shop.lives.trace("e2")
+    assert structs.replace(other, id="e1") == one
+    one, other = [shop.lives.dead_message(await shop.journal.message(name)) for name in ("e1", "e2")]
+    assert structs.replace(other, id="e1") == one
+    note = shop.sealer.seal(RecordKind.NOTE, "e2", Story(by="operator", why="dropped by hand"))
+    await shop.commit(Revive(id="e2", to=InboundState.DROPPED, at=102.0, note=note))
+    last = (await shop.lives.trace("e2")).steps[-1]
+    assert (last.outcome, last.by, last.why) == ("dropped", "operator", "dropped by hand")
 
 
 async def test_a_message_still_on_its_walk_can_be_traced(shop):

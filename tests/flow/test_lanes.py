@@ -29,7 +29,7 @@ async def test_who_waits_behind_another_message_of_its_conversation_is_not_in_ha
         lanes = Lanes(
             nursery,
             walk=walk,
-            hand_over=lambda envelope, ending, done: commits.append(done),
+            hand_over=lambda envelope, ending, done, opening=None: commits.append(done),
             report=lambda notice: None,
         )
         for number in range(100):
@@ -55,7 +55,7 @@ async def test_a_walk_that_waits_for_a_model_is_in_hand_again_when_it_goes_on() 
         lanes = Lanes(
             nursery,
             walk=walk,
-            hand_over=lambda envelope, ending, done: commits.append(done),
+            hand_over=lambda envelope, ending, done, opening=None: commits.append(done),
             report=lambda notice: None,
         )
         lanes.feed(envelope("a", 0))

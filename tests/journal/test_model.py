@@ -33,6 +33,21 @@ hand_overs = st.builds(
     st.sampled_from(InboundState),
     st.sampled_from([None, *BORN]),
 )
+# Messages that were walked before they were accepted: both ends are one work, and end in any state a walk may end in.
+walked = st.builds(
+    lambda accept, state, born: Accept(
+        accept.records,
+        end=HandOver(
+            id=accept.records[0].id,
+            state=state,
+            at=5.0,
+            deliveries=(a_reply(f"{accept.records[0].id}.0", state=born),) if born else (),
+        ),
+    ),
+    accepts,
+    st.sampled_from(sorted(INBOUND[InboundState.ACCEPTED])),
+    st.sampled_from([None, *BORN]),
+)
 settles = st.builds(
     lambda name, state, attempt: Settle(id=name, state=state, at=6.0, attempt=attempt, note=b"n"),
     st.sampled_from(SENDS),
@@ -45,7 +60,7 @@ revives = st.builds(
 resends = st.builds(
     lambda name, to: Revive(id=name, to=to, at=7.0), st.sampled_from(SENDS), st.sampled_from(DeliveryState)
 )
-histories = st.lists(st.one_of(accepts, hand_overs, settles, revives, resends, st.just(CRASH)), max_size=40)
+histories = st.lists(st.one_of(accepts, walked, hand_overs, settles, revives, resends, st.just(CRASH)), max_size=40)
 
 
 class Model:
@@ -66,6 +81,8 @@ class Model:
                 if record.dedupe:
                     self.keys[record.dedupe] = record.id
                 self.inbound[record.id] = [InboundState.ACCEPTED, 1, record.lane]
+                if work.end is not None:
+                    assert self.apply(work.end) is Moved
                 return Stored
             case HandOver():
                 row = self.inbound.get(work.id)

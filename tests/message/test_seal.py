@@ -26,13 +26,13 @@ from gateway.errors import (
     Unsealable,
     WrongRecord,
 )
-from gateway.flow.story import Story
+from gateway.flow.story import Story, Walked
 from gateway.message.dictionary import Dictionaries, Dictionary, read_dictionary
 from gateway.message.envelope import Delivery, Envelope
 from gateway.message.keyring import new_keyring, rotate
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
-from gateway.message.seal import HEADER_BYTES, TAG_BYTES, RecordKind, Sealer
+from gateway.message.seal import HEADER_BYTES, TAG_BYTES, RecordKind, Sealer, kind_of
 from tests.message.strategies import deliveries, envelopes, words
 
 KEYS = new_keyring(0, os.urandom)
@@ -40,6 +40,13 @@ SEALER = Sealer(KEYS, load_dictionaries(), os.urandom)
 PLAIN = Sealer(KEYS, Dictionaries(), os.urandom)
 ENVELOPE = Envelope(id="e-1", message=Message(channel="web", content="héllo"), received_at=1.0, deadline=1.2)
 SEALED = SEALER.seal(RecordKind.ENVELOPE, "e-1", ENVELOPE)
+STORY = Story(stages={"hooks": 0.001}, rules=("greet",), pipeline="a")
+PAIR = SEALER.seal_pair(
+    RecordKind.WALKED,
+    "e-1",
+    SEALER.encode(RecordKind.ENVELOPE, "e-1", ENVELOPE),
+    SEALER.encode(RecordKind.NOTE, "e-1", STORY),
+)
 
 
 def open_envelope(sealed: bytes, id: str = "e-1", sealer: Sealer = SEALER) -> Envelope:
@@ -60,6 +67,15 @@ def test_any_delivery_survives_with_and_without_a_dictionary(delivery):
         assert SEALER.open(RecordKind.DELIVERY, delivery.id, sealed, Delivery) == delivery
 
 
+@settings(max_examples=50)
+@given(envelopes, words)
+def test_any_envelope_survives_in_one_record_with_its_story(envelope, why):
+    story = Story(why=why, stages={"end": 0.25})
+    plain, told = SEALER.encode(RecordKind.ENVELOPE, "e", envelope), SEALER.encode(RecordKind.NOTE, "e", story)
+    sealed = SEALER.seal_pair(RecordKind.WALKED, "e", plain, told)
+    assert SEALER.open(RecordKind.WALKED, "e", sealed, Walked) == Walked(envelope, story)
+
+
 @pytest.mark.parametrize("receipt", [Delivered("42"), Deferred("busy", 3.0), Bounced("gone", True), Unknown("cut")])
 def test_a_receipt_survives_as_a_note(receipt):
     sealed = SEALER.seal(RecordKind.NOTE, "d", receipt)
@@ -71,13 +87,16 @@ def test_bytes_of_every_kind_survive(plain, kind):
     assert SEALER.open_bytes(kind, "x", SEALER.seal_bytes(kind, "x", plain)) == plain
 
 
-@pytest.mark.parametrize("place", range(len(SEALED)))
+@pytest.mark.parametrize("place", range(len(PAIR)))
 def test_a_flipped_byte_is_refused_wherever_it_stands(place):
-    for change in (0x01, 0x80, 0xFF):
-        flipped = bytearray(SEALED)
-        flipped[place] ^= change
-        with pytest.raises(SealError):
-            open_envelope(bytes(flipped))
+    for sealed in (SEALED, PAIR):
+        for change in (0x01, 0x80, 0xFF) if place < len(sealed) else ():
+            flipped = bytearray(sealed)
+            flipped[place] ^= change
+            with pytest.raises(SealError):
+                open_envelope(bytes(flipped))
+            with pytest.raises(SealError):
+                SEALER.open(RecordKind.WALKED, "e-1", bytes(flipped), Walked)
 
 
 @pytest.mark.parametrize("length", range(len(SEALED)))
@@ -107,6 +126,22 @@ def test_a_record_does_not_open_in_the_place_of_another():
         open_envelope(SEALED, "e-2")
     with pytest.raises(WrongRecord):
         SEALER.open(RecordKind.DELIVERY, "e-1", SEALED, Envelope)
+
+
+def test_a_pair_opens_as_a_pair_of_its_message_alone():
+    assert kind_of(PAIR) == RecordKind.WALKED
+    for kind, id, shape in (
+        (RecordKind.WALKED, "e-2", Walked),
+        (RecordKind.ENVELOPE, "e-1", Envelope),
+        (RecordKind.NOTE, "e-1", Story),
+    ):
+        with pytest.raises(WrongRecord):
+            SEALER.open(kind, id, PAIR, shape)
+    with pytest.raises(WrongRecord):
+        SEALER.open(RecordKind.WALKED, "e-1", SEALED, Walked)
+    relabelled = PAIR[:4] + bytes((RecordKind.ENVELOPE,)) + PAIR[5:]
+    with pytest.raises(Altered):
+        open_envelope(relabelled)
 
 
 def test_a_record_does_not_open_in_the_place_of_another_with_the_same_check():
@@ -185,6 +220,10 @@ def test_too_large_a_value_is_refused_when_it_is_sealed_and_a_file_is_not():
     small = Sealer(KEYS, Dictionaries(), os.urandom, max_bytes=1000)
     with pytest.raises(TooLarge):
         small.seal(RecordKind.ENVELOPE, "e-1", {"content": "x" * 1000})
+    with pytest.raises(TooLarge):
+        small.encode(RecordKind.ENVELOPE, "e-1", {"content": "x" * 1000})
+    with pytest.raises(TooLarge):
+        small.seal_pair(RecordKind.WALKED, "e-1", bytes(500), bytes(500))
     assert small.open_bytes(RecordKind.MEDIA, "m", small.seal_bytes(RecordKind.MEDIA, "m", bytes(5000))) == bytes(5000)
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 
+from gateway.errors import Unsealable
 from gateway.journal import Memory
+from gateway.message.lifecycle import InboundState
 from gateway.message.receipt import Deferred
+from gateway.message.seal import RecordKind, kind_of
 from gateway.ports import Accepted, Duplicate, Refused
 from tests.support.story import gateway, hook
 
@@ -41,6 +45,8 @@ async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock
         await story.receives("hello")
         assert memory.commits == before + 1
         assert story.flow.lanes.total == 0, "the walk's end is committed together with the message"
+        (row,) = await story.flow.ground.journal.inbound_in(InboundState.DONE, limit=9)
+        assert (kind_of(row.sealed), row.note) == (RecordKind.WALKED, b""), "and stands in one record with it"
         await story.settles()
         assert story.sent() == ["hello"]
 
@@ -100,6 +106,30 @@ async def test_a_walk_that_waits_begins_its_wait_when_all_before_it_is_committed
         await story.settles()
         assert states == ["done"]
         assert story.sent() == ["first", "plain", "second"]
+
+
+async def test_a_message_that_cannot_be_kept_is_refused_before_a_hook_hears_of_it(autojump_clock: Any) -> None:
+    heard: list[str] = []
+    async with gateway(inbound=[hook(lambda message: heard.append(message.content))]) as story:
+        await trio.sleep(1)
+        with pytest.raises(Unsealable):
+            story.offer(story.message("half a pair: \ud800"))
+        assert (story.flow.lanes.total, story.flow.door.in_hand, heard) == (0, 0, [])
+        await story.receives("hello")
+        assert heard == ["hello"]
+
+
+async def test_a_message_whose_end_cannot_be_made_is_buried_in_the_same_commit(autojump_clock: Any) -> None:
+    def fails(reply: Any) -> list[str]:
+        raise ValueError("no such emoji")
+
+    async with gateway() as story:
+        await trio.sleep(1)
+        story.channels["chat"].cut = fails  # type: ignore[attr-defined]
+        name = await story.receives("hello")
+        await story.settles()
+        assert await story.state(name) == "dead"
+        assert (story.sent(), story.flow.lanes.total) == ([], 0)
 
 
 async def test_a_walk_before_a_failed_commit_sends_nothing_and_frees_its_conversation(autojump_clock: Any) -> None:

@@ -72,13 +72,9 @@ def _sealer(state: Path) -> Sealer:
 
 def _opened(sealer: Sealer, row: InboundRow) -> Journaled | None:
     from gateway.errors import SealError
-    from gateway.flow.story import Story
-    from gateway.message.envelope import Envelope
-    from gateway.message.seal import RecordKind
+    from gateway.flow.rows import envelope_in, story_in
 
     try:
-        envelope = sealer.open(RecordKind.ENVELOPE, row.id, row.sealed, Envelope)
-        story = sealer.open(RecordKind.NOTE, row.id, row.note, Story) if row.note else None
+        return Journaled(envelope_in(sealer, row), story_in(sealer, row))
     except SealError:
         return None
-    return Journaled(envelope, story)
