@@ -61,6 +61,12 @@ def new(name: str, into: Path) -> None:
     """Begin a package with a channel of your own: it runs, and its tests are the contract of all channels."""
     if not _NAME.fullmatch(name):
         raise NotDone(f'"{name}" is no name for a channel type: small letters, digits and _, beginning with a letter')
+    from gateway.plugins import BUILT_IN
+
+    if name in BUILT_IN["channels"]:
+        raise NotDone(
+            f"{name} is built in, and a built-in channel goes before an installed one of its name: choose another"
+        )
     folder = into / f"oclaw-{name}"
     if folder.exists():
         raise NotDone(f"{folder} is there already")

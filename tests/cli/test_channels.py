@@ -55,7 +55,7 @@ def test_a_new_channel_is_written_as_the_house_is(tmp_path: Path) -> None:
     assert not [path for path in folder.rglob("*") if path.is_file() and "TITLE" in path.read_text()]
 
 
-@pytest.mark.parametrize("name", ["Bad", "a b", "../x", "x"])
+@pytest.mark.parametrize("name", ["Bad", "a b", "../x", "x", "irc"])
 def test_a_name_that_is_none_is_refused(name: str, tmp_path: Path) -> None:
     done = run("channels", "new", name, "--into", str(tmp_path))
     assert done.exit_code != 0 and not list(tmp_path.iterdir())

@@ -42,7 +42,7 @@ def test_a_fresh_configuration_is_in_order(config: Path) -> None:
     assert answer.exit_code == 0, answer.output
     assert "no faults" in answer.output
     assert "127.0.0.1:0 is free" in answer.output
-    assert "a webchat channel waits to be called" in answer.output
+    assert "webchat calls the gateway; there is nothing to try" in answer.output
 
 
 def test_every_finding_is_there_as_json(config: Path) -> None:

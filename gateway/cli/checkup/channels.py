@@ -42,7 +42,7 @@ async def try_channels(settings: Settings, plugins: PluginTable, tell: Tell, onl
 async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
     doctor = getattr(channel, "doctor", None)
     if doctor is None:
-        tell(Finding(ok=True, what=f"a {channel.platform} channel waits to be called; there is nothing to try"))
+        tell(Finding(ok=True, what=f"{channel.platform} calls the gateway; there is nothing to try"))
         return
     try:
         with trio.fail_after(CHANNEL_SECONDS):
