@@ -111,6 +111,7 @@ class PluginTable:
         place = self._built_in[kind].get(name)
         if place is not None:
             return _resolve(kind, place)
+        importlib.invalidate_caches()  # installed since the last look, perhaps
         for point in _entry_points(kind):
             if point.name == name:
                 return _guarded(kind, f"the installed plugin {name} ({point.value})", point.load)
@@ -128,7 +129,12 @@ def _guarded(kind: PluginKind, what: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except (Exception, SystemExit) as error:  # a third party's module may raise anything while it is imported
-        raise PluginError(f"{ONE[kind]} that loads; {what} failed with {type(error).__name__}: {error}") from error
+        late = (
+            " (installed while the gateway runs? a restart finds it)" if isinstance(error, ModuleNotFoundError) else ""
+        )
+        raise PluginError(
+            f"{ONE[kind]} that loads; {what} failed with {type(error).__name__}: {error}{late}"
+        ) from error
 
 
 def _entry_points(kind: PluginKind) -> Any:

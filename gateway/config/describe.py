@@ -33,9 +33,9 @@ def shown(raw: object) -> str:
 
 
 def similar(word: str, known: Iterable[str]) -> str:
-    """Return 'Did you mean "x"?' for the nearest known word, or ''."""
+    """Return 'Did you mean "x"?' for the nearest known word, or '', also for a word that is known itself."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'Did you mean "{near[0]}"?' if near else ""
+    return f'Did you mean "{near[0]}"?' if near and near[0] != word else ""
 
 
 def described(wanted: Any) -> str:

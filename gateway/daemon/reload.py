@@ -8,7 +8,7 @@ were edited go live by themselves (`rulereload.py`) and touch nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -114,7 +114,8 @@ class Reloader:
             why = f"the configuration cannot be put in force: {tell(error)}"
             return self._refused(why, (why,))
         again = sorted(name for name in parts.channels if name not in kept and _unchanged(serving.parts, parts, name))
-        changes = (*differences(serving.parts, parts), *(f"channel {name} started again" for name in again))
+        left = stranded(serving.flow.outbox.depths(), parts.channels)
+        changes = (*differences(serving.parts, parts), *(f"channel {name} started again" for name in again), *left)
         serving.telling.masks.add(*secrets_of(parts.settings))
         serving.telling.book.expect(parts.channels)
         old_files = serving.parts.rule_files
@@ -192,6 +193,14 @@ def differences(old: Parts, new: Parts) -> tuple[str, ...]:
             late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
             changes.append(f"[{section}] changed{late}")
     return tuple(changes)
+
+
+def stranded(depths: Mapping[str, int], channels: Iterable[str]) -> tuple[str, ...]:
+    """Say for which channels replies wait that are none of `channels`: renamed, removed or switched off."""
+    gone = {name: waiting for name, waiting in depths.items() if waiting and name not in channels}
+    return tuple(
+        f"replies wait for channel {name}, which is not there: {count}" for name, count in sorted(gone.items())
+    )
 
 
 def edited(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[str, ...]:

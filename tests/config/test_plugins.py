@@ -54,6 +54,14 @@ def test_a_broken_plugin_is_a_fault_that_names_it_beside_all_others(installed: P
     assert other == "channels.b.loft is missing; it must be text in quotes."
 
 
+def test_a_plugin_that_this_process_cannot_import_yet_says_what_helps(installed: Path, tmp_path: Path) -> None:
+    (installed / "carrier_raven.py").unlink()
+    (tmp_path / "oclaw.toml").write_text('[channels.a]\ntype = "raven"\n')
+    with pytest.raises(SettingErrors) as caught:
+        load(tmp_path, PluginTable(), {})
+    assert str(caught.value.problems[0]).endswith("(installed while the gateway runs? a restart finds it).")
+
+
 def test_a_built_in_name_is_not_looked_up_among_entry_points(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(**_: Any) -> Any:
         raise AssertionError("looked up")

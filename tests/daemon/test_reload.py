@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config import paths
+from gateway.daemon.reload import stranded
 from tests.support.rules_daemon import Daemon, a_daemon
 
 
@@ -54,3 +55,9 @@ def test_a_reload_is_whole_although_its_caller_hangs_up(daemon: Daemon) -> None:
         plug.sendall(b"POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")
     assert "channel oncall changed" in daemon.until("ConfigurationLoaded", what="configuration")["changes"]
     assert daemon.says("hi", channel="oncall")["replies"] == ["one"]
+
+
+def test_replies_that_wait_for_a_channel_that_is_gone_are_told() -> None:
+    assert stranded({"shop": 2, "desk": 1, "irc": 0}, ["desk"]) == (
+        "replies wait for channel shop, which is not there: 2",
+    )
