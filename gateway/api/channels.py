@@ -9,7 +9,7 @@ with `Prefer: wait`, a result read back, a socket. Knows the seams of `ports.py`
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 from typing import Any
 
@@ -270,6 +270,7 @@ def _unkept(came: Arrived, error: SealError) -> Response:
     return problem(422, f"The message cannot be stored: {error}")
 
 
+@lru_cache(maxsize=16)  # senders who waited for too long are all told the same
 def busy(refused: Refused) -> Response:
     """Say that the gateway cannot take a message now, and when to come again."""
     headers = (("Retry-After", str(max(1, ceil(refused.retry_after)))),)

@@ -29,7 +29,7 @@ from gateway.ports import Acceptance, Accepted, Cursor, Duplicate, Journal, Refu
 from gateway.records import Accept, Failed, HandOver, InboundRecord, Known, Moved, Outcome, Stored
 
 # Of the deadline; the rest is for what waits unread before the door, and for sending the reply.
-SHARE = 0.45
+SHARE = 0.4
 # In hand: never crowded below half of what is always taken.
 _HARDLY_ANY = FEW // 2
 

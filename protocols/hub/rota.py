@@ -8,70 +8,73 @@ stay unread, and their senders wait: that is the back pressure of a socket.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from select import EPOLLIN
-
-from msgspec import Struct
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 
 # Work of some milliseconds; even at 3 ms a request the last of them is answered within 100 ms.
 FEW = 32
 # What is read in one turn, while journal, lanes and replies wait for theirs.
 SLICE_SECONDS = 0.005
-# Half of the 200 ms that a message may take: what is read later than that cannot be in time.
+# A quarter of the 200 ms that a message may take: what is read later than that is not in time behind what is in hand.
 PATIENCE_SECONDS = 0.05
-# The share of the time that goes into telling senders that they are late; at least so much in a turn.
-LATE_SHARE = 0.05
-LATE_SECONDS = 0.0001  # at least, in a turn
-
-Ready = list[tuple[int, int]]
-
-
-class Turns(Struct, frozen=True):
-    """What is ready, in three parts, each in its order: `urgent` takes no new request."""
-
-    urgent: Ready
-    fresh: Ready
-    late: Ready
+# Behind few there is no more in hand than themselves.
+PATIENCE_OF_FEW = 0.1
+# The share of the time that goes into telling senders that they are late.
+LATE_SHARE = 0.03
 
 
 class Rota:
-    """Knows since when which connection was left unread, and who was read in the last turn that filled its slice."""
+    """Knows who was left unread, and since when; true while there is anybody."""
 
     def __init__(self) -> None:
-        self._unread: dict[int, float] = {}
-        self._read: list[int] = []
+        self._since: OrderedDict[int, float] = OrderedDict()  # in the order in which they were left
+        self._credit, self._counted = SLICE_SECONDS, 0.0
 
-    def part(self, ready: Ready, now: float) -> Turns:
-        """Part what epoll tells, the oldest first."""
-        since, latest = self._unread, now - PATIENCE_SECONDS
-        urgent: Ready = []
-        fresh: Ready = []
-        late: Ready = []
-        for each in ready:
-            if each[1] != EPOLLIN:
-                urgent.append(each)
-            elif since.get(each[0], now) < latest:
-                late.append(each)
-            else:
-                fresh.append(each)
-        fresh.reverse()
-        return Turns(urgent, fresh, late)
+    def __len__(self) -> int:
+        return len(self._since)
 
-    def unread_first(self, ready: Ready) -> None:
-        """Order what is ready: those left unread, the longest waiting first; the new; those just read, in order."""
-        if self._unread or self._read:
-            places = {descriptor: place for place, descriptor in enumerate(self._unread, -len(self._unread))}
-            places.update((descriptor, place) for place, descriptor in enumerate(self._read, 1))
-            ready.sort(key=lambda each: places.get(each[0], 0))
+    def __contains__(self, descriptor: object) -> bool:
+        return descriptor in self._since
+
+    def leave(self, descriptors: Iterable[int], now: float, *, last: Sequence[int] = ()) -> None:
+        """Remember those who are unread by now, the longest waiting first; `last` are those who were just read."""
+        if last:
+            places = {descriptor: place for place, descriptor in enumerate(last, 1)}
+            descriptors = sorted(descriptors, key=lambda descriptor: places.get(descriptor, 0))
+        for descriptor in descriptors:
+            self._since.setdefault(descriptor, now)
 
     def forget(self, descriptor: int) -> None:
-        """It is closed; its number may be given to another connection."""
-        self._unread.pop(descriptor, None)
-        if descriptor in self._read:
-            self._read.remove(descriptor)
+        """It is read now, or closed."""
+        self._since.pop(descriptor, None)
 
-    def leave(self, unread: Ready, now: float, *, read: Sequence[tuple[int, int]] = ()) -> None:
-        """Remember what this turn did not come to, the longest waiting first, and whose reading filled its slice."""
-        since = self._unread
-        self._unread = {descriptor: since.get(descriptor, now) for descriptor, _ in unread}
-        self._read = [descriptor for descriptor, _ in read]
+    def in_time(self, now: float) -> Iterator[int]:
+        """Go through those who are not late, the newest first; few the oldest first.
+
+        Each must be forgotten before the next is asked for.
+        """
+        since, latest = self._since, self._latest(now)
+        if len(since) <= FEW:
+            yield from [descriptor for descriptor, at in since.items() if at >= latest]
+            return
+        while since and since[newest := next(reversed(since))] >= latest:
+            yield newest
+
+    def late(self, now: float) -> Iterator[int]:
+        """Go through those who are late, the oldest first. Each must be forgotten before the next is asked for."""
+        since, latest = self._since, self._latest(now)
+        while since and since[oldest := next(iter(since))] < latest:
+            yield oldest
+
+    def _latest(self, now: float) -> float:
+        return now - (PATIENCE_SECONDS if len(self._since) > FEW else PATIENCE_OF_FEW)
+
+    def allowance(self, now: float) -> float:
+        """Return for how long the late may be told so now; nothing, or less, after more was spent than they are due."""
+        earned = (now - self._counted) * LATE_SHARE
+        self._credit, self._counted = min(SLICE_SECONDS, self._credit + earned), now
+        return self._credit
+
+    def spend(self, seconds: float) -> None:
+        """Take from the allowance what telling them took; a machine that stood still meanwhile costs them one slice."""
+        self._credit = max(-SLICE_SECONDS, self._credit - seconds)

@@ -1,10 +1,11 @@
 """Offer a gateway one, two and three times what it can do: `python tests/bench/overload_bench.py [--hook-ms 1]`.
 
-Runs conf/examples/bench on a core of its own and finds its maximum with a closed loop; `--hook-ms` slows every
-message down by a hook that computes for so long, as a slow machine would. Prints for each load what was accepted
-and refused, what was held back because no connection was free, and in how many milliseconds after a message was
-sent its reply and its 202 arrived; then how soon half the load is served as if nothing had been. GENERATOR is its
-share of a core: near 100 % it is the limit, not the gateway.
+Runs conf/examples/bench on a core of its own and finds its maximum with a closed loop, before and after each load,
+since the speed of a shared machine changes within seconds; `--hook-ms` slows every message down by a hook that
+computes for so long, as a slow machine would. Prints for each load what was accepted and refused, what was held back
+because no connection was free, and in how many milliseconds after a message was sent its reply and its 202 arrived;
+then how soon half the load is served as if nothing had been. GENERATOR is its share of a core: near 100 % it is the
+limit, not the gateway.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from gateway.cli.measure.scratch import PATH, Scratch, prepared, started
 from tests.support.flood import Account, Flood
 
 DEADLINE_SECONDS = 0.2
+UNDER_WAY = 128
 HEAD = ["LOAD", "DUE/S", "SENT/S", "TAKEN/S", "GOODPUT", "503/S", "HELD/S", "P50", "P99", "MAX", "ACK P99", "LOST"]
 HEAD += ["CPU", "GENERATOR", "RSS MIB"]
 HOOK = """
@@ -66,23 +68,25 @@ def measure(flood: Flood, scratch: Scratch, seconds: float, loads: list[float]) 
     flood.aim(scratch.port)
     flood.first_reply(30.0)
     flood.closed(32, 1.0)
-    most = flood.closed(128, seconds)
-    print(f"{most:.0f} messages a second at most, 128 under way\n\n{aligned(HEAD)}")
+    before = flood.closed(UNDER_WAY, seconds / 2)
+    print(f"{before:.0f} messages a second at most, {UNDER_WAY} under way\n\n{aligned(HEAD)}")
     for load in loads:
         cpu = scratch.cpu_seconds()
-        account = flood.offer(most * load, seconds)
+        account = flood.offer(before * load, seconds)
         cpu = (scratch.cpu_seconds() - cpu) / account.took_seconds
-        print(line(f"{load:g}x", account, most, cpu, scratch), flush=True)
-    account = flood.offer(most / 2, seconds)
-    print(line("0.5x", account, most, 0.0, scratch))
-    after = account.recovered_after(DEADLINE_SECONDS)
-    print(f"\n{after:.2f} s after the load fell the last message was refused or late")
+        after = flood.closed(UNDER_WAY, seconds / 2)
+        print(line(f"{load:g}x", account, (before + after) / 2, cpu, scratch), flush=True)
+        before = after
+    account = flood.offer(before / 2, seconds)
+    print(line("0.5x", account, before, 0.0, scratch))
+    late = account.recovered_after(DEADLINE_SECONDS)
+    print(f"\n{late:.2f} s after the load fell the last message was refused or late")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--hook-ms", type=float, default=0.0, help="what a hook adds to every message")
-    parser.add_argument("--seconds", type=float, default=4.0, help="for each load")
+    parser.add_argument("--seconds", type=float, default=3.0, help="for each load")
     parser.add_argument("--loads", default="1,2,3", help="as multiples of the maximum")
     parser.add_argument("--connections", type=int, default=1000)
     options = parser.parse_args()

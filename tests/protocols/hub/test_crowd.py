@@ -1,9 +1,12 @@
-"""Who is called when: nobody waits for ever behind somebody whose reading takes long."""
+"""Who is called when: nobody waits for ever behind somebody whose reading takes long, or because he is one of many."""
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from select import EPOLLHUP, EPOLLIN, EPOLLOUT
 
 import pytest
 import trio
@@ -13,30 +16,91 @@ from protocols.hub.crowd import Crowd
 from protocols.hub.rota import FEW, SLICE_SECONDS
 from protocols.transport.watch import open_watch
 
+Pairs = list[tuple[socket.socket, socket.socket]]
+
+
+@asynccontextmanager
+async def crowd_of(
+    count: int, called: Callable[[int, int, bool], object], reluctant: Callable[[], bool]
+) -> AsyncIterator[tuple[Crowd, Pairs]]:
+    """So many who always have something to read; `called(number, events, late)` when it is their turn."""
+    async with open_watch() as watch, trio.open_nursery() as nursery:
+        crowd = Crowd(watch, reluctant)
+        crowd.open()
+        nursery.start_soon(crowd.run)
+        pairs = [socket.socketpair() for _ in range(count)]
+        for number, (ours, theirs) in enumerate(pairs):
+            theirs.send(b"always something to read")
+            crowd.add(ours.fileno(), lambda events, number=number: called(number, events, crowd.late))  # type: ignore[misc]
+        with trio.fail_after(60):
+            yield crowd, pairs
+        for ours, theirs in pairs:
+            crowd.remove(ours.fileno())
+            ours.close()
+            theirs.close()
+        crowd.close()
+        nursery.cancel_scope.cancel()
+
 
 @pytest.mark.parametrize("count", [2, 5, FEW])
 async def test_one_that_fills_every_slice_keeps_no_other_from_being_read(count: int, mock_clock: MockClock) -> None:
     calls = Counter(dict.fromkeys(range(count), 0))
     apart = []
 
-    def called(number: int) -> None:
+    def called(number: int, _events: int, _late: bool) -> None:
         calls[number] += 1
         apart.append(max(calls.values()) - min(calls.values()))
         if number % 2 == 0:  # every other one takes the whole slice
             mock_clock.jump(SLICE_SECONDS)
 
-    async with open_watch() as watch:
-        crowd = Crowd(watch, lambda: False)
-        crowd.open()
-        pairs = [socket.socketpair() for _ in range(count)]
-        for number, (ours, theirs) in enumerate(pairs):
-            theirs.send(b"always something to read")
-            crowd.add(ours.fileno(), lambda _events, number=number: called(number))  # type: ignore[misc]
+    async with crowd_of(count, called, lambda: False):
         while sum(calls.values()) < 20 * count:
             await trio.lowlevel.checkpoint()
-        assert max(apart) == 1  # however long it goes on, they take turns
-        for ours, theirs in pairs:
-            crowd.remove(ours.fileno())
-            ours.close()
-            theirs.close()
-        crowd.close()
+    assert max(apart) == 1  # however long it goes on, they take turns
+
+
+async def test_many_who_were_left_unread_are_read_as_soon_as_there_is_room_and_again_after_that() -> None:
+    room, calls = [False], Counter[int]()
+
+    def called(number: int, _events: int, late: bool) -> None:
+        if room[0] and not late:
+            calls[number] += 1
+
+    async with crowd_of(3 * FEW, called, lambda: not room[0]):
+        await trio.sleep(0.02)
+        assert not calls
+        room[0] = True
+        while len(calls) < 3 * FEW or min(calls.values()) < 2:
+            await trio.lowlevel.checkpoint()
+
+
+async def test_an_answer_goes_on_while_nobody_is_read() -> None:
+    calls: list[tuple[int, int]] = []
+
+    def called(number: int, events: int, late: bool) -> None:
+        if not late:
+            calls.append((number, events))
+
+    async with crowd_of(3 * FEW, called, lambda: True) as (crowd, pairs):
+        await trio.sleep(0.02)
+        assert not calls
+        crowd.change(pairs[7][0].fileno(), EPOLLIN | EPOLLOUT)
+        while not calls:
+            await trio.lowlevel.checkpoint()
+        assert calls[0][0] == 7
+        assert calls[0][1] & EPOLLOUT
+
+
+async def test_a_client_that_is_gone_is_let_go_while_nobody_is_read() -> None:
+    gone: list[int] = []
+
+    def called(number: int, events: int, late: bool) -> None:
+        if events & EPOLLHUP:
+            gone.append(number)
+
+    async with crowd_of(3 * FEW, called, lambda: True) as (_crowd, pairs):
+        await trio.sleep(0.02)
+        pairs[7][1].close()
+        while not gone:
+            await trio.lowlevel.checkpoint()
+    assert set(gone) == {7}
