@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -68,8 +69,9 @@ def test_slack_brings_the_manifest_of_an_app_and_names_its_secrets(here: Path) -
     assert made.exit_code == 0, made.output
     app = yaml.safe_load((here / "slack-manifest.yaml").read_text("utf-8"))
     assert {"chat:write", "im:history"} <= set(app["oauth_config"]["scopes"]["bot"])
-    assert app["settings"]["socket_mode_enabled"] is True
-    assert "env:SLACK_BOT_TOKEN" in made.output and "env:SLACK_SIGNING_SECRET" in made.output
+    section = tomllib.loads((here / "oclaw.toml").read_text("utf-8"))["channels"]["slack"]
+    assert (section["mode"] == "socket") is app["settings"]["socket_mode_enabled"] is True
+    assert "env:SLACK_BOT_TOKEN" in made.output and "env:SLACK_APP_TOKEN" in made.output
     assert run("check").exit_code == 0
 
 
