@@ -114,7 +114,7 @@ class Intake:
         return read if isinstance(read, Arrived) else await read
 
     def _unknown(self, batch: Batch) -> set[str]:
-        rooms = {text(event, "room_id") for event in batch.events if event.get("type") in MESSAGES}
+        rooms = {text(event, "room_id") for event in batch.events if text(event, "type") in MESSAGES}
         return {room for room in rooms if room and not self._rooms.known(room)}
 
     def _again(self, why: str) -> Response:

@@ -280,6 +280,14 @@ async def test_when_a_room_cannot_be_asked_about_the_homeserver_comes_again_but_
     assert isinstance(came, Arrived) and came.messages[0].conversation.kind == "group"
 
 
+@pytest.mark.parametrize("odd", [[], [[]], {"a": 1}, None, 5, True, "", "\0", "\u202e"], ids=repr)
+@pytest.mark.parametrize("field", ["type", "event_id", "sender", "room_id", "state_key", "content", "origin_server_ts"])
+async def test_a_field_of_any_type_leaves_the_rest_of_the_transaction_heard(field: str, odd: Any) -> None:
+    stand = Stand()
+    heard = await stand.hears({**said("$1", "odd"), field: odd}, said("$2", "hello"))
+    assert [message.content for message in heard][-1:] == ["hello"]
+
+
 PLACE = Place(
     channel="it",
     bot=BOT,
