@@ -116,6 +116,7 @@ class _Call:
                 self._stream.reset(ErrorCode.INTERNAL_ERROR)
         self._quick.calls.done()
         self._release()
+        self._stream.flush()
         self._quick.report(CallEnded(self._path, status, trio.current_time() - self._began))
 
     def _send(self, outcome: Any) -> None:

@@ -113,6 +113,7 @@ class ServerCall:
         """Queue one message if there is room for it now; False: it was not queued. Never a checkpoint."""
         if not self._stream.send_now(self._packed(message)):
             return False
+        self._stream.flush()
         self._messages_sent += 1
         return True
 

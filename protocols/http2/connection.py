@@ -1,7 +1,6 @@
 """Drive one connection core over a byte stream: a reader, a writer, a watch, and a task per request.
 
-The writer alone calls `send_all` and takes everything that is ready in one piece, so that headers, messages
-and trailers of many streams leave together. Faults of a stream stay in the stream; faults of the connection
+Reading is in `reading.py`, writing in `writing.py`. Faults of a stream stay in the stream; faults of the connection
 fail every stream and end `run`.
 """
 
@@ -30,13 +29,10 @@ from protocols.http2.frames import HIGHEST_STREAM_ID, ErrorCode
 from protocols.http2.held import Held
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
+from protocols.http2.reading import read
 from protocols.http2.stream import Stream
-from protocols.transport.stream import PipeStream
+from protocols.http2.writing import Writer
 
-# A burst of a few hundred calls in one read; of the smallest frames so many that others wait 10 ms for their turn.
-READ_BYTES = 64 * 1024
-# Above this the writer gives others a turn between two pieces.
-SMALL_BYTES = 16 * 1024
 KEEPALIVE_PING = b"\x00still?\x00"
 
 Answer = Callable[[Stream], Awaitable[None]]
@@ -70,7 +66,9 @@ class Connection:
         self._draining = draining
         self._held = held or Held()
         self._streams: dict[int, Stream] = {}
-        self._unsent = trio.lowlevel.ParkingLot()
+        self._writer = Writer(transport, self._machine, self._has_room)
+        self._wake = self._writer.wake
+        self.flush = self._writer.flush
         self._slots = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self._heard_at = 0.0
@@ -174,57 +172,36 @@ class Connection:
     # -- the tasks
 
     async def _read(self, already_read: bytes, nursery: trio.Nursery) -> None:
-        wire = already_read or await self._receive()
-        while wire:
-            now = self._heard_at = trio.current_time()
-            try:
-                events = self._machine.receive(wire, now)
-            except PeerBrokeRules as error:
-                self.ended_because = error
-                break
-            for event in events:
-                self._dispatch(event)
-            if self._fresh:
-                self._begin(nursery)
-            self._wake()
-            if self._machine.control_bytes > self._limits.unread_control_bytes:
-                self._machine.hang_up(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
-                break
-            wire = await self._receive()
+        take = partial(self._take_in, nursery)
+        if not already_read or take(already_read):
+            await read(self._transport, take)
         self._stop()
 
-    async def _receive(self) -> bytes:
+    def _take_in(self, nursery: trio.Nursery, wire: bytes) -> bool:
+        """Do what has arrived; False when nothing more is to be read."""
+        now = self._heard_at = trio.current_time()
         try:
-            return bytes(await self._transport.receive_some(READ_BYTES))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            return b""
+            events = self._machine.receive(wire, now)
+        except PeerBrokeRules as error:
+            self.ended_because = error
+            return False
+        for event in events:
+            self._dispatch(event)
+        if self._fresh:
+            self._begin(nursery)
+        self._wake()
+        if self._machine.control_bytes > self._limits.unread_control_bytes:
+            self._machine.hang_up(ErrorCode.ENHANCE_YOUR_CALM, "answers are not read")
+            return False
+        return True
 
     async def _write(self) -> None:
-        try:
-            while True:
-                wire = self._machine.take()
-                if wire:
-                    await self._send(wire)
-                    for stream_id in self._machine.moved:
-                        if (stream := self._streams.get(stream_id)) is not None:
-                            stream.has_room()
-                elif self._closing:
-                    break
-                else:
-                    await self._unsent.park()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
+        await self._writer.run()
         self._scope.cancel()
 
-    async def _send(self, wire: bytes) -> None:
-        """Send all of it. What is small and fits needs no turn of the scheduler: the writer parks next."""
-        transport = self._transport
-        if not isinstance(transport, PipeStream) or len(wire) > SMALL_BYTES:
-            await transport.send_all(wire)
-            return
-        transport.send_now(wire)
-        if transport.pipe.unsent:
-            await transport.flush()
+    def _has_room(self, stream_id: int) -> None:
+        if (stream := self._streams.get(stream_id)) is not None:
+            stream.has_room()
 
     async def _watch(self) -> None:
         """Handshake deadline first, then a PING into every long silence."""
@@ -337,10 +314,6 @@ class Connection:
 
     # -- endings
 
-    def _wake(self) -> None:
-        if self._unsent:
-            self._unsent.unpark()
-
     def _close_when_idle(self) -> None:
         if not self._streams and self._last_usable != HIGHEST_STREAM_ID and not self._closing:
             self._machine.hang_up(ErrorCode.NO_ERROR)
@@ -355,7 +328,7 @@ class Connection:
         self._closing = True
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + self._limits.farewell_seconds)
         self._lose(ConnectionLost("The connection was lost while the stream was open."))
-        self._wake()
+        self._writer.finish()
 
     def _lose(self, fault: Http2Error) -> None:
         if self._fault is None:

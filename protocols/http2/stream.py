@@ -25,6 +25,7 @@ class Carrier(Protocol):
     def reset(self, stream_id: int, code: int) -> None: ...
     def consumed(self, stream_id: int, size: int) -> None: ...
     def hold(self, size: int) -> bool: ...
+    def flush(self) -> None: ...
 
 
 # Bytes that come in smaller pieces are put together: a piece of one byte would cost a hundred.
@@ -111,6 +112,10 @@ class Stream:
     def send_now(self, body: bytes) -> bool:
         """Queue body bytes if there is room now, as always for a stream's first; False: nothing was queued."""
         return self.fault is None and self._carrier.send_body(self.id, body)
+
+    def flush(self) -> None:
+        """Let what is queued leave at once, if nothing is in its way."""
+        self._carrier.flush()
 
     def end(self, trailers: Headers | None = None) -> None:
         """Nothing more will be sent; queued bytes go out before the trailers do."""

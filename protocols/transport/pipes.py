@@ -25,8 +25,8 @@ class Pipe(Protocol):
     established: bool
     secure: bool
 
-    def receive(self) -> bytes | None:
-        """Return bytes, b"" when the peer has finished sending, None when nothing is there yet."""
+    def receive(self, most_bytes: int = READ_BYTES) -> bytes | None:
+        """Return bytes, about `most_bytes` at most; b"" when the peer sends no more, None when nothing is there yet."""
         ...
 
     def write(self, piece: bytes) -> None:
@@ -68,9 +68,9 @@ class PlainPipe:
     def alpn(self) -> str:
         return ""
 
-    def receive(self) -> bytes | None:
+    def receive(self, most_bytes: int = READ_BYTES) -> bytes | None:
         try:
-            return self._receive(READ_BYTES)
+            return self._receive(most_bytes)
         except BlockingIOError:
             return None
 
@@ -122,9 +122,9 @@ class TlsPipe:
         """Say hello; the client's side calls this once, the server's waits for it in `receive`."""
         self._shake_hands()
 
-    def receive(self) -> bytes | None:
+    def receive(self, most_bytes: int = READ_BYTES) -> bytes | None:
         try:
-            arrived = self.socket.recv(READ_BYTES)
+            arrived = self.socket.recv(most_bytes)
         except BlockingIOError:
             # What an earlier read decrypted may still wait inside.
             return self._decrypted(finished=False) if self.established else None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import trio
 
 from protocols.transport.pipes import READ_BYTES, Pipe
+from protocols.transport.watch import Watch
 
 _FAREWELL_SECONDS = 1.0
 
@@ -14,6 +15,7 @@ _FAREWELL_SECONDS = 1.0
 class PipeStream(trio.abc.HalfCloseableStream):
     """One task may send while another receives. Closing twice is harmless.
 
+    Instead of a task a watch may read it: `join`, and `receive_now` in the waker.
     `tail` are bytes that were read before the stream was made; they are received first.
     `on_close` is called once, when the socket is closed.
     """
@@ -24,6 +26,7 @@ class PipeStream(trio.abc.HalfCloseableStream):
         self._on_close = on_close
         self._closed = False
         self._sending = False
+        self._watch: Watch | None = None
 
     @property
     def alpn(self) -> str:
@@ -92,6 +95,30 @@ class PipeStream(trio.abc.HalfCloseableStream):
             data, self._tail = data[:most], data[most:] + self._tail
         return data
 
+    def receive_now(self, most_bytes: int) -> bytes | None:
+        """Return what is there without waiting, about `most_bytes` at most; None for nothing yet, b"" at the end.
+
+        What was read before there was a stream comes whole. May raise BrokenResourceError.
+        """
+        if self._tail:
+            data, self._tail = self._tail, b""
+            return data
+        try:
+            return self.pipe.receive(most_bytes)
+        except OSError as error:
+            raise self._broken() from error
+
+    def join(self, watch: Watch, waker: Callable[[int], object]) -> None:
+        """Let a watch call `waker` while there is something to receive, until `leave` or the end of the stream."""
+        watch.add(self.pipe.socket.fileno(), waker)
+        self._watch = watch
+
+    def leave(self) -> None:
+        """Be watched no longer. Harmless when nobody does."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.remove(self.pipe.socket.fileno())
+
     async def _receive(self) -> bytes:
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
@@ -137,6 +164,7 @@ class PipeStream(trio.abc.HalfCloseableStream):
         if self._closed:
             return
         self._closed = True
+        self.leave()
         trio.lowlevel.notify_closing(self.pipe.socket)
         self.pipe.close()
         if self._on_close is not None:

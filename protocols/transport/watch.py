@@ -35,6 +35,7 @@ class Watch:
         self._epoll = select.epoll()
         self._wakers: dict[int, Waker] = {}
         self._afterwards: list[Callable[[], object]] = []
+        self._handing_out = False
         self._endings: list[Callable[[], object]] = []
 
     def add(self, descriptor: int, waker: Waker, events: int = select.EPOLLIN) -> None:
@@ -59,6 +60,15 @@ class Watch:
         """
         self._afterwards.append(work)
 
+    def behind(self, work: Callable[[], object]) -> bool:
+        """Call `work` as `afterwards` does, if events are being handed out; False, and nothing, if not.
+
+        For what many wakers add to and what is best done once, as writing to a socket is.
+        """
+        if self._handing_out:
+            self._afterwards.append(work)
+        return self._handing_out
+
     def at_end(self, work: Callable[[], object]) -> None:
         """Call `work` when the watch ends, were it by a waker that raised: nobody hands out events from then on."""
         self._endings.append(work)
@@ -77,10 +87,12 @@ class Watch:
             await trio.lowlevel.wait_readable(descriptor)
             until = time.monotonic() + _LOOK_AGAIN_SECONDS
             while found := poll(0, _EVENTS):
+                self._handing_out = True
                 for ready, events in found:
                     waker = wakers.get(ready)
                     if waker is not None:
                         waker(events)
+                self._handing_out = False
                 if self._afterwards:
                     works, self._afterwards = self._afterwards, []
                     for work in works:

@@ -5,8 +5,8 @@ fixed rate, where a late call counts as latency, then with 64 callers that never
 Replies are whole, as on the webhook that flow_bench.py measures, unless --stream is given.
 `sent` is from the moment a call was due until its acknowledgement, `replied` until the subscriber has the reply.
 
-The load is frames over two blocking sockets: a client library in Python costs more for a call than the whole gateway,
-and its own waiting would be taken for the gateway's.
+--beside measures the example's webhook at the same rate on the same gateway, in turns with the calls: what differs then
+is the door, and not the minute. Each line has `late_ms`, how late the load itself was at worst.
 """
 
 from __future__ import annotations
@@ -14,204 +14,103 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import select
-import socket
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from gateway.api.v1.gateway_pb2 import Event, SendRequest, SubscribeRequest
-from gateway.api.v1.message_pb2 import Conversation, Message
 from gateway.cli.measure.figures import quantile
 from gateway.cli.measure.flow import our_cores
-from gateway.cli.measure.scratch import Scratch, prepared, started
-from protocols.grpc.framing import Unpacker, pack
-from protocols.http2 import frames
-from protocols.http2.cutting import CutFrame, Cutter
-from protocols.http2.frames import END_HEADERS, END_STREAM, PREFACE, frame, settings_frame, window_frame
-from protocols.http2.header_encoding import Encoder
+from gateway.cli.measure.load import Load
+from gateway.cli.measure.scratch import PATH, Scratch, prepared, started
+from tests.support.grpc_load import GrpcLoad, with_grpc
 
-TOKEN = "bench-token"
-CHANNEL = '\n[channels.rpc]\ntype = "grpc"\ntokens = { bench = "file:token" }\n'
 CALLERS = 64
-# Enough that the order within a conversation holds nobody up.
-CONVERSATIONS = 200
+TURNS = 4
 
 
-class Wire:
-    """One connection, with windows that never close."""
-
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._encoder, self._cutter = Encoder(), Cutter(most_bytes=2**24, preface=False)
-        self._next_id = -1
-        self.socket.sendall(PREFACE + settings_frame({4: 2**31 - 1}) + window_frame(0, 2**31 - 65536))
-
-    def call(self, path: bytes, message: bytes) -> tuple[int, bytes]:
-        """A new stream's number, and its frames."""
-        self._next_id += 2
-        block = self._encoder.encode([
-            (b":method", b"POST"), (b":scheme", b"http"), (b":authority", b"127.0.0.1"), (b":path", path),
-            (b"te", b"trailers"), (b"content-type", b"application/grpc"), (b"user-agent", b"load/1"),
-            (b"grpc-timeout", b"100S"), (b"authorization", f"Bearer {TOKEN}".encode()),
-        ])  # fmt: skip
-        head = frame(frames.HEADERS, END_HEADERS, self._next_id, block)
-        return self._next_id, head + frame(frames.DATA, END_STREAM, self._next_id, pack(message))
-
-    def hear(self) -> Iterator[CutFrame]:
-        """What has come; SETTINGS and PING are answered."""
-        came = self.socket.recv(1 << 18)
-        if not came:
-            raise SystemExit("the gateway hung up")
-        for kind, flags, stream_id, body in self._cutter.cut(came):
-            if kind in (frames.SETTINGS, frames.PING) and not flags & frames.ACK:
-                self.socket.sendall(frame(kind, frames.ACK, 0, body if kind == frames.PING else b""))
-            yield kind, flags, stream_id, body
+def told(name: str, load: GrpcLoad, took: float, cpu: float) -> None:
+    share = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+    of = {"sent": sorted(load.sent), "replied": sorted(load.replied)}
+    ms = {what: {k: round(quantile(v, q) * 1e3, 2) for k, q in share.items()} for what, v in of.items() if v}
+    figures = {"load": name, "per_s": round(len(load.replied) / took), "errors": load.errors, "lost": load.lost}
+    print(json.dumps({**figures, "cpu": round(cpu / took, 2), "late_ms": round(load.late * 1e3, 1), **ms}), flush=True)
 
 
-class Bench:
-    """Calls on one connection, a subscription on another."""
-
-    def __init__(self, port: int) -> None:
-        self._calls, self._events = Wire(port), Wire(port)
-        self._unpacker = Unpacker(most_bytes=2**24)
-        self._number = 0
-        self._pending: dict[int, tuple[str, float]] = {}
-        self._answered: set[int] = set()
-        self._due: dict[str, float] = {}
-        self.sent: list[float] = []
-        self.replied: list[float] = []
-        self.errors = 0
-        self._events.socket.sendall(
-            self._events.call(b"/oclaw.v1.Gateway/Subscribe", SubscribeRequest().SerializeToString())[1]
-        )
-
-    def _request(self, due: float) -> bytes:
-        self._number += 1
-        id = str(self._number)
-        conversation = Conversation(id=f"c{self._number % CONVERSATIONS}")
-        message = Message(id=id, content=f"hello-{id}", conversation=conversation)
-        message.metadata.update({"route": "abc"[self._number % 3]})
-        self._due[id] = due
-        stream_id, wire = self._calls.call(b"/oclaw.v1.Gateway/Send", SendRequest(message=message).SerializeToString())
-        self._pending[stream_id] = (id, due)
-        return wire
-
-    def send(self, dues: list[float]) -> None:
-        self._calls.socket.sendall(b"".join([self._request(due) for due in dues]))
-
-    def listen(self, until: float) -> None:
-        """Take in what has come, after waiting for it until then."""
-        sockets = [self._calls.socket, self._events.socket]
-        ready, _, _ = select.select(sockets, [], [], max(0.0, until - time.perf_counter()))
-        if self._calls.socket in ready:
-            for kind, flags, stream_id, _ in self._calls.hear():
-                if kind == frames.DATA:
-                    self._answered.add(stream_id)
-                if kind == frames.RST_STREAM or (kind == frames.HEADERS and flags & END_STREAM):
-                    self._ended(stream_id)
-        if self._events.socket in ready:
-            for kind, flags, _, body in self._events.hear():
-                if kind == frames.DATA:
-                    self._unpacker.feed(body)
-                elif kind == frames.HEADERS and flags & END_STREAM:
-                    raise SystemExit(f"the subscription ended: {body!r}")
-            while (message := self._unpacker.take()) is not None:
-                self._heard(Event.FromString(message))
-
-    def _ended(self, stream_id: int) -> None:
-        id, due = self._pending.pop(stream_id)
-        if stream_id in self._answered:
-            self._answered.discard(stream_id)
-            self.sent.append(time.perf_counter() - due)
-        else:
-            self._due.pop(id, None)
-            self.errors += 1
-
-    def _heard(self, event: Event) -> None:
-        due = self._due.pop(event.reply.message.reply_to, None)
-        if due is not None:
-            self.replied.append(time.perf_counter() - due)
-
-    def at_rate(self, rate: float, seconds: float) -> None:
-        begin, index, count = time.perf_counter(), 0, int(rate * seconds)
-        while index < count:
-            now = time.perf_counter()
-            late = []
-            while index < count and begin + index / rate <= now:
-                late.append(begin + index / rate)
-                index += 1
-            if late:
-                self.send(late)
-            self.listen(begin + index / rate)
-
-    def without_pause(self, seconds: float) -> None:
-        end = time.perf_counter() + seconds
-        while (now := time.perf_counter()) < end:
-            free = CALLERS - len(self._pending)
-            if free:
-                self.send([now] * free)
-            self.listen(end)
-
-    def rest(self) -> None:
-        patience = time.perf_counter() + 10
-        while (self._due or self._pending) and time.perf_counter() < patience:
-            self.listen(patience)
-
-    def figures(self, name: str, took: float, cpu: float) -> None:
-        share = {"p50": 0.5, "p99": 0.99, "max": 1.0}
-        of = {"sent": sorted(self.sent), "replied": sorted(self.replied)}
-        ms = {what: {k: round(quantile(v, q) * 1e3, 2) for k, q in share.items()} for what, v in of.items() if v}
-        rate, lost = round(len(self.replied) / took), len(self._due)
-        print(
-            json.dumps({"load": name, "per_s": rate, "errors": self.errors, "lost": lost, "cpu": round(cpu, 2), **ms})
-        )
-        self.sent, self.replied, self.errors = [], [], 0
+def measure(load: GrpcLoad, scratch: Scratch, rate: float, seconds: float) -> None:
+    at_rate(load, scratch, rate, seconds)
+    began, cpu = begun(load, scratch)
+    load.without_pause(CALLERS, seconds)
+    # Until the last reply: what only piled up does not count as done.
+    load.rest()
+    told(f"{CALLERS} callers", load, time.perf_counter() - began, scratch.cpu_seconds() - cpu)
 
 
-def measure(scratch: Scratch, rate: float, seconds: float) -> None:
-    while scratch.process.poll() is None:
+def at_rate(load: GrpcLoad, scratch: Scratch, rate: float, seconds: float) -> None:
+    began, cpu = begun(load, scratch)
+    load.at_rate(rate, seconds)
+    load.rest()
+    told(f"grpc {rate:g}/s", load, time.perf_counter() - began, scratch.cpu_seconds() - cpu)
+
+
+def begun(load: GrpcLoad, scratch: Scratch) -> tuple[float, float]:
+    load.begin()
+    return time.perf_counter(), scratch.cpu_seconds()
+
+
+def beside(load: GrpcLoad, webhook: Load, scratch: Scratch, rate: float, seconds: float) -> None:
+    """One door after the other, in turns."""
+    webhook.aim(scratch.port)
+    webhook.first_reply(time.monotonic() + 10.0)
+    webhook.run(200.0, 1.0, scratch.cpu_seconds)
+    for _ in range(TURNS):
+        found = webhook.run(rate, seconds, scratch.cpu_seconds)
+        sent = {"p50": round(found.ack_p50_ms, 2), "p99": round(found.ack_p99_ms, 2)}
+        replied = {"p50": round(found.p50_ms, 2), "p99": round(found.p99_ms, 2), "max": round(found.max_ms, 2)}
+        name = {"load": f"webhook {rate:g}/s", "per_s": round(found.achieved), "lost": found.lost}
+        more = {"cpu": round(found.cpu, 2), "late_ms": round(found.late_ms, 1), "sent": sent, "replied": replied}
+        print(json.dumps({**name, **more}), flush=True)
+        at_rate(load, scratch, rate, seconds)
+
+
+@contextmanager
+def connected(scratch: Scratch) -> Iterator[GrpcLoad]:
+    """Call as soon as the gateway listens, until connections, imports and caches are warm."""
+    while True:
         try:
-            bench = Bench(scratch.port)
+            load = GrpcLoad(scratch.port)
             break
         except OSError:
+            if scratch.process.poll() is not None:
+                raise
             time.sleep(0.05)
-    bench.at_rate(200, 1.0)  # connections, imports and caches are warm afterwards
-    bench.rest()
-    bench.sent, bench.replied, bench.errors = [], [], 0
-    for name, load in (
-        (f"{rate:g}/s", lambda: bench.at_rate(rate, seconds)),
-        (f"{CALLERS} callers", lambda: bench.without_pause(seconds)),
-    ):
-        began, cpu = time.perf_counter(), scratch.cpu_seconds()
-        load()
-        # Until the last reply: what only piled up does not count as done.
-        bench.rest()
-        took = time.perf_counter() - began
-        bench.figures(name, took, (scratch.cpu_seconds() - cpu) / took)
+    load.at_rate(200, 1.0)
+    load.rest()
+    yield load
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--seconds", type=float, default=8)
     parser.add_argument("--stream", action="store_true", help="say replies in pieces, as a pipeline does by default")
+    parser.add_argument("--beside", action="store_true", help="measure the webhook at this rate, too")
     parser.add_argument("--disk", type=Path, help="where the journal is written")
     options = parser.parse_args()
-    with our_cores() as core, prepared(options.disk, 9901) as (config, port):
-        (config / "token").write_text(TOKEN)
-        (config / "token").chmod(0o600)
-        with (config / "oclaw.toml").open("a") as file:
-            file.write(CHANNEL)
-        for pipeline in (config / "pipelines.d").glob("*.yaml"):
-            pipeline.write_text(f"stream: {str(options.stream).lower()}\n{pipeline.read_text()}")
-        with started(config, port, core) as scratch:
-            print(json.dumps({"cores": os.cpu_count(), "load_before": os.getloadavg()[0]}))
-            measure(scratch, options.rate, options.seconds)
+    with our_cores() as core:
+        webhook = Load(PATH)
+        with prepared(options.disk, webhook.sink_port) as (config, port):
+            with_grpc(config, stream=options.stream)
+            with started(config, port, core) as scratch, connected(scratch) as load:
+                print(json.dumps({"cores": os.cpu_count(), "load_before": round(os.getloadavg()[0], 2)}))
+                if options.beside:
+                    beside(load, webhook, scratch, options.rate, options.seconds)
+                else:
+                    measure(load, scratch, options.rate, options.seconds)
+        webhook.close()
 
 
 main()

@@ -1,6 +1,7 @@
-"""Measure what one message costs, stage by stage: `python tests/bench/stages_bench.py [--rate 1000] [--seconds 6]`.
+"""Measure what one message costs, stage by stage: `python tests/bench/stages_bench.py [--rate 1000] [--door grpc]`.
 
-Runs conf/examples/bench with a stopwatch around each stage and sends to it at a fixed rate. A stage's time
+Runs conf/examples/bench with a stopwatch around each stage and sends to it at a fixed rate, through its webhook or,
+with `--door grpc`, by `Send` with a subscriber that hears the replies. A stage's time
 is its own: what it calls that has a row of its own is taken off. The last rows are the process's CPU that no stage
 explains: Trio, epoll, the kernel's share between them. The stopwatches cost about 1 µs a stage.
 
@@ -11,12 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gateway.cli.measure.load import Load
+    from gateway.cli.measure.scratch import Scratch
 
 HOUSE = Path(__file__).parents[2]
 sys.path.insert(0, str(HOUSE))
@@ -24,9 +30,7 @@ sys.path.insert(0, str(HOUSE))
 README = HOUSE / "gateway" / "flow" / "README.md"
 BEGIN, END = "<!-- stages -->", "<!-- /stages -->"
 # What is timed: the row it belongs to, the module, the class, the method.
-STAGES = (
-    ("1 read the request", "protocols.hub.connection", "Connection", "wake"),
-    ("1 verify, decode, normalise", "gateway.channels.webhook", "WebhookChannel", "receive"),
+COMMON = (
     ("2 accept: admission, ids, digests", "gateway.flow.accept", "Door", "offer"),
     ("2 seal the message, its story and its reply", "gateway.message.seal", "Sealer", "encode"),
     ("2 seal the message, its story and its reply", "gateway.message.seal", "Sealer", "seal_bytes"),
@@ -38,20 +42,34 @@ STAGES = (
     ("2, 8 journal: the statements", "gateway.journal.inloop", "InLoop", "_run"),
     ("2 acknowledge", "gateway.flow.accept", "Door", "_committed"),
     ("8 outbox", "gateway.flow.outbox", "Outbox", "add"),
-    ("9 post the reply", "gateway.channels.webhook", "WebhookChannel", "deliver_now"),
-    ("9 read the answer", "protocols.http_client.prompt", "_Line", "wake"),
     ("10 settle", "gateway.flow.attempts", "Attempts", "settle"),
 )
+WEBHOOK = (
+    ("1 read the request", "protocols.hub.connection", "Connection", "wake"),
+    ("1 verify, decode, normalise", "gateway.channels.webhook", "WebhookChannel", "receive"),
+    ("9 post the reply", "gateway.channels.webhook", "WebhookChannel", "deliver_now"),
+    ("9 read the answer", "protocols.http_client.prompt", "_Line", "wake"),
+)
+GRPC = (
+    ("1 read frames", "protocols.http2.machine", "Machine", "receive"),
+    ("1 the call: method, metadata, protobuf", "protocols.grpc.quick", "Quick", "take"),
+    ("1 token, normalise", "gateway.api.rpc.messages", "GatewayService", "send_quickly"),
+    ("2 answer the call", "protocols.grpc.quick", "_Call", "_tell"),
+    ("9 say the reply", "gateway.channels.grpc", "GrpcChannel", "deliver_now"),
+    ("2, 9 write frames", "protocols.http2.machine", "Machine", "take"),
+    ("2, 9 send them", "protocols.transport.stream", "PipeStream", "send_now"),
+)
+DOORS = {"webhook": (*COMMON, *WEBHOOK), "grpc": (*COMMON, *GRPC)}
 THREAD = "2, 8 journal: the commit (its own thread)"
 REST = "Trio, epoll and what lies between"
 
 
-def watched(config: Path, out: Path) -> None:
+def watched(door: str, config: Path, out: Path) -> None:
     """Run the daemon with its stopwatches; write what they showed to `out` at the end."""
     from importlib import import_module
 
     watch = Stopwatch()
-    for row, module, owner, method in STAGES:
+    for row, module, owner, method in DOORS[door]:
         place = getattr(import_module(module), owner)
         setattr(place, method, watch.around(row, getattr(place, method)))
     ledger: Any = import_module("gateway.journal.clerk").Clerk
@@ -121,17 +139,19 @@ def in_thread(watch: Stopwatch, commit: Callable[..., Any]) -> Callable[..., Any
     return timed
 
 
-def measured(rate: float, seconds: float) -> tuple[list[tuple[str, float]], float, float]:
+def measured(door: str, rate: float, seconds: float) -> tuple[list[tuple[str, float]], float, float]:
     """Return each row's µs a message, the p99 in ms and the CPU of a core."""
     from gateway.cli.measure.flow import our_cores
     from gateway.cli.measure.load import Load
     from gateway.cli.measure.scratch import PATH, Scratch, prepared
+    from tests.support.grpc_load import with_grpc
 
     with our_cores() as core:
         load = Load(PATH)
         with prepared(None, load.sink_port) as (config, port):
+            with_grpc(config)
             out = config.parent / "stages.json"
-            command = [sys.executable, __file__, "--watched", str(config), str(out)]
+            command = [sys.executable, __file__, "--watched", door, str(config), str(out)]
             if core is not None:
                 command = ["taskset", "-c", str(core), *command]
             with (config.parent / "log").open("ab") as log:
@@ -140,9 +160,10 @@ def measured(rate: float, seconds: float) -> tuple[list[tuple[str, float]], floa
                 scratch = Scratch(process, port, time.monotonic())
                 load.aim(port)
                 load.first_reply(time.monotonic() + 30.0)
-                load.run(200.0, 1.0, scratch.cpu_seconds)
+                send = through(door, load, scratch)
+                send(200.0, 1.0)
                 before = scratch.cpu_seconds()
-                window = load.run(rate, seconds, scratch.cpu_seconds)
+                p99 = send(rate, seconds)
                 spent = scratch.cpu_seconds() - before
             finally:
                 process.terminate()
@@ -150,10 +171,33 @@ def measured(rate: float, seconds: float) -> tuple[list[tuple[str, float]], floa
                 load.close()
             found = json.loads(out.read_text())
     messages = found["calls"]["2 acknowledge"]
-    rows = [(row, found["seconds"].get(row, 0.0) / messages * 1e6) for row in dict.fromkeys(row for row, *_ in STAGES)]
-    rows.append((THREAD, found["seconds"].get(THREAD, 0.0) / messages * 1e6))
+    stages = sorted(dict.fromkeys(row for row, *_ in DOORS[door]), key=number_of)
+    rows = [(row, found["seconds"].get(row, 0.0) / messages * 1e6) for row in [*stages, THREAD]]
     rows.append((REST, max(0.0, spent / (rate * seconds) * 1e6 - sum(cost for _, cost in rows))))
-    return rows, window.p99_ms, window.cpu
+    return rows, p99, spent / seconds
+
+
+def through(door: str, load: Load, scratch: Scratch) -> Callable[[float, float], float]:
+    """Return what sends at a rate for some seconds, and returns the p99 in ms."""
+    from gateway.cli.measure.figures import quantile
+    from tests.support.grpc_load import GrpcLoad
+
+    if door == "webhook":
+        return lambda rate, seconds: load.run(rate, seconds, scratch.cpu_seconds).p99_ms
+    calls = GrpcLoad(scratch.port)
+
+    def send(rate: float, seconds: float) -> float:
+        calls.begin()
+        calls.at_rate(rate, seconds)
+        calls.rest()
+        return quantile(sorted(calls.replied), 0.99) * 1e3
+
+    return send
+
+
+def number_of(row: str) -> int:
+    """Say where in the flow a stage stands."""
+    return int(re.match(r"\d+", row)[0])  # type: ignore[index]
 
 
 def environment(config: Path) -> dict[str, str]:
@@ -171,14 +215,15 @@ def table(rows: list[tuple[str, float]], rate: float) -> str:
 
 def main() -> None:
     if sys.argv[1:2] == ["--watched"]:
-        watched(Path(sys.argv[2]), Path(sys.argv[3]))
+        watched(sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4]))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--door", choices=DOORS, default="webhook")
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=6.0)
     parser.add_argument("--readme", action="store_true")
     asked = parser.parse_args()
-    rows, p99, cpu = measured(asked.rate, asked.seconds)
+    rows, p99, cpu = measured(asked.door, asked.rate, asked.seconds)
     shown = table(rows, asked.rate)
     print(f"{shown}\n\np99 {p99:.1f} ms, {cpu:.0%} of a core, stopwatches included")
     if asked.readme:

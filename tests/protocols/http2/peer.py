@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -24,6 +25,8 @@ from protocols.http2.events import Event, Header
 from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
 from protocols.http2.machine import Machine
+from protocols.transport.pipes import PlainPipe
+from protocols.transport.stream import PipeStream
 
 REQUEST: list[Header] = [
     (b":method", b"POST"),
@@ -80,6 +83,26 @@ class Peer:
             case SettingsFrame():
                 return ("settings", dict(frame.settings), "ACK" in frame.flags)
         return (type(frame).__name__, frame.stream_id)
+
+
+class Noted(PlainPipe):
+    """A pipe that notes what was written, piece by piece."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self.pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+        super().write(piece)
+
+
+def sockets(tail: bytes = b"") -> tuple[PipeStream, PipeStream]:
+    """Two ends of a connection; `tail` was read from the first before it became a stream."""
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
+        end.setblocking(False)
+    return PipeStream(Noted(ours), tail=tail), PipeStream(Noted(theirs))
 
 
 def frames_of(wire: bytes) -> list[Frame]:

@@ -19,7 +19,8 @@ from protocols.http2.events import Headers
 from protocols.http2.limits import Limits
 from protocols.http2.server import serve_connection
 from protocols.http2.stream import Stream
-from tests.protocols.http2.peer import REQUEST
+from protocols.transport.watch import open_watch
+from tests.protocols.http2.peer import REQUEST, sockets
 
 OK: Headers = [(b":status", b"200")]
 DONE: Headers = [(b"grpc-status", b"0")]
@@ -44,6 +45,19 @@ async def echo(stream: Stream) -> None:
         await stream.sent()
     except Http2Error:
         pass
+
+
+@asynccontextmanager
+async def watched_pair(limits: Limits) -> AsyncIterator[Connection]:
+    """Over sockets, which a watch reads."""
+    ours, theirs = sockets()
+    async with open_watch(), trio.open_nursery() as nursery:
+        client = Connection(theirs, limits, answer=None)
+        nursery.start_soon(lambda: serve_connection(ours, echo, limits=limits))
+        nursery.start_soon(client.run)
+        await client.established()
+        yield client
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager
@@ -117,6 +131,17 @@ async def test_streams_come_to_their_end_through_any_window(
     most = 30 if limits.stream_window_bytes == 1 else 3000
     with trio.fail_after(STANDSTILL_SECONDS):
         async with pair(limits, random) as client, trio.open_nursery() as nursery:
+            for number in range(12):
+                sizes = [random.randrange(1, most) for _ in range(random.randrange(1, 6))]
+                nursery.start_soon(lambda s=sizes, leave=number % 4 == 3: talk(client, s, leave=leave))
+
+
+@pytest.mark.parametrize("limits", TIGHT.values(), ids=TIGHT)
+async def test_streams_come_to_their_end_also_where_a_watch_reads_and_writes(limits: Limits) -> None:
+    random = Random(7)
+    most = min(200_000, 30 * limits.stream_window_bytes)
+    with trio.fail_after(60):
+        async with watched_pair(limits) as client, trio.open_nursery() as nursery:
             for number in range(12):
                 sizes = [random.randrange(1, most) for _ in range(random.randrange(1, 6))]
                 nursery.start_soon(lambda s=sizes, leave=number % 4 == 3: talk(client, s, leave=leave))

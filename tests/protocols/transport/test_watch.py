@@ -73,6 +73,25 @@ async def test_what_is_put_off_runs_behind_all_events_of_the_wake_up() -> None:
     assert order == ["event", "event", "afterwards", "afterwards"]
 
 
+async def test_work_for_the_end_of_a_turn_is_taken_only_in_a_turn() -> None:
+    ready = os.eventfd(1)
+    order: list[str] = []
+    async with open_watch() as watch:
+
+        def wake(_events: int) -> None:
+            os.eventfd_read(ready)
+            assert watch.behind(lambda: order.append("behind"))
+            order.append("event")
+
+        assert not watch.behind(lambda: order.append("never"))
+        watch.add(ready, wake)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not watch.behind(lambda: order.append("never"))
+        watch.remove(ready)
+    os.close(ready)
+    assert order == ["event", "behind"]
+
+
 @pytest.mark.parametrize("shared", [True, False])
 async def test_another_threads_calls_are_made_in_the_loop_in_their_order(shared: bool) -> None:
     calls: list[tuple[int, int]] = []
