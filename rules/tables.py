@@ -109,8 +109,8 @@ class Affixes(Buckets):
         return made
 
 
-class Words(Buckets):
-    """Words found anywhere in a text, by Aho-Corasick automata of at most SHARD_WORDS words."""
+class Sharded(Buckets):
+    """Texts that a search for all of them at once is built of: in shards, of which a change rebuilds the last."""
 
     __slots__ = ("_fresh", "_shards")
 
@@ -136,66 +136,48 @@ class Words(Buckets):
         made._shards, made._fresh = list(self._shards), list(self._fresh)
         return made
 
-    def automata(self, breathe: Breathe = at_once) -> list[Any]:
-        """The automata; new words join the last shard while it has room. A word whose rules are
-        gone stays until its shard is rebuilt, and finds an empty bucket."""
-        fresh = [word for word in self._fresh if not any(automaton.exists(word) for _, automaton in self._shards)]
+    def searches(
+        self, build: Callable[[list[str]], Any], holds: Callable[[Any, str], bool], most: int, breathe: Breathe
+    ) -> list[Any]:
+        """What `build` makes of each shard of at most `most` texts; new ones join the last while it has room.
+
+        A text whose rules are gone stays until its shard is rebuilt, and finds an empty bucket. `holds` says
+        whether a search knows a text already.
+        """
+        fresh = [text for text in self._fresh if not any(holds(shard, text) for shard in self._shards)]
         if fresh:
-            tail = [word for word in self._shards.pop()[0] if self.by_key.get(word)] if self._roomy() else []
-            words = list(dict.fromkeys([*tail, *fresh]))
-            for first in range(0, len(words), SHARD_WORDS):
-                shard = words[first : first + SHARD_WORDS]
-                self._shards.append((shard, word_automaton(shard)))
+            roomy = bool(self._shards) and len(self._shards[-1][0]) < most
+            tail = [text for text in self._shards.pop()[0] if self.by_key.get(text)] if roomy else []
+            texts = list(dict.fromkeys([*tail, *fresh]))
+            for first in range(0, len(texts), most):
+                shard = texts[first : first + most]
+                self._shards.append((shard, build(shard)))
                 breathe()
         self._fresh = []
-        return [automaton for _, automaton in self._shards]
-
-    def _roomy(self) -> bool:
-        return bool(self._shards) and len(self._shards[-1][0]) < SHARD_WORDS
+        return [search for _, search in self._shards]
 
 
-class Patterns(Buckets):
+class Words(Sharded):
+    """Words found anywhere in a text, by Aho-Corasick automata of at most SHARD_WORDS words."""
+
+    __slots__ = ()
+
+    def automata(self, breathe: Breathe = at_once) -> list[Any]:
+        """The automata."""
+        return self.searches(word_automaton, lambda shard, word: bool(shard[1].exists(word)), SHARD_WORDS, breathe)
+
+
+class Patterns(Sharded):
     """Regular expressions without a literal, in RE2 sets of at most SHARD_PATTERNS."""
 
-    __slots__ = ("_fresh", "_shards")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._shards: list[tuple[list[str], Callable[[str], list[str]]]] = []
-        self._fresh: list[str] = []
-
-    def put(self, key: Any, entry: Entry) -> bool:
-        new = super().put(key, entry)
-        if new:
-            self._fresh.append(key)
-        return new
-
-    def clear(self, breathe: Breathe) -> None:
-        super().clear(breathe)
-        while self._shards:
-            self._shards.pop()
-            breathe()
-
-    def copy(self) -> Self:
-        made = super().copy()
-        made._shards, made._fresh = list(self._shards), list(self._fresh)
-        return made
+    __slots__ = ()
 
     def finder(self, breathe: Breathe = at_once) -> Callable[[str], Iterable[str]]:
         """A function from a text to the patterns found in it."""
-        fresh = [pattern for pattern in self._fresh if not any(pattern in shard for shard, _ in self._shards)]
-        if fresh:
-            roomy = self._shards and len(self._shards[-1][0]) < SHARD_PATTERNS
-            tail = [p for p in self._shards.pop()[0] if self.by_key.get(p)] if roomy else []
-            patterns = list(dict.fromkeys([*tail, *fresh]))
-            for first in range(0, len(patterns), SHARD_PATTERNS):
-                shard = patterns[first : first + SHARD_PATTERNS]
-                self._shards.append((shard, pattern_set(shard)))
-                breathe()
-        self._fresh = []
-        finders = [finder for _, finder in self._shards]
+        finders = self.searches(pattern_set, lambda shard, pattern: pattern in shard[0], SHARD_PATTERNS, breathe)
         if len(finders) == 1:
-            return finders[0]
+            only: Callable[[str], Iterable[str]] = finders[0]
+            return only
         return lambda text: [pattern for finder in finders for pattern in finder(text)]
 
 
