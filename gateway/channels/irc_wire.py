@@ -137,8 +137,17 @@ async def _connected(settings: Settings, config_dir: str) -> trio.abc.Stream:
         cause = error.__cause__ or error
         raise ConnectionLost(f"no TLS with {place}: {getattr(cause, 'verify_message', '') or cause}") from error
     except OSError as error:
-        raise ConnectionLost(f"cannot connect to {place}: {error}") from error
+        raise ConnectionLost(f"cannot connect to {place}: {_reason(error)}") from error
     return stream
+
+
+def _reason(error: OSError) -> str:
+    """What the system said: Trio gathers the failures of all addresses of a name, and says only that all failed."""
+    found: BaseException | None = error.__cause__
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    known = found if isinstance(found, OSError) else error
+    return known.strerror or str(known)
 
 
 async def _secured(plain: trio.abc.Stream, settings: Settings, config_dir: str) -> trio.SSLStream[trio.abc.Stream]:

@@ -114,3 +114,12 @@ async def test_one_channel_that_hangs_or_breaks_stops_no_other(
     assert "OSError: no route" in heard["channels.b"][0].what
     assert heard["channels.w"] == [Finding(ok=True, what="signed in")]
     assert heard["channels.n"][0].ok
+
+
+def test_a_server_that_is_not_there_is_told_in_the_systems_words(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    section = f'\n[channels.irc]\ntype = "irc"\nhost = "localhost"\nport = {port}\ntls = false\nnick = "o"\n'
+    (config / "oclaw.toml").write_text(CONFIG + section)
+    told = next(line for line in asked(config).output.splitlines() if "channels.irc" in line)
+    assert told == f"NOT  channels.irc: cannot connect to localhost:{port}: Connection refused"

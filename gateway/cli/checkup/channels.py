@@ -9,10 +9,12 @@ from functools import partial
 
 import trio
 
+from gateway.channels.shared.errors import ConnectionLost
 from gateway.config.settings import Settings
 from gateway.daemon.build import build
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Finding, Kit
+from protocols.errors import HttpClientError
 from protocols.http_client.client import HttpClient
 
 Tell = Callable[[str, Finding], None]
@@ -50,5 +52,7 @@ async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
     except trio.TooSlowError:
         what = f"{channel.platform} did not answer within {CHANNEL_SECONDS:g} s"
         tell(Finding(ok=False, what=what, way_out="Look at the network, DNS and a proxy in between."))
+    except (HttpClientError, ConnectionLost) as error:
+        tell(Finding(ok=False, what=str(error), way_out="Look at its address here, and whether it runs there."))
     except Exception as error:  # a third party's code; the others are still tried
         tell(Finding(ok=False, what=f"trying it failed with {type(error).__name__}: {error}"))
