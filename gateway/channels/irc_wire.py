@@ -7,6 +7,7 @@ ends in between leaves the outcome unknown, and the gateway does not say it twic
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -147,7 +148,8 @@ def _reason(error: OSError) -> str:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     known = found if isinstance(found, OSError) else error
-    return known.strerror or str(known)
+    # Its own sentence holds the address again; a resolver's numbers are negative and have no other sentence.
+    return os.strerror(known.errno) if (known.errno or 0) > 0 else known.strerror or str(known)
 
 
 async def _secured(plain: trio.abc.Stream, settings: Settings, config_dir: str) -> trio.SSLStream[trio.abc.Stream]:
