@@ -365,6 +365,10 @@ class Journal(Protocol):
     def sync_seconds(self) -> float:
         """How long the disk itself took for the latest commit."""
 
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long the commit under way has lasted so far; 0 between commits."""
+
     def recover(self) -> AsyncIterator[Recovered]:
         """Read back all that is unfinished, once, at start; counts an attempt for the head of every lane."""
 

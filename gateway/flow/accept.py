@@ -114,10 +114,11 @@ class Door:
                 pressure.rest()
             return False
         now = trio.current_time()
-        pressure.observe(in_hand, now)
         # A message waits for the commit under way and for its own, whatever else is in hand.
-        bound = self._limits.deadline_seconds * SHARE + 2 * self._journal.sync_seconds
-        return pressure.is_full(in_hand, bound, now)
+        waits_for_disk = 2 * self._journal.sync_seconds
+        pressure.stalled(self._journal.stuck_seconds - waits_for_disk, now)
+        pressure.observe(in_hand, now)
+        return pressure.is_full(in_hand, self._limits.deadline_seconds * SHARE + waits_for_disk, now)
 
     def full(self) -> Refused | None:
         """Say why no message at all can be taken now, or None."""

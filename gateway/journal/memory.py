@@ -132,6 +132,7 @@ class MemoryStore:
         self._wanted = trio.Event()
         self._ended = trio.Event()
         self._closing = False
+        self._at_it_since: float | None = None
         self._life = trio.CancelScope(shield=True)
 
     @property
@@ -148,7 +149,8 @@ class MemoryStore:
 
     @property
     def stuck_seconds(self) -> float:
-        return 0.0
+        since = self._at_it_since
+        return trio.current_time() - since if since is not None else 0.0
 
     def submit(self, work: Entry, done: Done = None) -> None:
         self._inbox.append((work, done))
@@ -185,7 +187,9 @@ class MemoryStore:
     async def _write(self) -> None:
         while not self._memory.crashed and not (self._closing and not self.backlog):
             await self._work()
+            self._at_it_since = trio.current_time()
             await self._memory.ready()
+            self._at_it_since = None
             if not self._memory.crashed and (self._inbox or self._clerk.due):
                 batch = [self._inbox.popleft() for _ in range(len(self._inbox))]
                 settled = self._clerk.commit(batch)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.flow.admission import FEW, MOST, PATIENCE_SECONDS, Pressure
+from gateway.flow.admission import FEW, LONGEST_STALL_SECONDS, MOST, PATIENCE_SECONDS, Pressure
 
 BOUND = 0.1
 
@@ -22,12 +22,21 @@ class Machine:
         self.free_at = 0.0
         self.done = self.refused = 0
         self.waits: list[tuple[float, float]] = []
+        self.stall = (0.0, 0.0)
+
+    def stall_disk(self, begin: float, end: float) -> None:
+        """Do nothing from then until then."""
+        self.stall = (begin, end)
 
     def load(self, rate: float, begin: float, end: float) -> None:
         for number in range(int((end - begin) * rate)):
             self.arrive(begin + number / rate)
 
     def arrive(self, now: float) -> None:
+        begin, end = self.stall
+        if begin <= now < end:
+            self.free_at = end
+            self.pressure.stalled(now - begin, now)
         while self.queue and max(self.free_at, self.queue[0]) + self.cost <= now:
             came = self.queue.popleft()
             self.free_at = max(self.free_at, came) + self.cost
@@ -80,6 +89,32 @@ def test_when_the_load_falls_nothing_is_refused_any_more(speed: float) -> None:
     machine.load(speed / 2, 2.0, 4.0)
     assert machine.refused - refused <= speed * PATIENCE_SECONDS
     assert max(wait for came, wait in machine.waits if came > 2.5) <= 2 / speed
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [(100, 0.8), (1_000, 0.45), (100, 1.9)])
+def test_what_piles_up_while_the_disk_stands_still_is_taken_and_done(rate: float, seconds: float) -> None:
+    machine = Machine(1 / 3_000)
+    machine.load(rate, 0.0, 1.0)
+    machine.stall_disk(1.0, 1.0 + seconds)
+    machine.load(rate, 1.0, 4.0)
+    assert machine.refused == 0
+
+
+def test_a_disk_that_stands_still_for_longer_closes_the_door() -> None:
+    machine = Machine(1 / 3_000)
+    machine.stall_disk(1.0, 60.0)
+    machine.load(100, 1.0, 60.0)
+    assert len(machine.queue) <= 100 * 2 * LONGEST_STALL_SECONDS
+
+
+def test_a_disk_that_stands_still_under_overload_lets_in_no_more_than_ever() -> None:
+    machine = Machine(1 / 1_000)
+    machine.load(3_000, 0.0, 1.0)
+    machine.stall_disk(1.0, 1.8)
+    machine.load(3_000, 1.0, 1.8)
+    assert len(machine.queue) <= max(MOST, 1_000 * (BOUND + 0.8) * 1.1)
+    machine.load(3_000, 1.8, 5.0)
+    assert max(wait for came, wait in machine.waits if came > 3.5) <= BOUND * 1.3
 
 
 def test_the_pause_asked_for_is_the_time_that_the_work_in_hand_takes_within_bounds() -> None:

@@ -10,12 +10,13 @@ import trio
 from gateway.errors import ModelError
 from gateway.flow import outbox as outbox_file
 from gateway.flow.accept import Limits
+from gateway.flow.admission import LONGEST_STALL_SECONDS
 from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Bounced, Deferred, Delivered
-from gateway.notices import DeliveryBuried
-from gateway.ports import ModelAnswer, ModelCall
+from gateway.notices import DeliveryBuried, EnvelopeRefused
+from gateway.ports import Accepted, ModelAnswer, ModelCall
 from tests.support.story import EPOCH, Story, gateway
 
 PATIENT = RetryPolicy(attempts=1000, cap_seconds=30.0)
@@ -206,6 +207,31 @@ async def test_a_wall_clock_that_jumps_neither_holds_pauses_nor_expires_replies(
         await story.settles()
         assert story.sent("room") == ["hi", "hi", "hi"]
         assert trio.current_time() - began < 65
+
+
+@pytest.mark.parametrize(("seconds", "refuses"), [(0.8, False), (10.0, True)])
+async def test_what_comes_while_the_disk_stands_still_for_a_moment_is_taken(
+    seconds: float, refuses: bool, autojump_clock: Any
+) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        answers = []
+        for number in range(int(100 * seconds)):
+            if number == 1:
+                memory.pause_commits()
+            answers.append(story.offer(story.message(str(number), conversation=str(number % 10))))
+            await trio.sleep(0.01)
+        memory.resume_commits()
+        await story.settles()
+        assert [len(each) for each in answers] == [1] * len(answers)
+        taken = [number for number, [each] in enumerate(answers) if isinstance(each, Accepted)]
+        refused = story.reported(EnvelopeRefused)
+        assert len(refused) == len(answers) - len(taken)
+        assert bool(refused) is refuses
+        assert len(taken) >= min(len(answers), 100 * LONGEST_STALL_SECONDS)
+        for conversation in range(10):
+            assert story.sent(str(conversation)) == [str(each) for each in taken if each % 10 == conversation]
+        await story.receives("and after it as ever")
 
 
 async def test_a_wall_clock_that_jumps_between_a_reply_and_its_commit_or_its_shelf_expires_nothing(
