@@ -29,6 +29,11 @@ class Waiting(Struct, frozen=True):
     ends_at: float
 
 
+def fresh(delivery: Delivery, now: float) -> Waiting:
+    """Put an end to the waiting of a delivery that was made just now."""
+    return Waiting(delivery, now + delivery.expires_at - delivery.created_at)
+
+
 def timed(delivery: Delivery, *, now: float, wall: float, since: float) -> Waiting:
     """Put an end to a delivery's waiting, on Trio's clock: no jump of the wall clock expires it or keeps it for ever.
 

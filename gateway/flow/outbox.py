@@ -17,7 +17,7 @@ import trio
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
 from gateway.flow.circuits import Circuit, Circuits
-from gateway.flow.destination import Desk, Destination, Key, Waiting, timed
+from gateway.flow.destination import Desk, Destination, Key, Waiting, fresh, timed
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
@@ -65,7 +65,8 @@ class Outbox:
         self._attempting = 0
         self._shelved = 0
         self._quiet = trio.lowlevel.ParkingLot()
-        self._began = trio.current_time()
+        self._moment = trio.lowlevel.current_clock().current_time  # what `trio.current_time` asks behind two more calls
+        self._began = self._moment()
         self.pending = 0
 
     @property
@@ -78,7 +79,7 @@ class Outbox:
         self._desks.setdefault(channel.name, Desk()).serve(channel)
         for destination in list(self._destinations.values()):
             if destination.key[0] == channel.name and not destination.busy:
-                self._make_ready(destination, trio.current_time())
+                self._make_ready(destination, self._moment())
 
     def detach(self, name: str) -> None:
         """Stop serving a channel; its deliveries wait, here and in the journal, until it is attached again."""
@@ -87,13 +88,15 @@ class Outbox:
 
     def add(self, delivery: Delivery, *, old: bool = False) -> None:
         """Queue a committed delivery behind what its destination has, in commit order; `old`: of an earlier life."""
-        destination, now = self._destination(delivery), trio.current_time()
+        destination, now = self._destination(delivery), self._moment()
         self.pending += 1
-        if destination.shelved or len(destination.queue) >= self._most:
+        if destination.shelved or (destination.queue and len(destination.queue) >= self._most):
             destination.shelve(delivery.id)
             self._shelved += 1
-        else:
+        elif old or delivery.replayed:
             destination.queue.append(self._waiting(delivery, now, old=old, since=now))
+        else:
+            destination.queue.append(fresh(delivery, now))
         if not destination.busy:
             self._make_ready(destination, now)
 
@@ -108,7 +111,7 @@ class Outbox:
         elif (taken := self._shelf.take_down(row)) is not None:
             destination = self._restored[row.destination] = self._destination(taken.delivery)
             if not destination.queue:
-                destination.blocked_until = trio.current_time() + taken.pause_seconds
+                destination.blocked_until = self._moment() + taken.pause_seconds
             self.add(taken.delivery, old=True)
 
     def restored(self) -> None:
@@ -123,7 +126,7 @@ class Outbox:
         for key in [only] if only else [key for key in self._destinations if key[0] == channel]:
             destination = self._destinations.get(key)
             if destination is not None and destination.queue and destination.paused:
-                self._circuits.forgive(self._circuit_of(destination.queue[0].delivery))
+                self._circuits.forgive(_circuit_of(self._desks.get(channel), destination.queue[0].delivery))
                 destination.blocked_until = 0.0
                 self._resume(destination, destination.paused)
 
@@ -192,7 +195,7 @@ class Outbox:
         self._staff(desk)
 
     def _go(self, destination: Destination) -> None:
-        self._make_ready(destination, trio.current_time())
+        self._make_ready(destination, self._moment())
 
     def _staff(self, desk: Desk) -> None:
         """Put one more worker to the ready destinations, if the channel takes one more attempt at once."""
@@ -213,7 +216,7 @@ class Outbox:
         if desk.ready or desk.beginning or desk.to_spare <= 0:
             return False
         head = destination.queue[0]
-        circuit = self._circuit_of(head.delivery)
+        circuit = _circuit_of(desk, head.delivery)
         if self._may_wait(destination, head, circuit, now):
             return False
         attempt = Attempt()
@@ -284,7 +287,7 @@ class Outbox:
             await self._fill(destination)
         else:
             head = destination.queue[0]
-            circuit = self._circuit_of(head.delivery)
+            circuit = _circuit_of(desk, head.delivery)
             if not self._hindered(destination, head, circuit):
                 attempt.begins(channel, destination, head, circuit, self._now())
                 self._attempting += 1
@@ -301,7 +304,7 @@ class Outbox:
         again = self._attempts.settle(attempt, receipt, lambda: self._next(destination, head))
         if again is not None:
             destination.queue[0] = Waiting(again.delivery, head.ends_at)
-            self._pause(destination, trio.current_time() + again.seconds)
+            self._pause(destination, self._moment() + again.seconds)
         self._tell_quiet()
 
     def _tell_quiet(self) -> None:
@@ -310,7 +313,7 @@ class Outbox:
 
     def _hindered(self, destination: Destination, head: Waiting, circuit: Circuit) -> bool:
         """Deal with whatever keeps an attempt from being made now; say whether there was such a thing."""
-        now, delivery, why = trio.current_time(), head.delivery, ""
+        now, delivery, why = self._moment(), head.delivery, ""
         if destination.blocked_until > now:
             self._pause(destination, destination.blocked_until)
             return True
@@ -329,7 +332,7 @@ class Outbox:
             self.pending -= 1
         destination.blocked_until = 0.0
         if destination.queue or destination.shelved:
-            self._make_ready(destination, trio.current_time())
+            self._make_ready(destination, self._moment())
         else:
             self._retire(destination)
 
@@ -348,12 +351,12 @@ class Outbox:
             taken = await self._shelf.read(destination)
         except Exception as error:  # the disk: what is in the journal is not lost, only later
             self._report(JournalFailed(f"the deliveries of {destination.key[0]} cannot be read back: {error}"))
-            self._pause(destination, trio.current_time() + _READ_AGAIN_SECONDS)
+            self._pause(destination, self._moment() + _READ_AGAIN_SECONDS)
             return
         finally:
             self._attempting -= 1
             self._tell_quiet()
-        now = trio.current_time()
+        now = self._moment()
         read = [self._waiting(each.delivery, now, old=each.old, since=self._began) for each in taken]
         self._filled(destination, read, before)
 
@@ -365,7 +368,7 @@ class Outbox:
         else:
             destination.shelved -= len(waiting)
             self._shelved -= len(waiting)
-        self._make_ready(destination, trio.current_time())
+        self._make_ready(destination, self._moment())
 
     # -- pauses -----------------------------------------------------------------------------------
 
@@ -378,14 +381,14 @@ class Outbox:
         """End a pause, unless it was ended before: a destination must never be ready twice."""
         if number and destination.paused == number:
             destination.paused = 0
-            self._make_ready(destination, trio.current_time())
+            self._make_ready(destination, self._moment())
 
-    def _circuit_of(self, delivery: Delivery) -> Circuit:
-        channel = delivery.message.channel
-        desk = self._desks.get(channel)
-        if desk is None or desk.circuit_of is None:
-            return channel, ""
-        try:
-            return channel, desk.circuit_of(delivery)
-        except Exception:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
-            return channel, ""
+
+def _circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
+    channel = delivery.message.channel
+    if desk is None or desk.circuit_of is None:
+        return channel, ""
+    try:
+        return channel, desk.circuit_of(delivery)
+    except Exception:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+        return channel, ""

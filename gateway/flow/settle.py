@@ -78,10 +78,10 @@ class Settler:
         gone: Callable[[], None] | None = None,
     ) -> float:
         now = self._now()
-        note = Attempt(at=began, number=delivery.attempt, receipt=receipt, seconds=now - began)
         plain = isinstance(receipt, Delivered) and not receipt.remote_id and delivery.attempt == 1
         sealed = b""
         if not plain:  # the row itself tells all there is to a first attempt that got through
+            note = Attempt(at=began, number=delivery.attempt, receipt=receipt, seconds=now - began)
             sealed = self._sealer.seal(RecordKind.NOTE, delivery.id, note)
         self._journal.submit(
             Settle(id=delivery.id, state=state, at=now, attempt=delivery.attempt, note=sealed, due_at=due_at),
