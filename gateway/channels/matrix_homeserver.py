@@ -129,7 +129,7 @@ def receipt_for(answer: Answer) -> Receipt:
             return Deferred(answer.words, answer.after_seconds)
         return Bounced(f"{answer.words}.")
     # An answer without Matrix's form came from a proxy before the homeserver.
-    again = receipt_of(answer.status, now=0.0)
+    again = receipt_of(answer.status)
     if isinstance(again, Deferred) and answer.after_seconds is not None:
         return Deferred(again.why, answer.after_seconds)
     return again

@@ -18,8 +18,8 @@ _LATER = frozenset((408, 425, 429, 502, 503, 504))
 _LONGEST_PAUSE = 86_400.0
 
 
-def receipt_of(status: int, retry_after: str = "", *, now: float, remote_id: str = "") -> Receipt:
-    """Read the status of a completed answer."""
+def receipt_of(status: int, retry_after: str = "", *, now: float = 0.0, remote_id: str = "") -> Receipt:
+    """Read the status of a completed answer; `now` is what a date in `retry_after` is counted from."""
     if 200 <= status < 300:
         return Delivered(remote_id)
     if status in _LATER:

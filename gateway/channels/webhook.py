@@ -207,7 +207,7 @@ class WebhookChannel:
     async def deliver(self, delivery: Delivery) -> Receipt:
         """POST the reply once. Without an address it stays here, to be fetched by whoever sent the message."""
         post = self._post(delivery)
-        if isinstance(post, Receipt):
+        if not isinstance(post, _Post):
             return post
         try:
             answered = await post.client.request(
@@ -220,7 +220,7 @@ class WebhookChannel:
     def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
         """POST the reply at once when a kept connection is free; `deliver` is for everything else."""
         post = self._post(delivery)
-        if isinstance(post, Receipt):
+        if not isinstance(post, _Post):
             return False
 
         def answered(answer: Any) -> None:
@@ -251,8 +251,10 @@ class WebhookChannel:
         return _Post(client, url, self._headers(delivery, body), body)
 
     def _receipt(self, answered: Any) -> Receipt:
-        status, again = answered.status, answered.headers.index.get(b"retry-after", b"")
-        return receipt_of(status, again.decode("latin-1") if again else "", now=self._kit.now())
+        again = answered.headers.index.get(b"retry-after")
+        if again is None:
+            return receipt_of(answered.status)
+        return receipt_of(answered.status, again.decode("latin-1"), now=self._kit.now())
 
     def _address(self, delivery: Delivery) -> str:
         rest = delivery.message.metadata

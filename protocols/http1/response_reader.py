@@ -99,11 +99,11 @@ class ResponseReader:
             raise BadAnswer("The server switches to a protocol that it does not name.")
         self.status, self.headers = status, headers
         self.reusable = wants_to_stay(read.version, headers)
-        self._left = self._length(status)
+        self._left = self._length(status, int(announced))
         if self._left == 0:
             self.finished = True
 
-    def _length(self, status: int) -> int:
+    def _length(self, status: int, announced: int) -> int:
         index = self.headers.index
         coding = index.get(b"transfer-encoding")
         if coding is not None and (coding.lower() != b"chunked" or b"content-length" in index):
@@ -113,14 +113,12 @@ class ResponseReader:
         if coding is not None:
             self._chunks = ChunkedBody()
             return _CHUNKED
-        value = index.get(b"content-length")
-        if value is None:
+        if b"content-length" not in index:
             self.reusable = False
             return _UNTIL_CLOSE
-        length = int(value)
-        if self._most is not None and length > self._most:
+        if self._most is not None and announced > self._most:
             raise AnswerTooLarge(_TOO_LARGE)
-        return length
+        return announced
 
     def _take_body(self, data: bytes) -> None:
         if self.finished:

@@ -11,7 +11,6 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from math import inf
 from pathlib import Path
 from types import TracebackType
@@ -123,7 +122,7 @@ class HttpClient:
         pipe = pool.take_idle(self._listening.now) if pool is not None else None
         if pool is None or pipe is None:
             return False
-        head = request_head(method, place.target, place.authority, headers, length=len(body))
+        head = request_head(method, place.target, pool.authority, headers, length=len(body))
         most = self._limits.body_bytes if body_bytes is None else body_bytes
         reader = ResponseReader(self._read_status, body_bytes=most, to_head=method == "HEAD")
         try:
@@ -135,8 +134,7 @@ class HttpClient:
             pool.drop(pipe)
             then(UnknownAfterSend("The connection took a part of the request and then no more."))
             return True
-        settle = partial(self._settle, pool, pipe, reader, complete=True)
-        self._listening.add(Owed(pipe, pool, reader, then, deadline, settle))
+        self._listening.add(Owed(pipe, pool, reader, then, deadline, self._settle))
         return True
 
     @asynccontextmanager
@@ -226,7 +224,7 @@ class HttpClient:
             )
         return pool
 
-    def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, now: float, *, complete: bool) -> None:
+    def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, now: float, *, complete: bool = True) -> None:
         # A server may answer before it has read the request; the rest would meet the next one.
         fit = reader.finished and reader.reusable and not reader.tail and complete
         if now >= self._prune_at:

@@ -16,11 +16,12 @@ from protocols.urls import Url
 class Pool:
     """The connections to one origin."""
 
-    __slots__ = ("_connector", "_idle", "_listening", "_most", "_queued", "_url", "_waiting", "in_use")
+    __slots__ = ("_connector", "_idle", "_listening", "_most", "_queued", "_url", "_waiting", "authority",
+                 "in_use")  # fmt: skip
 
     def __init__(self, connector: Connector, url: Url, listening: Listening, *, most: int) -> None:
         self._connector, self._listening = connector, listening
-        self._url = url
+        self._url, self.authority = url, url.authority
         self._most = most
         # Each with the moment from which it is too old to be used. The youngest is last and used first.
         self._idle: list[tuple[Pipe, float]] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from protocols.http_client.pool import Pool
 
 Then = Callable[[HttpAnswer | HttpClientError], None]
-Settle = Callable[[float], None]
+Settle = Callable[["Pool", Pipe, ResponseReader, float], None]
 Failed = Callable[[Exception], object]
 # Edges: bytes that the ordinary way is going to read must not ring for ever.
 _EDGES = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
@@ -47,20 +48,11 @@ class Owed:
 class _Line:
     """One connection in the watch, for as long as it is open."""
 
-    __slots__ = ("_read", "owed", "pipe", "stirred")
+    __slots__ = ("owed", "stirred")
 
-    def __init__(self, pipe: Pipe, read: Callable[[_Line, Owed], None]) -> None:
-        self.pipe, self._read = pipe, read
+    def __init__(self) -> None:
         self.owed: Owed | None = None
         self.stirred = False  # something came that we did not ask for: look before it is used again
-
-    def wake(self, _events: int) -> None:
-        """Something came, or the server has closed."""
-        owed = self.owed
-        if owed is None:
-            self.stirred = True
-        else:
-            self._read(self, owed)
 
 
 class Listening:
@@ -71,29 +63,24 @@ class Listening:
 
     def __init__(self, failed: Failed) -> None:
         self._failed = failed
-        self._lines: dict[int, _Line] = {}
+        self._lines: dict[Pipe, _Line] = {}
         self._watch: Watch | None = None
+        self.active = False
         # The moment of the last sweep: exact enough for how long a connection may stay idle.
         self.now = 0.0
-
-    @property
-    def active(self) -> bool:
-        """Whether somebody reads answers."""
-        return self._watch is not None
 
     def add(self, owed: Owed) -> None:
         """Await the answer on a connection that has just taken a request."""
         assert self._watch is not None
-        descriptor = owed.pipe.socket.fileno()
-        line = self._lines.get(descriptor)
+        line = self._lines.get(owed.pipe)
         if line is None:
-            line = self._lines[descriptor] = _Line(owed.pipe, self._read)
-            self._watch.add(descriptor, line.wake, _EDGES)
+            line = self._lines[owed.pipe] = _Line()
+            self._watch.add(owed.pipe.socket.fileno(), partial(self._wake, line), _EDGES)
         line.owed = owed
 
     def is_quiet(self, pipe: Pipe) -> bool:
         """Say whether nothing came on an idle connection: a server that closed, or spoke unasked, is not trusted."""
-        line = self._lines.get(pipe.socket.fileno())
+        line = self._lines.get(pipe)
         if line is not None and not line.stirred:
             return True
         try:
@@ -106,13 +93,14 @@ class Listening:
 
     def forget(self, pipe: Pipe) -> None:
         """Take a connection out of the watch; to be called before it is closed."""
-        if self._lines.pop(pipe.socket.fileno(), None) is not None and self._watch is not None:
+        if self._lines.pop(pipe, None) is not None and self._watch is not None:
             self._watch.remove(pipe.socket.fileno())
 
     async def listen(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Read answers until cancelled; what is owed then is told as unknown."""
         shared = shared_watch()
         watch = self._watch = shared or Watch()
+        self.active = True
         self.now = trio.current_time()
         try:
             async with trio.open_nursery() as nursery:
@@ -121,8 +109,9 @@ class Listening:
                 nursery.start_soon(self._sweep)
                 task_status.started()
         finally:
-            for descriptor in self._lines:
-                watch.remove(descriptor)
+            self.active = False
+            for pipe in self._lines:
+                watch.remove(pipe.socket.fileno())
             if shared is None:
                 watch.close()
             lines, self._lines, self._watch = self._lines, {}, None
@@ -138,7 +127,12 @@ class Listening:
             for owed in late:
                 self._end(owed, UnknownAfterSend("No answer came in time."))
 
-    def _read(self, line: _Line, owed: Owed) -> None:
+    def _wake(self, line: _Line, _events: int) -> None:
+        """Something came, or the server has closed."""
+        owed = line.owed
+        if owed is None:
+            line.stirred = True
+            return
         reader = owed.reader
         try:
             while not reader.finished:
@@ -153,7 +147,7 @@ class Listening:
             self._end(owed, error)
             return
         line.owed = None
-        owed.settle(self.now)
+        owed.settle(owed.pool, owed.pipe, reader, self.now)
         self._tell(owed, HttpAnswer(reader.status, reader.headers, reader.take()))
 
     def _end(self, owed: Owed, error: HttpClientError) -> None:

@@ -43,10 +43,12 @@ class Crowd:
         self._knock, self._knocking = os.eventfd(1, os.EFD_NONBLOCK | os.EFD_CLOEXEC), False
         self._epoll.register(self._knock, 0)
         self._resting = trio.lowlevel.ParkingLot()
+        self._now: Callable[[], float] = trio.current_time
         self.late = False
 
     def open(self) -> None:
         """Take part in the watch, until `close`."""
+        self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` asks behind two more calls
         self._watch.add(self._epoll.fileno(), self._turn)
 
     def add(self, descriptor: int, waker: Waker) -> None:
@@ -96,7 +98,7 @@ class Crowd:
 
     def _turn_of_few(self, ready: Ready) -> None:
         """Serve all, first come, first served; those for whom a slice is too short come first in the next turn."""
-        wakers, now, room = self._wakers, trio.current_time, True
+        wakers, now, room = self._wakers, self._now, True
         began = now()
         for place, (descriptor, events) in enumerate(ready, 1):
             waker = wakers.get(descriptor)
@@ -111,7 +113,7 @@ class Crowd:
             room = room and not self._reluctant()
 
     def _turn_of_many(self, ready: Ready, just_read: list[int], *, reluctant: bool) -> None:
-        rota, began = self._rota, trio.current_time()
+        rota, began = self._rota, self._now()
         unread = [descriptor for descriptor, events in ready if events == select.EPOLLIN and descriptor != self._knock]
         again = [descriptor for descriptor in unread if descriptor in rota]
         # Of many the last would be read first: a client who fills every slice would be the newest each time.
@@ -125,7 +127,7 @@ class Crowd:
             until = began + SLICE_SECONDS
             read = self._serve(rota.in_time(began), until)
             served = len(read)
-            if trio.current_time() >= until:
+            if self._now() >= until:
                 self._just_read = read
         served += self._tell_the_late(idle=not served and not reluctant)
         for descriptor in again:
@@ -136,7 +138,7 @@ class Crowd:
 
     def _tell_the_late(self, *, idle: bool) -> int:
         """Call some of those who waited for too long; return how many."""
-        rota, began = self._rota, trio.current_time()
+        rota, began = self._rota, self._now()
         allowance = rota.allowance(began)
         if idle:
             allowance = _IDLE_SECONDS
@@ -148,7 +150,7 @@ class Crowd:
         finally:
             self.late = False
             if not idle:
-                rota.spend(trio.current_time() - began)
+                rota.spend(self._now() - began)
 
     def _serve(self, order: Iterable[int], until: float) -> list[int]:
         """Read these while there is time and room, one at least; return who was read."""
@@ -156,7 +158,7 @@ class Crowd:
         for descriptor in order:
             served.append(descriptor)
             self._read(descriptor)
-            if trio.current_time() >= until or (not self.late and self._reluctant()):
+            if self._now() >= until or (not self.late and self._reluctant()):
                 break
         return served
 

@@ -48,7 +48,7 @@ WEBHOOK = (
     ("1 read the request", "protocols.hub.connection", "Connection", "wake"),
     ("1 verify, decode, normalise", "gateway.channels.webhook", "WebhookChannel", "receive"),
     ("9 post the reply", "gateway.channels.webhook", "WebhookChannel", "deliver_now"),
-    ("9 read the answer", "protocols.http_client.prompt", "_Line", "wake"),
+    ("9 read the answer", "protocols.http_client.prompt", "Listening", "_wake"),
 )
 GRPC = (
     ("1 read frames", "protocols.http2.machine", "Machine", "receive"),
