@@ -70,12 +70,13 @@ class LastError(Struct, frozen=True):
 
 
 class Status(Struct, frozen=True, kw_only=True):
-    """`oclaw status`: health at a glance. `ready` as /readyz says it; `since` is when `state` was entered.
+    """`oclaw status`: health at a glance. `ready` as /readyz says it, and why not; `since` is when `state` was entered.
 
     `waiting_for_reload` are files that changed on the disk and are read by `oclaw reload`; rules go live by themselves.
     """
 
     ready: bool
+    problems: tuple[str, ...] = ()
     state: Literal["starting", "ready", "draining"]
     since: float
     started_at: float

@@ -65,8 +65,10 @@ class Desk:
             refused=reloader.refused,
         )
         tally = dict(await self._journal.tally())
+        health = readiness(vitals(serving))
         return Status(
-            ready=readiness(vitals(serving)).status == "ready",
+            ready=health.status == "ready",
+            problems=health.problems,
             state=cast(Literal["starting", "ready", "draining"], serving.state),
             since=serving.since,
             started_at=self._started_at,

@@ -49,6 +49,8 @@ def test_a_socket_left_behind_by_a_kill_is_no_gateway(runtime: Path) -> None:
 
 def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
     answer = {
+        "ready": False,
+        "problems": ["the gateway is draining", "the event loop is 1.2 s late"],
         "state": "draining",
         "uptime_seconds": 12.5,
         "channels": [{"name": "irc", "state": "failed", "error": "bad password"}, {"name": "web", "state": "running"}],
@@ -56,6 +58,8 @@ def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
     result, _ = asking(runtime, {"GET /status": (200, answer)}, "status")
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
+        "ready           no",
+        "problems        the gateway is draining, the event loop is 1.2 s late",
         "state           draining",
         "uptime seconds  12.5",
         "",

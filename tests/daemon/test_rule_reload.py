@@ -51,6 +51,7 @@ def test_an_edit_goes_live_and_says_which_rule_changed(daemon: Daemon) -> None:
     assert told["changes"] == 'rule "bye" added (main.rules:2); rule "greet" changed (main.rules:1)'
     assert answer(daemon) == ["two"]
     status = daemon.status()
+    assert status["ready"] is (status["problems"] == [])
     assert status["rules"]["changes"] == told["changes"].split("; ")
     assert status["rules"]["loaded"]["refused"] == ""
 
