@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,6 +22,10 @@ MOST_RULE_BYTES = 64 * 1024 * 1024 + 1
 # A file may be written twice within one tick of its file system's clock (2 s on FAT) and keep its size: only one
 # that was older than this when it was read is known by its stamp.
 SETTLED_NS = 3_000_000_000
+# Whoever writes a file in pieces lets less than this pass between two of them.
+REST_SECONDS = 0.05
+# A file that is written to without end goes through at last, as it is.
+MOST_READINGS = 10
 Stamp = tuple[int, int, int, int]  # changed, changed or renamed, size, inode
 
 
@@ -47,7 +52,8 @@ def read_rules(folder: Path, *, may_lack: bool = True) -> dict[str, bytes]:
 class RuleFiles:
     """Reads a folder again and again: a file that is as it was is not opened, and its bytes are the same object."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._now_ns, self._sleep = now_ns, sleep
         self._known: dict[str, tuple[Stamp, bytes]] = {}
         self._read: dict[Path, Stamp] = {}
 
@@ -62,13 +68,36 @@ class RuleFiles:
         self._read.clear()
         return {path.name: self._content(path) for path in paths}
 
+    def read_rested(self, folder: Path, *, may_lack: bool) -> dict[str, bytes]:
+        """As `read`, once the last write is some time ago: who looks because of one edit may find half of the next."""
+        files, before = self.read(folder, may_lack=may_lack), dict[Path, Stamp]()
+        for _ in range(MOST_READINGS):
+            if not (young := self._young_seconds(before)):
+                break
+            before = dict(self._read)
+            self._sleep(young)
+            files = self.read(folder, may_lack=may_lack)
+        return files
+
     def at_rest(self) -> bool:
         """Say whether the files that were opened by the last `read` are still what they were before it."""
         return all(_stamp(path) == stamp for path, stamp in self._read.items())
 
+    def _young_seconds(self, before: Mapping[Path, Stamp]) -> float:
+        """Return how long the newest of the files that were just opened must rest yet; `before` is an older look."""
+        now, young = self._now_ns(), 0.0
+        for path, stamp in self._read.items():
+            age = (now - max(stamp[:2])) / 1e9
+            # Opening a file to write it anew empties it first and sets its times some milliseconds later.
+            if not stamp[2] and before.get(path) != stamp:
+                young = REST_SECONDS
+            elif 0 <= age < REST_SECONDS:  # a clock that was set back since says nothing
+                young = max(young, REST_SECONDS - age)
+        return young
+
     def _content(self, path: Path) -> bytes:
         # Looked at before it is opened: what is written in between makes the next look see another file.
-        stamp, now = _stamp(path), time.time_ns()
+        stamp, now = _stamp(path), self._now_ns()
         known = self._known.get(path.name)
         if known is not None and known[0] == stamp:
             return known[1]

@@ -18,14 +18,11 @@ import trio
 from msgspec import Struct
 
 from gateway.daemon.rulebuild import Breath, Compiled, Wrong, recompiled, unhurried
-from gateway.daemon.rulefiles import RuleFiles
-from gateway.daemon.watching import REST_SECONDS
+from gateway.daemon.rulefiles import MOST_READINGS, REST_SECONDS, RuleFiles
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused, Report
 from gateway.supervise.crash import tell
 from rules import Ruleset
 
-# A file that is written to without end goes through at last, as it is.
-MOST_READINGS = 10
 # Messages that began before a reload end by the rules they began with; one that takes longer is decided without rules.
 FAREWELL_SECONDS = 600.0
 
@@ -181,7 +178,7 @@ def _read_and_compile(live: Live, reader: RuleFiles) -> tuple[dict[str, bytes], 
 
 def _read_once(live: Live, reader: RuleFiles) -> tuple[tuple[dict[str, bytes], Compiled] | Wrong | None, bool]:
     try:
-        files = reader.read(live.folder, may_lack=not live.files)
+        files = reader.read_rested(live.folder, may_lack=not live.files)
         done = recompiled(live.ruleset, live.files, files)
         rests = reader.at_rest()
     except OSError as error:

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
-from gateway.daemon.rulefiles import is_rule_file
+from gateway.daemon.rulefiles import REST_SECONDS, is_rule_file
 
 # Two looks of the watcher without a change between them: files that are written in pieces rest for 25 to 50 ms.
 STEP_MS = 25
@@ -25,7 +25,6 @@ DEBOUNCE_MS = 1000
 # The thread notices within this time that it is to end.
 TIMEOUT_MS = 100
 EVERY_SECONDS = 1.0
-REST_SECONDS = 0.05
 
 Stamp = tuple[int, int, int]
 Sight = dict[str, Stamp]
@@ -104,7 +103,7 @@ class Watch:
                 self._until_moved(folders, stop, token)
             except (OSError, RuntimeError):  # no watches left on this system, or a folder that just went
                 stop.wait(EVERY_SECONDS)
-                self._look(token, rested=False, stop=stop)
+                self._look(token, rested=False, touched=False, stop=stop)
 
     def _until_moved(self, folders: list[Path], stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
         """Look at the files until one of the folders is another one than it was."""
@@ -114,15 +113,17 @@ class Watch:
             ticks += 1
             if happened or ticks * TIMEOUT_MS >= EVERY_SECONDS * 1000:
                 ticks = 0
-                self._look(token, rested=bool(happened), stop=stop)
+                touched = any(_concerns_rules(self._places(), Path(path)) for _, path in happened)
+                self._look(token, rested=bool(happened), touched=touched, stop=stop)
                 now = self._places().folders()
                 if now != folders or _inodes(now) != inodes:
                     return
 
-    def _look(self, token: trio.lowlevel.TrioToken, *, rested: bool, stop: threading.Event) -> None:
+    def _look(self, token: trio.lowlevel.TrioToken, *, rested: bool, touched: bool, stop: threading.Event) -> None:
         places = self._places()
         rules, self._others = rules_sight(places), other_sight(places)
-        if rules != self._rules:
+        # What was touched and is as it was may have been read in between, when it was not.
+        if touched or rules != self._rules:
             if not rested:  # nobody waited for the writer to be done: see whether it goes on
                 stop.wait(REST_SECONDS)
                 if rules_sight(places) != rules:
@@ -150,6 +151,12 @@ def _happenings(folders: list[Path], stop: threading.Event) -> Iterable[set[Any]
         recursive=False,
         ignore_permission_denied=True,
     )
+
+
+def _concerns_rules(places: Places, path: Path) -> bool:
+    if path.parent == places.rules and is_rule_file(path.name):
+        return True
+    return path == places.rules or path in {places.rules / name for name in places.lists}
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.daemon.rulefiles import FolderLoader, RuleFiles
+from gateway.daemon.rulefiles import REST_SECONDS, FolderLoader, RuleFiles
 from rules import Unavailable
 
+REST_NS = int(REST_SECONDS * 1e9)
 HOUR_NS = 3_600_000_000_000
 
 
@@ -49,6 +50,46 @@ def test_a_file_that_is_written_while_it_is_read_is_not_at_rest(tmp_path: Path) 
     assert files.at_rest()
     path.write_text("half and half")
     assert not files.at_rest()
+
+
+def test_a_file_is_read_when_whoever_writes_it_is_through(tmp_path: Path) -> None:
+    path, pieces, slept = tmp_path / "a.rules", [" and half", ", whole"], list[float]()
+    path.write_text("half")
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if pieces:
+            path.write_text(path.read_text() + pieces.pop(0))
+        else:
+            rested.append(10 * REST_NS)
+
+    rested = [0]
+    files = RuleFiles(lambda: path.stat().st_ctime_ns + rested[-1], sleep)
+    assert files.read_rested(tmp_path, may_lack=False) == {"a.rules": b"half and half, whole"}
+    assert slept == [REST_SECONDS] * 3
+
+
+def test_an_empty_file_is_believed_when_it_is_seen_twice_whatever_its_times_say(tmp_path: Path) -> None:
+    path, texts, slept = tmp_path / "a.rules", ["whole"], list[float]()
+    path.write_text("")
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if texts:
+            path.write_text(texts.pop())
+
+    files = RuleFiles(lambda: path.stat().st_ctime_ns + 10 * REST_NS, sleep)
+    assert files.read_rested(tmp_path, may_lack=False) == {"a.rules": b"whole"}
+    path.write_text("")
+    assert files.read_rested(tmp_path, may_lack=False) == {"a.rules": b""}
+    assert slept == [REST_SECONDS] * 2
+
+
+def test_a_file_that_is_written_to_without_end_is_read_at_last(tmp_path: Path) -> None:
+    path = tmp_path / "a.rules"
+    path.write_text("x")
+    files = RuleFiles(lambda: path.stat().st_ctime_ns, lambda _: None)
+    assert files.read_rested(tmp_path, may_lack=False) == {"a.rules": b"x"}
 
 
 @pytest.mark.parametrize(

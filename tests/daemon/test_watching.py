@@ -90,6 +90,16 @@ async def test_an_edit_a_new_file_and_a_replaced_folder_are_heard_of(places: Pla
         await heard.once()
 
 
+async def test_what_was_away_for_a_moment_is_heard_of_though_it_is_as_it_was(places: Places) -> None:
+    async with watching(places) as (_, heard):
+        (places.rules / "main.rules").rename(places.rules / "aside")
+        (places.rules / "aside").rename(places.rules / "main.rules")
+        await heard.once()
+        places.rules.rename(places.directory / "aside")
+        (places.directory / "aside").rename(places.rules)
+        await heard.once()
+
+
 async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
     async with watching(places) as (watch, heard):
         (places.pipelines / "chat.yaml").write_text("pipeline: []\n")
