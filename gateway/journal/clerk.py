@@ -44,6 +44,16 @@ class Clerk:
         """Whether the refusing disk should be asked again now, even when nothing new was submitted."""
         return bool(self.failing) and self._clock() >= self._again_at
 
+    @property
+    def ahead(self) -> int:
+        """How many of the next batch's works stand in the transaction already."""
+        return self._ledger.ahead
+
+    def fill(self, works: Sequence[Entry]) -> None:
+        """Put the next batch's next works into the transaction. Raises what SQLite raises: `commit` looks into it."""
+        if not self.failing:
+            self._ledger.fill(works)
+
     def commit(self, batch: Sequence[Item]) -> list[Settled]:
         """Commit the batch, after what was kept. Returns what is settled, in order; raises JournalDamaged.
 

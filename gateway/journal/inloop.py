@@ -7,18 +7,12 @@ competes. What waits for the disk, the COMMIT, stays in the writer's thread.
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-import time
 from functools import partial
 
-from gateway.journal.ledger import Fill
+from gateway.journal.patience import Fill, patiently
 from gateway.records import Outcome
 from protocols.transport.watch import Bell, BellGone
-
-# Another process writes (`oclaw journal compact`): it is waited for here and never in the loop.
-BUSY_SECONDS = 10.0
-_LOOK_AGAIN_SECONDS = 0.005
 
 
 class InLoop:
@@ -33,14 +27,7 @@ class InLoop:
 
     def __call__(self, fill: Fill) -> list[Outcome]:
         """Return what `fill` returns in the loop, or raise what it raises. Waits out another process's write."""
-        ends = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                return self._once(fill)
-            except sqlite3.OperationalError as error:
-                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > ends:
-                    raise
-            time.sleep(_LOOK_AGAIN_SECONDS)
+        return patiently(lambda: self._once(fill))
 
     def _once(self, fill: Fill) -> list[Outcome]:
         try:

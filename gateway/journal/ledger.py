@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from gateway.journal import statements as sql
+from gateway.journal.patience import Fill, patiently
 from gateway.message.lifecycle import DELIVERY, INBOUND, DeliveryState, InboundState
 from gateway.records import (
     Accept,
@@ -52,7 +53,6 @@ class Chore(Struct, frozen=True):
 
 
 Entry = Work | Chore
-Fill = Callable[[], list[Outcome]]
 Place = Callable[[Fill], list[Outcome]]
 
 
@@ -73,7 +73,7 @@ class Ledger:
         place: Place | None = None,
     ) -> None:
         self._db = db
-        self._place = place or _here
+        self._place = place or patiently
         self._uptime = uptime
         self._end = commit or db.commit
         self._cursor = db.cursor()
@@ -82,12 +82,29 @@ class Ledger:
         self._delivery_seq = self._last("delivery")
         self._tally: dict[str, int] = {}
         self._fresh: dict[str, int] = {}  # where deliveries stand that are likely to be settled soon
+        self._ahead: list[Outcome] = []
         self.impossible = 0
         self.sync_seconds = 0.0
 
     def close(self) -> None:
         """Let go of the connection: SQLite keeps the WAL as long as a statement lives."""
         self._cursor.close()
+
+    @property
+    def ahead(self) -> int:
+        """How many works stand in the open transaction already: the first ones of the next `commit`."""
+        return len(self._ahead)
+
+    def fill(self, works: Sequence[Entry]) -> None:
+        """Put works into the transaction that the next `commit` ends, behind those that are in it.
+
+        No chores. Raises what SQLite raises, and then nothing is ahead: the next `commit` stores all its works anew.
+        """
+        try:
+            self._ahead += self._filled(works, self._apply)
+        except BaseException:
+            self._undo()
+            raise
 
     def commit(self, works: Sequence[Entry]) -> list[Outcome]:
         """Store all works in one transaction. Raises what SQLite raises, and then nothing is stored."""
@@ -105,26 +122,36 @@ class Ledger:
         self._transaction([Chore(lambda cursor, tally: cursor.execute(sql.PROBE))], self._apply)
 
     def _transaction(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
-        self._tally.clear()
+        rest = works[len(self._ahead) :]
         try:
-            # A chore (reading back, pruning) may take long; the loop is for what takes microseconds.
-            place = _here if any(type(work) is Chore for work in works) else self._place
-            outcomes = place(lambda: self._filled(works, apply))
+            outcomes = self._ahead + self._placed(rest, apply) if rest else self._ahead
             began = time.monotonic()
             self._end()
             self.sync_seconds = time.monotonic() - began
         except BaseException:
-            if self._db.in_transaction:
-                self._run("ROLLBACK")
+            self._undo()
             raise
+        self._ahead = []
         self.impossible += sum(type(outcome) is Impossible for outcome in outcomes)
         return outcomes
 
+    def _placed(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
+        # A chore (reading back, pruning) may take long; the loop is for what takes microseconds.
+        place = patiently if any(type(work) is Chore for work in works) else self._place
+        return place(lambda: self._filled(works, apply))
+
     def _filled(self, works: Sequence[Entry], apply: Callable[[Entry], Outcome]) -> list[Outcome]:
-        self._run("BEGIN IMMEDIATE")
+        self._tally.clear()
+        if not self._db.in_transaction:
+            self._run("BEGIN IMMEDIATE")
         outcomes = [apply(work) for work in works]
         self._cursor.executemany(sql.COUNT, [(by, name) for name, by in self._tally.items() if by])
         return outcomes
+
+    def _undo(self) -> None:
+        self._ahead = []
+        if self._db.in_transaction:
+            self._run("ROLLBACK")
 
     def _apply(self, work: Entry) -> Outcome:
         match work:
@@ -315,10 +342,6 @@ class Ledger:
 
     def _last(self, table: str) -> int:
         return int(self._run(f"SELECT coalesce(max(seq), 0) FROM {table}").fetchone()[0])
-
-
-def _here(fill: Fill) -> list[Outcome]:
-    return fill()
 
 
 def _may_end(work: HandOver) -> bool:

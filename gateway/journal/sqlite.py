@@ -39,6 +39,11 @@ def _quiet(notice: Notice) -> None:
     """Report to nobody."""
 
 
+def _never(_work: Callable[[], object]) -> bool:
+    """Without a watch there are no turns."""
+    return False
+
+
 @asynccontextmanager
 async def open_journal(
     path: Path | str,
@@ -85,13 +90,14 @@ class SqliteStore:
     def __init__(self, path: Path, db: sqlite3.Connection, report: Report, uptime: Uptime) -> None:
         self._path = path
         self._db = db
-        self._bell = Bell(shared_watch())
+        watch = shared_watch()
+        self._bell = Bell(watch)
         self._callbacks = Callbacks(report, self._bell.ring)
         db.execute("PRAGMA busy_timeout = 0")  # whoever else writes is waited for in the thread, not in the loop
         self.uptime = uptime.now
         self._ledger = Ledger(db, uptime=uptime.now, place=InLoop(self._bell))
         self._clerk = Clerk(self._ledger, time.monotonic)
-        self._writer = Writer(self._clerk, self._announce)
+        self._writer = Writer(self._clerk, self._announce, _never if watch is None else watch.behind)
         self.submit = self._writer.submit  # every message comes by here three times: no step between
         self._ended = trio.Event()
         self._thread_over = False

@@ -1,10 +1,11 @@
-"""The writer's thread: gathers what was submitted, commits it as a group, tells the loop.
+"""The writer's thread: commits what was submitted as a group, tells the loop, and rests a moment for the next group.
 
-What waits for the disk waits here; the statements themselves are run in the loop (`inloop.py`).
+What waits for the disk waits here. The statements run in the loop: those of what a turn of the watch submitted at the
+turn's end, so that the thread mostly finds a transaction that it only has to end; others when it asks (`inloop.py`).
 
-`submit` costs the loop a microsecond: it appends to a deque and, when somebody waits, opens
-the gate the thread sleeps at. The deque is never swapped, and an item is whole before it is
-appended: a work is either still in the deque or in the thread's own batch.
+`submit` costs the loop a microsecond: it appends to a deque and, when somebody waits, opens the gate the
+thread sleeps at. The deque is never swapped, and an item is whole before it is appended: a work
+is either still in the deque or in the thread's own batch.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from gateway.journal.clerk import AGAIN_SECONDS, Clerk, Done, Item, Settled
-from gateway.journal.ledger import Entry
+from gateway.journal.ledger import Chore, Entry
 
-# Cost follows commits, not messages: at 1,000/s this halves the CPU of both threads. Twice as long would save 4 % more
-# and cost half a millisecond.
+# Rested after each commit: cost follows commits, not messages, and at 1,000/s this halves the CPU of both threads. What
+# comes after a longer pause is committed at once.
 GATHER_SECONDS = 0.0015
 # Works nobody waits for ride along with other commits; alone they wait no longer than this.
 RIDE_SECONDS = 1.0
@@ -29,15 +31,26 @@ LARGEST = 512
 
 
 class Writer:
-    """The queue and its thread's loop. `submit` and `stop` belong to the loop, `run` to the thread."""
+    """The queue and its thread's loop. `submit` and `stop` belong to the loop, `run` to the thread.
 
-    def __init__(self, clerk: Clerk, announce: Callable[[list[Settled], str], None]) -> None:
+    `behind` calls a function once when a turn of the loop is over, and is False when there is no turn.
+    """
+
+    def __init__(
+        self,
+        clerk: Clerk,
+        announce: Callable[[list[Settled], str], None],
+        behind: Callable[[Callable[[], object]], bool],
+    ) -> None:
         self._clerk = clerk
         self._announce = announce
+        self._behind = behind
+        self._hands = threading.Lock()  # whose hands are on the transaction: the loop's only tries
+        self._spoilt = False
         self._inbox: deque[Item] = deque()
         self._gate = threading.Lock()
         self._gate.acquire()
-        self._open = False
+        self._wanted = self._open = self._filling = False
         self._stopping = False
         self._submitted = 0
         self._committed = 0
@@ -59,17 +72,15 @@ class Writer:
         """Works settled since the start; grows with every commit."""
         return self._committed
 
-    @property
-    def failing(self) -> str:
-        """Why the disk refuses, or ''."""
-        return self._clerk.failing
-
     def submit(self, work: Entry, done: Done = None) -> None:
         """Queue one work. Never waits."""
         self._inbox.append((work, done))
         self._submitted += 1
-        if not self._open and (done is not None or len(self._inbox) >= LARGE):
-            self._open_gate()
+        if not self._filling and (self._wanted or done is not None or len(self._inbox) >= LARGE):
+            self._wanted = True
+            self._filling = self._behind(self._turn_ended)
+            if not (self._filling or self._open):
+                self._open_gate()
 
     def stop(self) -> None:
         """Let the thread end once everything submitted is settled, or the disk refuses it."""
@@ -83,28 +94,49 @@ class Writer:
         while not stopping:
             self._sleep()
             stopping = self._stopping
-            self._gather()
-            self._commit(len(self._inbox))
+            if self._commit() and not stopping:
+                time.sleep(GATHER_SECONDS)
 
     def _sleep(self) -> None:
         if self._gate.acquire(timeout=AGAIN_SECONDS if self._clerk.failing else RIDE_SECONDS):
-            # Before the inbox is counted: whoever appends later finds the gate closed and opens it.
+            # Before the inbox is counted: whoever appends later finds nothing wanted and the gate closed.
             self._open = False
+            self._wanted = False
 
-    def _gather(self) -> None:
-        if 0 < len(self._inbox) < LARGE and not self._stopping:
-            time.sleep(GATHER_SECONDS)
+    def _turn_ended(self) -> None:
+        """Fill the transaction with what was submitted, unless the thread is ending it, and let the thread come."""
+        self._filling = False
+        if self._hands.acquire(blocking=False):
+            try:
+                self._fill()
+            finally:
+                self._hands.release()
+        if not self._open:
+            self._open_gate()
 
-    def _commit(self, waiting: int) -> None:
-        inbox = self._inbox
-        while waiting or self._clerk.due:
-            batch = [inbox.popleft() for _ in range(min(waiting, LARGEST))]
-            waiting -= len(batch)
-            self._at_it_since = time.monotonic()
-            settled = self._clerk.commit(batch)
-            self._at_it_since = 0.0
+    def _fill(self) -> None:
+        works = [work for work, _ in islice(self._inbox, self._clerk.ahead, LARGEST)]
+        if works and not self._spoilt and Chore not in map(type, works):
+            try:
+                self._clerk.fill(works)
+            except Exception:
+                self._spoilt = True  # the thread comes upon the same, and knows what to do about it
+
+    def _commit(self) -> bool:
+        """Commit what has come so far, and what a refusing disk has kept waiting; tell whether there was anything."""
+        inbox, waiting, any_came = self._inbox, len(self._inbox), False
+        while waiting > 0 or self._clerk.due:
+            with self._hands:
+                # What came since and stands in the transaction already is part of it.
+                batch = [inbox.popleft() for _ in range(min(max(waiting, self._clerk.ahead), LARGEST))]
+                self._at_it_since = time.monotonic()
+                settled = self._clerk.commit(batch)
+                self._at_it_since = 0.0
+                self._spoilt = False
+            waiting, any_came = waiting - len(batch), True
             self._committed += len(settled)
             self._announce(settled, self._clerk.failing)
+        return any_came
 
     def _open_gate(self) -> None:
         self._open = True

@@ -141,7 +141,8 @@ class Bell:
             raise BellGone from error
 
     def close(self) -> None:
-        """Take the bell down. What was rung and not yet called is called now."""
+        """Take the bell down. What was rung and not yet called is called now, and what these calls ring as well."""
+        self._call_all()
         with self._hanging:
             self._unhook()
         self._call_all()

@@ -53,6 +53,15 @@ async def test_an_event_of_a_descriptor_removed_in_the_same_wake_up_reaches_nobo
     os.close(second)
 
 
+async def test_what_is_called_when_the_bell_is_taken_down_may_ring_it_again() -> None:
+    called: list[str] = []
+    async with open_watch() as watch:
+        bell = Bell(watch)
+        bell.ring(lambda: bell.ring(lambda: called.append("again")))
+        bell.close()
+        assert called == ["again"]
+
+
 async def test_what_is_put_off_runs_behind_all_events_of_the_wake_up() -> None:
     first, second = os.eventfd(1), os.eventfd(1)
     order: list[str] = []
