@@ -149,7 +149,8 @@ def _reason(error: OSError) -> str:
         found = found.exceptions[0]
     known = found if isinstance(found, OSError) else error
     # Its own sentence holds the address again; a resolver's numbers are negative and have no other sentence.
-    return os.strerror(known.errno) if (known.errno or 0) > 0 else known.strerror or str(known)
+    number = known.errno or 0
+    return os.strerror(number) if number > 0 else known.strerror or str(known)
 
 
 async def _secured(plain: trio.abc.Stream, settings: Settings, config_dir: str) -> trio.SSLStream[trio.abc.Stream]:
