@@ -39,9 +39,9 @@ class Places(Struct, frozen=True):
     lists: frozenset[str] = frozenset()
 
     def folders(self) -> list[Path]:
-        """Return the folders that exist."""
+        """Return the folders that are there for us: one that may not be entered is none."""
         folders = (self.directory, self.rules, self.pipelines, self.directory / "hooks")
-        return [folder for folder in dict.fromkeys(folders) if folder.is_dir()]
+        return [folder for folder in dict.fromkeys(folders) if _is_there(folder)]
 
 
 def rules_sight(places: Places) -> Sight:
@@ -98,9 +98,8 @@ class Watch:
 
     def _watch(self, stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
         while not stop.is_set():
-            folders = self._places().folders()
             try:
-                self._until_moved(folders, stop, token)
+                self._until_moved(self._places().folders(), stop, token)
             except (OSError, RuntimeError):  # no watches left on this system, or a folder that just went
                 stop.wait(EVERY_SECONDS)
                 self._look(token, rested=False, touched=False, stop=stop)
@@ -157,6 +156,13 @@ def _concerns_rules(places: Places, path: Path) -> bool:
     if path.parent == places.rules and is_rule_file(path.name):
         return True
     return path == places.rules or path in {places.rules / name for name in places.lists}
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:  # nobody may look into the folder above it
+        return False
 
 
 def _listed(folder: Path) -> list[Path]:

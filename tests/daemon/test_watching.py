@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
+from msgspec import structs
 
 from gateway.daemon.watching import Places, Watch, other_sight, rules_sight
 
@@ -111,3 +113,24 @@ async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
         (places.pipelines / "late.yaml").write_text("pipeline: []\n")
         watch.loaded(sight)
         assert watch.waiting() == ("pipelines.d/late.yaml",)
+
+
+async def test_folders_that_the_system_refuses_to_look_at_do_not_end_the_watch(places: Places) -> None:
+    refused = structs.replace(
+        places, pipelines=places.directory / ("x" * 5000)
+    )  # as one without permission, for root too
+    assert places.rules in refused.folders()
+    async with watching(refused) as (_, heard):
+        (places.rules / "main.rules").write_text("# one\n")
+        await heard.once()
+
+
+async def test_a_watch_that_the_system_refuses_goes_on_looking(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(_folders: list[Path], _stop: threading.Event) -> list[set[str]]:
+        raise PermissionError("no")
+
+    monkeypatch.setattr("gateway.daemon.watching._happenings", refused)
+    monkeypatch.setattr("gateway.daemon.watching.EVERY_SECONDS", 0.01)
+    async with watching(places) as (_, heard):
+        (places.rules / "main.rules").write_text("# one\n")
+        await heard.once()
