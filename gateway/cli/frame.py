@@ -97,6 +97,11 @@ class Commands(click.Group):
         except BrokenPipeError:  # `oclaw tail | head`: point stdout elsewhere, so that the flush at exit is silent
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(NOT_DONE)
+        except OSError as error:  # mostly files of another user: the gateway's state is its own
+            if not isinstance(error.filename, str):
+                raise
+            whose = ". Are you the gateway's user?" if isinstance(error, PermissionError) else ""
+            sys.exit(complain(NotDone(f"{error.filename}: {error.strerror}{whose}")))
 
 
 def version_text() -> str:

@@ -41,7 +41,11 @@ class OperatorCode:
 
     def _import(self, name: str) -> ModuleType:
         path = self._folder / f"{name}.py"
-        if not name.isidentifier() or not path.is_file():
+        try:
+            there = name.isidentifier() and path.is_file()
+        except OSError as error:
+            raise PluginError(f"code that can be read; {path} cannot: {error.strerror}") from error
+        if not there:
             raise PluginError(f'"module:function" with a module in {self._folder}, where {name}.py is not found')
         if str(self._folder) not in sys.path:
             sys.path.append(str(self._folder))

@@ -7,6 +7,7 @@ all use it: build first, then swap whole.
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -51,14 +52,17 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     problems: list[SettingError] = []
     models = _models(settings, plugins, kit, problems)
     names = {*settings.models, *(task for entry in settings.models.values() for task in entry.tasks)}
-    pipelines = _pipelines(settings.pipelines_dir, names, problems)
+    paths = _pipeline_files(settings.pipelines_dir, problems)
+    pipelines = _pipelines(paths or [], names, problems)
     channels = _channels(settings, plugins, kit, problems)
     chains = [
         _chain(stage, entries, settings, plugins, kit, problems)
         for stage, entries in (("inbound", settings.hooks.inbound), ("outbound", settings.hooks.outbound))
     ]
+    if paths is None:  # whatever names a pipeline would seem wrong
+        raise SettingErrors(problems)
     # A pipeline with a fault has its own fault told; that rules and settings name it is none besides.
-    named = {path.stem for path in _pipeline_files(settings.pipelines_dir)}
+    named = {path.stem for path in paths}
     default = settings.gateway.default_pipeline
     if default and default not in named:
         wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(named)})"
@@ -105,7 +109,10 @@ def _rules(
     try:
         files = read_rules(settings.rules_dir)
     except OSError as error:
-        problems.append(SettingError(str(settings.rules_dir), found=f"not readable ({error})", wanted="a folder"))
+        place = os.fspath(error.filename or settings.rules_dir)
+        wanted = "a folder" if place == os.fspath(settings.rules_dir) else "a file"
+        readable = f"{wanted} that the gateway's user may read"
+        problems.append(SettingError(place, found=f"not readable ({error.strerror})", wanted=readable))
         return {}, None, {}
     actions = old.actions if old is not None else {}
     done = _compiled(settings, files, words(actions), old)
@@ -229,15 +236,15 @@ def _takes_context(call: Callable[..., Any]) -> bool:
     return len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> dict[str, Pipeline]:
+def _pipelines(paths: list[Path], models: set[str], problems: list[SettingError]) -> dict[str, Pipeline]:
     pipelines: dict[str, Pipeline] = {}
-    for path in _pipeline_files(folder):
+    for path in paths:
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             problems.append(SettingError(str(path), found=f"not readable ({error})", wanted="YAML in UTF-8"))
             continue
-        parsed = parse(f"{folder.name}/{path.name}", path.stem, text, models)
+        parsed = parse(f"{path.parent.name}/{path.name}", path.stem, text, models)
         if isinstance(parsed, Pipeline):
             pipelines[path.stem] = parsed
         else:
@@ -245,9 +252,17 @@ def _pipelines(folder: Path, models: set[str], problems: list[SettingError]) -> 
     return pipelines
 
 
-def _pipeline_files(folder: Path) -> list[Path]:
-    found = (*folder.glob("*.yaml"), *folder.glob("*.yml"))
-    return sorted(path for path in found if not path.name.startswith("."))
+def _pipeline_files(folder: Path, problems: list[SettingError]) -> list[Path] | None:
+    """Return the files in order, or None when the folder is there and cannot be listed."""
+    try:
+        found = list(folder.iterdir())  # `glob` takes a folder that may not be read for an empty one
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        wanted = "a folder that the gateway's user may read"
+        problems.append(SettingError(str(folder), found=f"not readable ({error.strerror})", wanted=wanted))
+        return None
+    return sorted(path for path in found if path.suffix in (".yaml", ".yml") and not path.name.startswith("."))
 
 
 def _check_workers(settings: Settings, pipelines: dict[str, Pipeline], problems: list[SettingError]) -> None:

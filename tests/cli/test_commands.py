@@ -220,3 +220,13 @@ def test_keys_are_made_listed_and_rotated_without_showing_a_secret(
     assert "No gateway is running" in rotated.stderr
     assert json.loads(CliRunner().invoke(oclaw, ["keys", "list", "--json"]).stdout) == rows
     assert all(set(row) == {"key", "role", "since"} for row in rows)
+
+
+def test_a_file_that_the_system_refuses_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/var/lib/oclaw/journal.sqlite3")
+
+    monkeypatch.setattr("gateway.cli.journal._place", refuse)
+    result = CliRunner().invoke(oclaw, ["journal", "info"])
+    said = "oclaw: /var/lib/oclaw/journal.sqlite3: Permission denied. Are you the gateway's user?\n"
+    assert (result.exit_code, result.stderr) == (1, said)

@@ -48,3 +48,11 @@ def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) ->
     faults = examine(config).faults
     assert len(faults) == 2
     assert "gatway" in faults[0] and 'did you mean "chat"?' in faults[1]
+
+
+def test_a_folder_that_cannot_be_listed_is_the_one_fault_and_not_all_that_names_what_is_in_it(config: Path) -> None:
+    folder = config / "pipelines.d"
+    folder.rename(config / "aside")
+    folder.write_text("not a folder")
+    (fault,) = examine(config).faults
+    assert fault == f"{folder} is not readable (Not a directory); it must be a folder that the gateway's user may read."

@@ -103,6 +103,7 @@ def test_an_operators_function_is_found_and_its_modules_find_each_other(tmp_path
         ("../etc/x:y", "is not found"),
         ("broken:x", "broken.py:2 failed with NameError"),
         ("unwell:x", "unwell.py:1 failed with SyntaxError"),
+        ("x" * 300 + ":x", "File name too long"),  # as for a folder that may not be entered, which root always may
     ],
 )
 def test_a_function_that_is_not_there_is_a_sentence(tmp_path: Path, reference: str, said: str) -> None:
