@@ -51,6 +51,9 @@ HEADER_BYTES: Final = _HEADER.size
 _KIND_AT: Final = 4
 # Level 3 against level 1, with the dictionary: 3 % smaller for 0.3 us more.
 _LEVEL: Final = 3
+# Tables of 16 KB for what the dictionary holds, where zstd would take 384: between two messages they fall out of the
+# processor's cache, and looking into them then is half of compressing. Records are 3.5 % longer.
+_TABLE_LOG: Final = 12
 _PAIR: Final = b"\x92"  # msgpack: an array of two values follows
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -220,7 +223,7 @@ Transform = Callable[[bytes | bytearray], bytes]
 
 def _zstd(dictionaries: Dictionaries) -> tuple[Transform, dict[int, Transform]]:
     """Build what compresses, and what decompresses by dictionary id; 0 stands for no dictionary."""
-    from zstandard import ZstdCompressionDict, ZstdCompressor, ZstdDecompressor
+    from zstandard import ZstdCompressionDict, ZstdCompressionParameters, ZstdCompressor, ZstdDecompressor
 
     decompress: dict[int, Transform] = {0: ZstdDecompressor().decompress}
     for each in dictionaries.all():
@@ -228,7 +231,9 @@ def _zstd(dictionaries: Dictionaries) -> tuple[Transform, dict[int, Transform]]:
     if dictionaries.active is None:
         return ZstdCompressor(level=_LEVEL).compress, decompress
     active = ZstdCompressionDict(dictionaries.active.content)
-    active.precompute_compress(level=_LEVEL)
+    size = len(dictionaries.active.content)
+    tables = ZstdCompressionParameters.from_level(_LEVEL, dict_size=size, hash_log=_TABLE_LOG, chain_log=_TABLE_LOG)
+    active.precompute_compress(compression_params=tables)
     # The id stands in our header; in the frame it would be 4 bytes more.
     return ZstdCompressor(level=_LEVEL, dict_data=active, write_dict_id=False).compress, decompress
 
