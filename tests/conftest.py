@@ -17,6 +17,13 @@ from types import FrameType
 
 import pytest
 import trio
+from hypothesis import HealthCheck, settings
+
+# The same examples every time, however long a busy machine takes over one: what a run says depends on the change alone.
+# `pytest --hypothesis-profile explore` goes beyond them.
+settings.register_profile("house", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
 
 # With a mocked clock nothing waits, and the slowest test takes seconds; `pytest -o limit_seconds=…` for a slow machine.
 LIMIT_SECONDS = 60

@@ -20,7 +20,7 @@ async def test_twenty_kills_at_random_lose_nothing_and_reorder_nothing(survived)
     tally = await killed(Plan(kills=20, longest_life=0.4, seed=1))
     assert tally.kept and tally.kills == 20, tally
     survived("SIGKILL at 20 random moments under load, real daemon", tally)
-    assert tally.accepted > 500
+    assert tally.accepted > 5 * tally.kills, "every life had something to lose"
 
 
 @pytest.mark.prove

@@ -56,10 +56,18 @@ async def prove(
             if meanwhile is not None:
                 await meanwhile(now.life)
             await trio.sleep(plan.longest_life)
+            await _heard(scene, plan.finish_seconds)
             sender.stopping.set()
             await finished(scene, plan.finish_seconds)
         nursery.cancel_scope.cancel()
     return scene.account.tally(kills=plan.kills, seconds=trio.current_time() - began)
+
+
+async def _heard(scene: Scene, seconds: float) -> None:
+    """Return when anything was acknowledged, or the time is over: an account of nothing proves nothing."""
+    with trio.move_on_after(seconds):
+        while not scene.account.accepted:  # noqa: ASYNC110 (the account has no voice)
+            await trio.sleep(0.05)
 
 
 async def finished(scene: Scene, seconds: float) -> None:
