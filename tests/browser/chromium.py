@@ -34,10 +34,14 @@ FLAGS = [
     "--disable-sync",
     "--remote-debugging-port=0",
 ]
-START_SECONDS, PATIENCE_SECONDS = 60.0, 60.0
+START_SECONDS, PATIENCE_SECONDS, STARTS = 60.0, 60.0, 3
 # A screenshot is one message.
 _LIMITS = WebSocketLimits(message_bytes=20_000_000)
 _KEYS = {"Enter": (13, "\r"), "Tab": (9, ""), " ": (32, " "), "PageUp": (33, "")}
+
+
+class Died(Exception):
+    """The browser ended before it listened; the message is what it said."""
 
 
 class Tab:
@@ -122,27 +126,56 @@ class Tab:
 async def open_tab() -> AsyncIterator[Tab]:
     """Start a browser of its own with one empty tab."""
     with tempfile.TemporaryDirectory(prefix="oclaw-", ignore_cleanup_errors=True) as profile:
-        process = await trio.lowlevel.open_process(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        process, port = await _started(profile)
         try:
             async with trio.open_nursery() as nursery, HttpClient() as http:
-                port = await _port(process)
                 nursery.start_soon(_swallow, process)
-                tabs = json.loads((await http.request("GET", f"http://127.0.0.1:{port}/json")).body)
-                page = next(each for each in tabs if each["type"] == "page")
-                async with open_websocket(page["webSocketDebuggerUrl"], limits=_LIMITS) as connection:
+                page = await _page(http, port)
+                async with open_websocket(page, limits=_LIMITS) as connection:
                     tab = Tab(connection)
                     for domain in ("Page", "Runtime", "Log", "Network"):
                         await tab.call(f"{domain}.enable")
                     yield tab
                 nursery.cancel_scope.cancel()
         finally:
-            process.kill()
-            with trio.CancelScope(shield=True):  # a killed process ends at once
-                await process.wait()
+            await _end(process)
+
+
+async def _started(profile: str) -> tuple[trio.Process, int]:
+    """Start the browser and return where it listens. One that dies at its start shows nothing: it is tried again."""
+    said = ""
+    for _ in range(STARTS):
+        process = await trio.lowlevel.open_process(
+            [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "TMPDIR": profile},
+        )
+        try:
+            return process, await _port(process)
+        except BaseException as error:
+            await _end(process)
+            if not isinstance(error, Died):
+                raise
+            said = str(error)
+    raise AssertionError(f"Chromium died {STARTS} times: {said}")
+
+
+async def _end(process: trio.Process) -> None:
+    process.kill()
+    with trio.CancelScope(shield=True):  # a killed process ends at once
+        await process.wait()
+
+
+async def _page(http: HttpClient, port: int) -> str:
+    """Return where the one tab is talked to; it may come a moment after the browser listens."""
+    with trio.fail_after(START_SECONDS):
+        while True:
+            tabs = json.loads((await http.request("GET", f"http://127.0.0.1:{port}/json")).body)
+            for each in tabs:
+                if each["type"] == "page":
+                    return str(each["webSocketDebuggerUrl"])
+            await trio.sleep(0.05)
 
 
 async def _port(process: trio.Process) -> int:
@@ -151,7 +184,8 @@ async def _port(process: trio.Process) -> int:
     with trio.fail_after(START_SECONDS):
         while (found := re.search(rb"DevTools listening on ws://127\.0\.0\.1:(\d+)/.*\n", said)) is None:
             piece = await process.stderr.receive_some()
-            assert piece, said.decode(errors="replace")
+            if not piece:
+                raise Died(said.decode(errors="replace"))
             said += piece
     return int(found[1])
 
@@ -173,6 +207,20 @@ def requested(tab: Tab) -> set[str]:
     """Return the addresses that the page asked for."""
     asked = {each["params"]["request"]["url"] for each in tab.events if each["method"] == "Network.requestWillBeSent"}
     return asked | {each["params"]["url"] for each in tab.events if each["method"] == "Network.webSocketCreated"}
+
+
+def does_not_start() -> str:
+    """Say why no page can be shown on this machine, or ''."""
+    said = ""
+    for _ in range(STARTS):
+        with tempfile.TemporaryDirectory(prefix="oclaw-", ignore_cleanup_errors=True) as profile:
+            command = [CHROMIUM, *FLAGS[:-1], f"--user-data-dir={profile}", "--dump-dom", "data:text/html,shown"]
+            environment = {**os.environ, "TMPDIR": profile}
+            shown = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace")
+            if "shown" in shown.stdout:
+                return ""
+            said = f"{CHROMIUM} ends with {shown.returncode}: {shown.stderr[-500:]}"
+    return said
 
 
 def there_is_none() -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import Tab, open_tab, requested, there_is_none, trouble
+from tests.browser.chromium import Tab, does_not_start, open_tab, requested, there_is_none, trouble
 from tests.support.daemon import Daemon, daemon, scratch_folder
 from tests.support.ports import held_port
 
@@ -39,6 +39,12 @@ WATCH = """
         if (busy) seen.push(busy.textContent);
     }).observe(document.getElementById('log'), {childList: true, subtree: true, attributes: true})
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def browser() -> None:
+    if why := does_not_start():
+        pytest.skip(why)
 
 
 @pytest.fixture

@@ -81,13 +81,28 @@ def _end(session: int) -> None:
 async def main(pytest: Sequence[str]) -> int:
     """Run all parts; `pytest` are further arguments for it."""
     run = Run(pytest)
+    async with trio.open_nursery() as watching:
+        watching.start_soon(_end_when_told, run, watching.cancel_scope)
+        await _all_parts(run)
+        watching.cancel_scope.cancel()
+    return run.code
+
+
+async def _end_when_told(run: Run, scope: trio.CancelScope) -> None:
+    """Leave no server behind when whoever started us has no more time."""
+    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+        async for _ in signals:
+            run.code = 128 + signal.SIGTERM
+            scope.cancel()
+
+
+async def _all_parts(run: Run) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(
             run.part, "Matrix (Synapse)", synapse.installed, ("test_matrix.py", "test_matrix_features.py")
         )
         nursery.start_soon(run.part, "IRC (ngIRCd)", ngircd.program, ("test_irc.py",))
         nursery.start_soon(run.part, "Slack (emulate)", lambda: None, ("test_slack.py",))
-    return run.code
 
 
 if __name__ == "__main__":
