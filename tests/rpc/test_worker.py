@@ -90,11 +90,12 @@ def test_a_worker_that_hangs_with_its_connection_open_loses_its_task_to_another_
     configure(daemon, seconds=1, tries=MANY)
     with daemon.dial() as channel, worker(daemon, "wait") as loud, worker(daemon, "hang") as hung:
         till = Till(channel)
+        # Ready before the tries begin to be counted: on a busy machine a worker takes longer to start than all of them.
+        loud.says("waiting")
         first = till.send_soon("precious", wait=60, conversation="a")
         hung.says("task")
         second = till.send_soon("dear", wait=60, conversation="b")
         hung.says("task")
-        loud.says("waiting")
         loud.connects()
         # The hung one has credit left, and more of it; it is still not asked again while another is there.
         assert first.result().replies.replies[0].message.content == "PRECIOUS"
