@@ -69,17 +69,17 @@ class Destinations:
 def parse(url: str) -> Target:
     """Take an absolute http(s) URL apart. Raises BadUrl for whatever two parsers might read differently."""
     if not url.isascii() or not url.isprintable() or " " in url or not _FORBIDDEN.isdisjoint(url):
-        raise BadUrl(f"{url[:80]!r} has a character that a destination may not have")
+        raise BadUrl(f'"{url[:80]}", which has a character that no destination may have')
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise BadUrl(f"{url[:80]!r} is not a URL: {error}") from error
+        raise BadUrl(f'"{url[:80]}", which is no URL ({error})') from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise BadUrl(f"{url[:80]!r} is not an absolute http or https URL")
+        raise BadUrl(f'"{url[:80]}", which is no absolute http or https URL')
     lowered = parts.path.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/")
     if any(segment in (".", "..") for segment in lowered.split("/")):
-        raise BadUrl(f"{url[:80]!r} has a '.' or '..' in its path")
+        raise BadUrl(f'"{url[:80]}", which has a . or .. in its path')
     return Target(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], parts.path or "/")
 
 

@@ -130,7 +130,7 @@ def message_of(found: Found, *, channel: str, platform: str, dedupe_key: str, re
 def parse_pointer(pointer: str) -> Steps:
     """Split a JSON pointer (RFC 6901, section 4). Raises BadPointer."""
     if not pointer.startswith("/"):
-        raise BadPointer(f"{pointer!r} is not a JSON pointer: it must begin with '/'")
+        raise BadPointer(f'"{pointer[:80]}", which does not begin with /')
     return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer[1:].split("/"))
 
 

@@ -66,7 +66,7 @@ class Settings(Struct, frozen=True, kw_only=True):
                 parse(url)
             except BadUrl as error:
                 problems.append(SettingError(place, found=str(error), wanted="an absolute http or https URL"))
-        if not self.base_url.endswith("/"):
+        if not problems and not self.base_url.endswith("/"):
             problems.append(SettingError("base_url", found=f'"{self.base_url}"', wanted="an address that ends in a /"))
         for network in self.private_networks:
             try:

@@ -24,6 +24,7 @@ from gateway.config.settings import ChannelEntry, HookChains, HookEntry, ModelEn
 from gateway.errors import PluginError, SettingError, SettingErrors
 
 FILE = "oclaw.toml"
+_CHANNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 Kind = Literal["channels", "hooks", "providers"]
 
 
@@ -128,6 +129,9 @@ def _entries(raw: object, place: str, gather: Gather, entry: Callable[[str, obje
 
 
 def _channel(shapes: Shapes, gather: Gather, name: str, raw: object, place: str) -> Any:
+    if not _CHANNEL_NAME.fullmatch(name):
+        wanted = "a name of 1 to 64 letters, digits and . _ -, as it stands in the address /channels/NAME"
+        gather.add("channels", f'"{name[:80]}"', wanted)
     if isinstance(raw, Mapping) and raw.get("enabled") is False:
         gather = gather.reading(secret.name)  # what is switched off need not have its secrets yet
     common, own, shape = _split(raw, ChannelEntry, {"name": name}, ("channels", "type"), place, shapes, gather)

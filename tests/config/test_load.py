@@ -140,6 +140,25 @@ def test_a_secret_written_out_is_refused_and_not_repeated(tmp_path: Path, litera
     assert literal not in fault.replace("env:NAME", "")
 
 
+@pytest.mark.parametrize("name", ["", "a/b c", "x" * 65, "ünïcode", "a\\nb"])
+def test_a_channel_has_a_name_that_can_stand_in_its_address(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingErrors, match="as it stands in the address"):
+        loaded(tmp_path, f'[channels."{name}"]\ntype = "webchat"\n')
+
+
+def test_a_wrong_address_and_pointer_are_said_in_one_sentence_each(tmp_path: Path) -> None:
+    with pytest.raises(SettingErrors) as caught:
+        loaded(
+            tmp_path,
+            '[channels.w]\ntype = "webhook"\nauth = "none"\ndeliver_url = "ftp://x"\nfields = { text = "t" }\n',
+        )
+    assert sorted(map(str, caught.value.problems)) == [
+        'channels.w.deliver_url is "ftp://x", which is no absolute http or https URL; it must be an absolute http or https '
+        "URL without user name.",
+        'channels.w.fields.text is "t", which does not begin with /; it must be a JSON pointer such as /data/text.',
+    ]
+
+
 def test_nothing_raises_but_setting_errors_when_sections_are_of_the_wrong_kind(tmp_path: Path) -> None:
     assert len(faults(tmp_path, "gateway = 1\nlisten = []\nchannels = 2\nhooks = 3\nmodels = [1]\nrules = {}")) == 6
     assert len(faults(tmp_path, "[channels]\na = 1\n[models]\nb = []\n[hooks]\ninbound = 'x'\noutbond = []")) == 4
