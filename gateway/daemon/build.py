@@ -156,7 +156,13 @@ def _models(settings: Settings, plugins: PluginTable, kit: Kit, problems: list[S
         )
         if provider is not None:
             built[name] = provider
-    tasks = {task: name for name, entry in settings.models.items() for task in entry.tasks}
+    tasks: dict[str, str] = {}
+    for name, entry in settings.models.items():
+        for task in entry.tasks:
+            first = tasks.setdefault(task, name)
+            if first != name:
+                wanted = f"a task of one model, and models.{first} has it"
+                problems.append(SettingError(f"models.{name}.tasks", found=f'"{task}"', wanted=wanted))
     return Models(built, tasks)
 
 

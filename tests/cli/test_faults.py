@@ -56,3 +56,9 @@ def test_a_folder_that_cannot_be_listed_is_the_one_fault_and_not_all_that_names_
     folder.write_text("not a folder")
     (fault,) = examine(config).faults
     assert fault == f"{folder} is not readable (Not a directory); it must be a folder that the gateway's user may read."
+
+
+def test_a_task_of_two_models_is_a_fault(config: Path) -> None:
+    models = '[models.p]\nprovider = "echo"\ntasks = ["sum"]\n[models.q]\nprovider = "echo"\ntasks = ["sum"]\n'
+    (config / "oclaw.toml").write_text((config / "oclaw.toml").read_text() + models)
+    assert examine(config).faults == ['models.q.tasks is "sum"; it must be a task of one model, and models.p has it.']
