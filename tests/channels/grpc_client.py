@@ -3,10 +3,8 @@ call, repeats what was not acknowledged, and knows a reply again by its id. In m
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count
 from typing import Any
 
 import trio
@@ -30,6 +28,7 @@ from protocols.http2.connection import Connection
 from protocols.http2.events import Headers
 from protocols.http2.limits import Limits
 from protocols.http2.stream import Stream
+from tests.channels.unsaid import Unsaid
 
 _AGAIN_SECONDS = 1.0
 _TOKEN = {"authorization": "Bearer t0ken"}
@@ -77,8 +76,7 @@ class GrpcClient:
         self._nursery = nursery
         self._channels: list[GrpcChannel] = []
         self._service = GatewayService(lambda: self._channels, FakeResults())
-        self._unsaid: deque[tuple[str, str]] = deque()
-        self._numbers = count(1)
+        self._unsaid = Unsaid(self._say)
         self._texts: dict[str, str] = {}
         self._last = 0
         self._call: Any = None
@@ -100,9 +98,7 @@ class GrpcClient:
         return list(self._texts.values())
 
     async def says(self, text: str) -> None:
-        self._unsaid.append((f"m{next(self._numbers)}", text))
-        if len(self._unsaid) == 1:
-            await self._say_next()
+        await self._unsaid.add(text)
 
     async def breaks(self, how: str) -> None:
         wire = self._wire
@@ -164,14 +160,12 @@ class GrpcClient:
             match response.WhichOneof("kind"):
                 case "ready":
                     self._call = call
-                    await self._say_next()
-                case "accepted" if self._unsaid and self._unsaid[0][0] == response.accepted.ref:
-                    self._unsaid.popleft()
-                    await self._say_next()
+                    await self._unsaid.again()
+                case "accepted":
+                    await self._unsaid.acknowledged(response.accepted.ref)
                 case "refused":
-                    self._nursery.start_soon(
-                        self._say_later, response.refused.retry_after.ToTimedelta().total_seconds()
-                    )
+                    seconds = response.refused.retry_after.ToTimedelta().total_seconds()
+                    self._nursery.start_soon(self._unsaid.later, max(seconds, 0.1))
                 case "event":
                     await self._hear(call, response.event)
 
@@ -184,14 +178,8 @@ class GrpcClient:
         self._last = event.sequence
         await call.send_message(pb.ConverseRequest(seen=pb.Seen(sequence=event.sequence)))
 
-    async def _say_later(self, seconds: float) -> None:
-        await trio.sleep(max(seconds, 0.1))
-        await self._say_next()
-
-    async def _say_next(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._call is not None and self._unsaid:
-            ref, text = self._unsaid[0]
+    async def _say(self, ref: str, text: str) -> None:
+        if self._call is not None:
             where = form.Conversation(id="main")
             said = form.Message(content=text, conversation=where, dedupe_key=ref)
             try:

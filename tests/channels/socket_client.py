@@ -4,11 +4,9 @@ and knows a reply again by its id."""
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from itertools import count
 from typing import Any
 
 import trio
@@ -24,6 +22,7 @@ from protocols.transport.listeners import open_tcp
 from protocols.websocket.client import open_websocket
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.keepalive import keep_alive
+from tests.channels.unsaid import Unsaid
 
 _AGAIN_SECONDS = 1.0
 
@@ -38,8 +37,7 @@ class SocketClient:
         self._headers = tuple(headers.items())
         self.doors: dict[str, Door] = {}
         self.port = 0
-        self._unsaid: deque[tuple[str, str]] = deque()
-        self._numbers = count(1)
+        self._unsaid = Unsaid(self._say)
         self._texts: dict[str, str] = {}
         self._last: int | None = None
         self._socket: WebSocketConnection | None = None
@@ -62,9 +60,7 @@ class SocketClient:
         return list(self._texts.values())
 
     async def says(self, text: str) -> None:
-        self._unsaid.append((f"m{next(self._numbers)}", text))
-        if len(self._unsaid) == 1:
-            await self._say_next()
+        await self._unsaid.add(text)
 
     async def breaks(self, how: str) -> None:
         socket = self._socket
@@ -131,12 +127,11 @@ class SocketClient:
                 socket.abort()
             case "welcome":
                 self._socket = socket
-                await self._say_next()
-            case "ack" if self._unsaid and self._unsaid[0][0] == frame["id"]:
-                self._unsaid.popleft()
-                await self._say_next()
+                await self._unsaid.again()
+            case "ack":
+                await self._unsaid.acknowledged(frame["id"])
             case "busy":
-                self._nursery.start_soon(self._say_later, frame["data"]["retry_after"])
+                self._nursery.start_soon(self._unsaid.later, frame["data"]["retry_after"])
             case "reply" | "reply.end":
                 self._texts.setdefault(frame["id"], frame["data"]["text"])
                 if self._loses:
@@ -146,14 +141,8 @@ class SocketClient:
                 self._last = frame["seq"]
                 await _send(socket, "ack", seq=frame["seq"])
 
-    async def _say_later(self, seconds: float) -> None:
-        await trio.sleep(seconds)
-        await self._say_next()
-
-    async def _say_next(self) -> None:
-        await trio.lowlevel.checkpoint()
-        if self._socket is not None and self._unsaid:
-            id, text = self._unsaid[0]
+    async def _say(self, id: str, text: str) -> None:
+        if self._socket is not None:
             try:
                 await _send(self._socket, "message", id=id, data={"text": text})
             except WebSocketClosed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import trio
 
@@ -13,10 +13,22 @@ from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Conversation, Message
 
+Walk = Callable[[Envelope, Turn], Awaitable[Ending]]
+
 
 def envelope(conversation: str, number: int) -> Envelope:
     message = Message(channel="chat", content="hi", conversation=Conversation(id=conversation))
     return Envelope(id=f"{conversation}{number}", message=message, received_at=0.0, deadline=0.2)
+
+
+def lanes_of(nursery: trio.Nursery, walk: Walk, commits: list[Callable[[], None]]) -> Lanes:
+    """Make lanes whose hand-overs wait in `commits` until a test calls them."""
+    return Lanes(
+        nursery,
+        walk=walk,
+        hand_over=lambda envelope, ending, done, opening=None: commits.append(done),
+        report=lambda notice: None,
+    )
 
 
 async def test_who_waits_behind_another_message_of_its_conversation_is_not_in_hand() -> None:
@@ -26,12 +38,7 @@ async def test_who_waits_behind_another_message_of_its_conversation_is_not_in_ha
         return Ending(InboundState.DONE)
 
     async with trio.open_nursery() as nursery:
-        lanes = Lanes(
-            nursery,
-            walk=walk,
-            hand_over=lambda envelope, ending, done, opening=None: commits.append(done),
-            report=lambda notice: None,
-        )
+        lanes = lanes_of(nursery, walk, commits)
         for number in range(100):
             lanes.feed(envelope("flood", number))
         lanes.feed(envelope("other", 0))
@@ -52,12 +59,7 @@ async def test_a_walk_that_waits_for_a_model_is_in_hand_again_when_it_goes_on() 
         return Ending(InboundState.DONE)
 
     async with trio.open_nursery() as nursery:
-        lanes = Lanes(
-            nursery,
-            walk=walk,
-            hand_over=lambda envelope, ending, done, opening=None: commits.append(done),
-            report=lambda notice: None,
-        )
+        lanes = lanes_of(nursery, walk, commits)
         lanes.feed(envelope("a", 0))
         lanes.feed(envelope("a", 1))
         assert (lanes.in_hand, lanes.total) == (0, 2)

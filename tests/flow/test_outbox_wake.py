@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import trio
 import trio.testing
 
@@ -9,10 +11,10 @@ from gateway.flow.disabled import Disabled
 from gateway.flow.outbox import Outbox
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.timers import Timers
+from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Delivered
 from gateway.ports import Traits
-from gateway.testing.channels import delivery
 
 
 class Away:
@@ -42,18 +44,29 @@ class Notes:
         pass
 
 
-async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_other(autojump_clock):
-    channel, notes = Away(), Notes()
+@asynccontextmanager
+async def open_outbox(notes):
+    """Run an outbox that settles with `notes`, on a clock that began with the mocked one."""
     async with trio.open_nursery() as nursery:
         timers = Timers()
         nursery.start_soon(timers.run)
-        outbox = Outbox(
+        yield Outbox(
             nursery, settler=notes, shelf=None, disabled=Disabled(None, None, timers, print), timers=timers,
             policy=RetryPolicy(), report=print, now=lambda: 1e9 + trio.current_time(), spread=lambda: 0.0,
         )  # fmt: skip
+        nursery.cancel_scope.cancel()
+
+
+def reply(id, conversation):
+    message = Message(channel="it", conversation=Conversation(conversation))
+    return Delivery(id=id, envelope_id=id, message=message, created_at=1e9, expires_at=2e9)
+
+
+async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_other(autojump_clock):
+    channel, notes = Away(), Notes()
+    async with open_outbox(notes) as outbox:
         outbox.attach(channel)
-        reply = delivery(Message(channel="it", conversation=Conversation("c1")))
-        outbox.add(type(reply)(id="a", envelope_id="a", message=reply.message, created_at=1e9, expires_at=2e9))
+        outbox.add(reply("a", "c1"))
         await trio.testing.wait_all_tasks_blocked()
         channel.there = True
         outbox.wake("it", Conversation("c2"))
@@ -64,7 +77,6 @@ async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_othe
         await trio.testing.wait_all_tasks_blocked()
         assert notes.done == ["a"]
         assert channel.attempts[-1] == began
-        nursery.cancel_scope.cancel()
 
 
 class Counting:
@@ -105,20 +117,12 @@ class Counting:
 async def test_no_more_is_sent_at_once_than_the_channel_takes_also_after_a_reload_to_fewer(autojump_clock):
     under_way = set()
     many, few, notes = Counting(6, under_way), Counting(2, under_way), Notes()
-    async with trio.open_nursery() as nursery:
-        timers = Timers()
-        nursery.start_soon(timers.run)
-        outbox = Outbox(
-            nursery, settler=notes, shelf=None, disabled=Disabled(None, None, timers, print), timers=timers,
-            policy=RetryPolicy(), report=print, now=lambda: 1e9 + trio.current_time(), spread=lambda: 0.0,
-        )  # fmt: skip
+    async with open_outbox(notes) as outbox:
         outbox.attach(many)
 
         def add(numbers):
             for number in numbers:
-                reply = delivery(Message(channel="it", conversation=Conversation(f"c{number}")))
-                id = str(number)
-                outbox.add(type(reply)(id=id, envelope_id=id, message=reply.message, created_at=1e9, expires_at=2e9))
+                outbox.add(reply(str(number), f"c{number}"))
 
         add(range(20))
         await trio.testing.wait_all_tasks_blocked()
@@ -131,4 +135,3 @@ async def test_no_more_is_sent_at_once_than_the_channel_takes_also_after_a_reloa
             many.answers()
             few.answers()
         assert (many.most, few.most) == (6, 2)
-        nursery.cancel_scope.cancel()

@@ -18,7 +18,7 @@ from itertools import cycle
 from msgspec import Struct
 
 from gateway.cli.measure.figures import quantile
-from gateway.cli.measure.wire import Buffer
+from gateway.cli.measure.wire import Line
 
 # What is accepted is answered in milliseconds; a machine that stands still may take its time.
 PATIENCE_SECONDS = 60.0
@@ -84,9 +84,9 @@ class Flood:
         self._path, self._most, self._users, self._routes = path, connections, users, routes
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
-        self._sinks: dict[int, _Line] = {}
-        self._lines: dict[int, _Line] = {}
-        self._free: deque[_Line] = deque()
+        self._sinks: dict[int, Line] = {}
+        self._lines: dict[int, Line] = {}
+        self._free: deque[Line] = deque()
         self._number = self._first = 0
         self._sent: dict[int, float] = {}
         self._accepted: set[int] = set()
@@ -179,7 +179,7 @@ class Flood:
         self._account = Account(seconds=seconds, began=_now(), times=[], acks=[], refused_at=[])
         return self._account
 
-    def _line(self) -> _Line | None:
+    def _line(self) -> Line | None:
         if not self._free and len(self._lines) < self._most:
             self._connect()
         return self._free[0] if self._free else None
@@ -187,7 +187,7 @@ class Flood:
     def _connect(self) -> None:
         plug = socket.create_connection(self._address)
         plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line = self._lines[plug.fileno()] = _Line(plug)
+        line = self._lines[plug.fileno()] = Line(plug)
         self._free.append(line)
         self._epoll.register(plug, select.EPOLLIN)
 
@@ -212,10 +212,10 @@ class Flood:
             else:
                 plug, _ = self._listener.accept()
                 plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._sinks[plug.fileno()] = _Line(plug)
+                self._sinks[plug.fileno()] = Line(plug)
                 self._epoll.register(plug, select.EPOLLIN)
 
-    def _replies(self, line: _Line) -> None:
+    def _replies(self, line: Line) -> None:
         messages = line.read()
         if messages is None:
             del self._sinks[line.plug.fileno()]
@@ -244,7 +244,7 @@ class Flood:
         self._account.reordered += any(each in opened for each in self._before.pop(number, ()))
         opened.discard(number)
 
-    def _answers(self, line: _Line) -> None:
+    def _answers(self, line: Line) -> None:
         messages = line.read()
         if messages is None:
             self._drop(line)
@@ -272,7 +272,7 @@ class Flood:
         else:
             account.failed += 1
 
-    def _drop(self, line: _Line) -> None:
+    def _drop(self, line: Line) -> None:
         if line.number >= 0:
             self._account.failed += 1
             self._sent.pop(line.number, None)
@@ -281,25 +281,6 @@ class Flood:
         del self._lines[line.plug.fileno()]
         self._hang_up(line)
 
-    def _hang_up(self, line: _Line) -> None:
+    def _hang_up(self, line: Line) -> None:
         self._epoll.unregister(line.plug)  # closing is not enough where a forked process has it, too
         line.plug.close()
-
-
-class _Line:
-    """One connection; `number` is the message it waits with, or -1."""
-
-    __slots__ = ("_buffer", "number", "plug", "sent")
-
-    def __init__(self, plug: socket.socket) -> None:
-        self.plug, self.number, self.sent, self._buffer = plug, -1, 0.0, Buffer()
-
-    def read(self) -> list[tuple[bytes, bytes]] | None:
-        """Return the messages that are whole by now; None when the other side is gone."""
-        try:
-            received = self.plug.recv(262_144, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        return self._buffer.feed(received) if received else None

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from gateway.cli.measure.figures import Window, quantile
-from gateway.cli.measure.wire import Buffer
+from gateway.cli.measure.wire import Line
 
 # Connections to the gateway at most; a message for which none is free waits, and its clock runs.
 CONNECTIONS = 256
@@ -37,9 +37,9 @@ class Load:
         self._path, self._address = path, ("127.0.0.1", 0)
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
-        self._out: dict[int, _Line] = {}
-        self._in: dict[int, _Line] = {}
-        self._free: list[_Line] = []
+        self._out: dict[int, Line] = {}
+        self._in: dict[int, Line] = {}
+        self._free: list[Line] = []
         self._waiting: deque[int] = deque()
         self._number = 0
         self._late = 0.0
@@ -141,7 +141,7 @@ class Load:
     def _connect(self) -> None:
         plug = socket.create_connection(self._address)
         plug.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        line = _Line(plug)
+        line = Line(plug)
         self._out[plug.fileno()] = line
         self._free.append(line)
         self._epoll.register(plug, select.EPOLLIN)
@@ -156,10 +156,10 @@ class Load:
                 self._answers(self._out[number])
             else:
                 plug, _ = self._listener.accept()
-                self._in[plug.fileno()] = _Line(plug)
+                self._in[plug.fileno()] = Line(plug)
                 self._epoll.register(plug, select.EPOLLIN)
 
-    def _arrivals(self, line: _Line) -> None:
+    def _arrivals(self, line: Line) -> None:
         now, messages = _now(), line.read()
         if messages is None:
             del self._in[line.plug.fileno()]
@@ -177,7 +177,7 @@ class Load:
             self._seen[index], self._last = 1, now
             self._times.append(now - self._due[index])
 
-    def _answers(self, line: _Line) -> None:
+    def _answers(self, line: Line) -> None:
         now, messages = _now(), line.read()
         if messages is None:
             self._drop(line)
@@ -196,7 +196,7 @@ class Load:
                 self._free.append(line)
         self._flush()
 
-    def _drop(self, line: _Line) -> None:
+    def _drop(self, line: Line) -> None:
         if line.number >= 0:
             self._errors["connection"] += 1
         del self._out[line.plug.fileno()]
@@ -226,22 +226,3 @@ class Load:
             load_cpu=load_cpu,
             cpu=cpu,
         )
-
-
-class _Line:
-    """One connection; `number` is the message it waits with, or -1."""
-
-    __slots__ = ("_buffer", "number", "plug")
-
-    def __init__(self, plug: socket.socket) -> None:
-        self.plug, self.number, self._buffer = plug, -1, Buffer()
-
-    def read(self) -> list[tuple[bytes, bytes]] | None:
-        """Return the messages that are complete by now; None when the other side is gone."""
-        try:
-            received = self.plug.recv(262_144, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return []
-        except OSError:
-            return None
-        return self._buffer.feed(received) if received else None

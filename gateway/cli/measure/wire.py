@@ -1,9 +1,10 @@
-"""Cut a stream of HTTP/1.1 messages with Content-Length into heads and bodies. Pure, and written for speed alone:
-the other side is our own gateway."""
+"""Cut a stream of HTTP/1.1 messages with Content-Length into heads and bodies, and read it from a connection.
+Written for speed alone: the other side is our own gateway."""
 
 from __future__ import annotations
 
 import re
+import socket
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
@@ -28,3 +29,22 @@ class Buffer:
             rest = rest[whole:]
         self._rest = rest
         return messages
+
+
+class Line:
+    """One connection; `number` is the message it waits with, or -1, and `sent` the moment that one left."""
+
+    __slots__ = ("_buffer", "number", "plug", "sent")
+
+    def __init__(self, plug: socket.socket) -> None:
+        self.plug, self.number, self.sent, self._buffer = plug, -1, 0.0, Buffer()
+
+    def read(self) -> list[tuple[bytes, bytes]] | None:
+        """Return the messages that are whole by now; None when the other side is gone."""
+        try:
+            received = self.plug.recv(262_144, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        return self._buffer.feed(received) if received else None
