@@ -121,6 +121,8 @@ class Crowd:
         for descriptor, events in ready:
             # An answer goes on, or a client is gone: that takes no new request.
             if events != select.EPOLLIN and (waker := self._wakers.get(descriptor)) is not None:
+                if events & select.EPOLLIN:
+                    rota.forget(descriptor)
                 waker(events)
         served = 0
         if not reluctant:

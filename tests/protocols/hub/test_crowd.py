@@ -5,12 +5,13 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from select import EPOLLHUP, EPOLLIN, EPOLLOUT
+from socket import MSG_DONTWAIT
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocols.hub.crowd import Crowd
 from protocols.hub.rota import FEW, SLICE_SECONDS
@@ -26,8 +27,9 @@ async def crowd_of(
     """So many who always have something to read; `called(number, events, late)` when it is their turn."""
     async with open_watch() as watch, trio.open_nursery() as nursery:
         crowd = Crowd(watch, reluctant)
-        crowd.open()
         nursery.start_soon(crowd.run)
+        await wait_all_tasks_blocked()
+        crowd.open()
         pairs = [socket.socketpair() for _ in range(count)]
         for number, (ours, theirs) in enumerate(pairs):
             theirs.send(b"always something to read")
@@ -104,3 +106,35 @@ async def test_a_client_that_is_gone_is_let_go_while_nobody_is_read() -> None:
         while not gone:
             await trio.lowlevel.checkpoint()
     assert set(gone) == {7}
+
+
+async def test_who_was_read_while_an_answer_went_on_is_not_late_the_next_time(mock_clock: MockClock) -> None:
+    reluctant, calls, ends = [True], list[tuple[int, bool]](), Pairs()
+
+    def called(_number: int, events: int, late: bool) -> None:
+        calls.append((events & ~EPOLLOUT, late))
+        with suppress(BlockingIOError):
+            ends[0][0].recv(100, MSG_DONTWAIT)
+
+    async with crowd_of(1, called, lambda: reluctant[0]) as (crowd, pairs):
+        ends.extend(pairs)
+        for _ in range(20):  # it is left unread, and the crowd rests
+            await trio.lowlevel.checkpoint()
+        crowd.change(pairs[0][0].fileno(), EPOLLIN | EPOLLOUT)
+        mock_clock.jump(0.02)
+        await _until(lambda: len(calls) > 0)
+        crowd.change(pairs[0][0].fileno(), EPOLLIN)
+        reluctant[0], told = False, len(calls)
+        mock_clock.jump(10.0)
+        pairs[0][1].send(b"the next request")
+        await _until(lambda: (EPOLLIN, False) in calls[told:])
+    assert (EPOLLIN, True) not in calls
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    with trio.fail_after(60):
+        for _ in range(1000):
+            await trio.lowlevel.checkpoint()
+            if happened():
+                return
+    raise AssertionError("it never happened")
