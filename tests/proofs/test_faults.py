@@ -147,7 +147,7 @@ async def test_a_daemon_without_memory_ends_with_a_sentence_and_the_next_one_del
                 nursery.start_soon(partial(sender.room, f"r{number}", pause=0))
             await accepts_more(scene, 300)  # every thread has its stack by now
             resource.prlimit(life.process.pid, resource.RLIMIT_AS, (taken(life, more_mib), resource.RLIM_INFINITY))
-            with trio.fail_after(QUITE + more_mib):
+            with trio.fail_after(QUITE + 4 * more_mib):
                 assert await life.process.wait() == 75
             nursery.cancel_scope.cancel()
         assert "memory" in str(life.log[-1])

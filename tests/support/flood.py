@@ -22,6 +22,7 @@ from gateway.cli.measure.wire import Line
 
 # What is accepted is answered in milliseconds; a machine that stands still may take its time.
 PATIENCE_SECONDS = 60.0
+_LOOK_SECONDS = 0.01
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 _NUMBER = re.compile(rb'"id"\s*:\s*"(\d+)')
 _IDENTITY = re.compile(rb"(?i)\r\nwebhook-id: *([^\r]+)")
@@ -115,15 +116,19 @@ class Flood:
         self._epoll.close()
 
     def first_reply(self, seconds: float) -> None:
-        """Return when a gateway that is starting has answered its first message."""
-        ends = _now() + seconds
+        """Return when a gateway that is starting has answered its first message.
+
+        The time is counted in looks: a machine that stands still takes one of them.
+        """
+        looks = round(seconds / _LOOK_SECONDS)
         while not self._lines:
             try:
                 self._connect()
             except OSError:
-                if _now() > ends:
+                looks -= 1
+                if not looks:
                     raise
-                time.sleep(0.01)
+                time.sleep(_LOOK_SECONDS)
         self.closed(1, 0.0)
 
     def closed(self, window: int, seconds: float) -> float:
