@@ -136,7 +136,9 @@ class Door:
         """Say why these messages cannot be taken now, or None."""
         if (refused := self.full()) is not None:
             return refused
-        if messages and self._lanes.depth(messages[0]) >= self._limits.most_in_lane:
+        most = self._limits.most_in_lane
+        # No lane holds more than all of them together.
+        if messages and self._lanes.total >= most and self._lanes.depth(messages[0]) >= most:
             return Refused("conversation_full", retry_after=5.0)
         return None
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 _ASIDE = object()
@@ -20,10 +20,7 @@ _ASIDE = object()
 class Turn:
     """One run of one walk: whether it has its own task yet. Made anew for every run."""
 
-    __slots__ = ("own_task",)
-
-    def __init__(self) -> None:
-        self.own_task = False
+    own_task: bool = False
 
     async def aside(self, pending: object = None) -> None:
         """Go on in a task of our own. To be awaited before anything that may wait; free when already there.
@@ -41,17 +38,8 @@ class Turn:
         self.own_task = True
 
 
-class Ended(Generic[T]):
-    """The walk came to its end without waiting; `value` is what it returned."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: T) -> None:
-        self.value = value
-
-
-def straight(walk: Coroutine[Any, Any, T]) -> Ended[T] | None:
-    """Run `walk` as far as it gets without waiting.
+def straight(walk: Coroutine[Any, Any, T]) -> T | None:
+    """Run `walk`, which returns something, as far as it gets without waiting; return what it returned.
 
     None when it stepped aside: then `carry_on(walk)` must be awaited in a task. Raises what the walk
     raises. A stage that waits without stepping aside is a bug and gets a RuntimeError at that place.
@@ -59,7 +47,8 @@ def straight(walk: Coroutine[Any, Any, T]) -> Ended[T] | None:
     try:
         asked = walk.send(None)
     except StopIteration as end:
-        return Ended(end.value)
+        value: T = end.value
+        return value
     if asked is _ASIDE:
         return None
     walk.throw(RuntimeError("a stage waited without stepping aside first (await turn.aside())"))

@@ -56,13 +56,8 @@ class Lanes:
         self._lanes: dict[Key, Lane] = {}
         self._gathered: dict[Key, Lane] | None = None
         self._aside = self._queued = 0
-        self._total = 0
+        self.total = 0  # messages in all lanes, walking or waiting
         self._empty = trio.lowlevel.ParkingLot()
-
-    @property
-    def total(self) -> int:
-        """Messages in all lanes, walking or waiting."""
-        return self._total
 
     @property
     def in_hand(self) -> int:
@@ -71,7 +66,7 @@ class Lanes:
         A walk that waits for a model does not, nor does who waits for another message of its conversation: one
         that floods must not close the door to all others.
         """
-        return self._total - self._aside - self._queued
+        return self.total - self._aside - self._queued
 
     def depth(self, message: Message) -> int:
         """Return how many messages wait in the lane of `message`."""
@@ -93,7 +88,7 @@ class Lanes:
             lane = self._lanes[key] = Lane(key)
         elif not lane.is_free or self._gathered is not None:
             return None
-        self._total += 1
+        self.total += 1
         return self._start(lane, envelope, opening)
 
     def expect(self, message: Message) -> None:
@@ -121,7 +116,7 @@ class Lanes:
         if lane is None:
             lane = self._lanes[key] = Lane(key)
         lane.coming -= expected
-        self._total += 1
+        self.total += 1
         if self._gathered is None and lane.may_start and not lane.queue:
             self._start(lane, envelope)
         elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
@@ -143,7 +138,7 @@ class Lanes:
 
     async def drained(self) -> None:
         """Return when no lane holds a message. The caller sets the deadline."""
-        while self._total:
+        while self.total:
             await self._empty.park()
 
     def _advance(self, lane: Lane) -> None:
@@ -171,7 +166,7 @@ class Lanes:
             about("")
         if ended is None:
             return self._remains(lane, opening, walk, partial(self._step_aside, lane, envelope, walk))
-        self._end(lane, envelope, ended.value, opening)
+        self._end(lane, envelope, ended, opening)
         return ENDED
 
     def _remains(
@@ -241,15 +236,18 @@ class Lanes:
         if lane.settled is not None and not lane.uncommitted:
             lane.settled.set()
             lane.settled = None
-        self._advance(lane)
+        if lane.queue:
+            self._advance(lane)
+        else:
+            self._tidy(lane)
 
     def _tidy(self, lane: Lane) -> None:
         if lane.is_done and self._lanes.get(lane.key) is lane:
             del self._lanes[lane.key]
 
     def _forget(self, count: int) -> None:
-        self._total -= count
-        if not self._total and self._empty:
+        self.total -= count
+        if not self.total and self._empty:
             self._empty.unpark_all()
 
     def _failed(self, lane: Lane, envelope: Envelope, error: Exception) -> None:

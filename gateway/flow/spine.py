@@ -7,15 +7,13 @@ was accepted is in the journal.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
 
 import trio
 from msgspec import Struct
 
 from gateway.flow.accept import ChannelInlet, Door, Limits
-from gateway.flow.aside import Turn
 from gateway.flow.disabled import Disabled
 from gateway.flow.handover import Clerk, Cut
 from gateway.flow.lanes import Lanes
@@ -28,8 +26,7 @@ from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
 from gateway.flow.timers import Timers
 from gateway.flow.typing import Typist
-from gateway.flow.walk import Ending, Stages, Walker
-from gateway.message.envelope import Envelope
+from gateway.flow.walk import Stages, Walker
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import JournalFailed, Report
 from gateway.ports import Channel, Journal, Traits
@@ -90,7 +87,7 @@ class Flow:
         self.walker = Walker(stages, report)
         self.lanes = Lanes(
             nursery,
-            walk=self._walk,
+            walk=self.walker.walk,
             hand_over=self.clerk.hand_over,
             report=report,
             poison_attempts=ground.poison_attempts,
@@ -137,9 +134,6 @@ class Flow:
             connected=connected,
             wake=self.outbox.wake,
         )
-
-    def _walk(self, envelope: Envelope, turn: Turn) -> Coroutine[Any, Any, Ending]:
-        return self.walker.walk(envelope, turn)
 
     async def recall(self) -> None:
         """Read the known digests into the filter; until it is done every message is committed before its walk."""
