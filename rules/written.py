@@ -16,10 +16,10 @@ _DURATIONS = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 0.0
 _SIZES = (("MB", 1024 * 1024), ("KB", 1024))
 
 
-def written(action: Action, scope: Scope | None) -> str:
+def written(action: Action, scope: Scope | None, *, per: bool = True) -> str:
     """An action with the values it got; `scope` tells durations and sizes from plain numbers."""
-    per = f" PER {_value(action.per, 'any')}" if action.per is not None else ""
-    return written_call(action.name, action.args, scope) + per
+    key = f" PER {_value(action.per, 'any')}" if per and action.per is not None else ""
+    return written_call(action.name, action.args, scope) + key
 
 
 def written_call(name: str, args: Mapping[str, Any], scope: Scope | None) -> str:

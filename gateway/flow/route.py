@@ -113,9 +113,9 @@ class Router:
 
 
 def shown_actions(decision: Decision, ruleset: Ruleset) -> tuple[str, ...]:
-    """Return a decision's actions as a rule file has them, in short."""
+    """Return a decision's actions as a rule file has them, in short; without PER, which is another for each sender."""
     scope = ruleset.vocabulary.scopes.get(ROUTING)
-    return tuple([_short(written(action, scope)) for action in decision.actions])
+    return tuple([_short(written(action, scope, per=False)) for action in decision.actions])
 
 
 def _still_to_do(decision: Decision, envelope: Envelope) -> tuple[Action, ...]:

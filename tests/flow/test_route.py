@@ -13,7 +13,7 @@ from gateway.flow.plan import Plan
 from gateway.flow.route import Router
 from gateway.flow.vocabulary import vocabulary
 from gateway.message.envelope import Envelope
-from gateway.message.message import Message
+from gateway.message.message import Message, Sender
 from gateway.notices import Notice, RuleFailed
 from rules import ActionSpec, Ruleset, load
 
@@ -51,6 +51,12 @@ def test_messages_that_the_same_rules_match_share_one_plan() -> None:
     assert plan(made) is plan(made, id="another")
     assert plan(made).actions == ('route_to("a")', 'tag("seen")')
     assert plan(made, content="bye").kind == "nothing"
+
+
+def test_what_different_senders_are_counted_by_makes_no_different_decisions() -> None:
+    made = router('WHEN message.content == "hello" THEN throttle("5/1m") PER message.sender.id, delay(90s)')
+    shown = {plan(made, sender=Sender(id=name)).actions for name in ("ann", "bob")}
+    assert shown == {('throttle("5/1m")', "delay(90s)")}
 
 
 def test_an_edit_does_not_share_the_plan_of_a_new_message() -> None:
