@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
+
 import grpc
 import pytest
 from google.protobuf.any_pb2 import Any as Packed
@@ -10,7 +15,7 @@ from google.rpc.status_pb2 import Status as RichStatus
 
 from gateway.api.v1 import gateway_pb2 as pb
 from gateway.api.v1 import message_pb2 as form
-from tests.rpc.daemon import Daemon, Till, said
+from tests.rpc.daemon import HOUSE, TOKEN, Daemon, Till, said
 
 
 def details(error: grpc.RpcError) -> list[Packed]:
@@ -104,3 +109,15 @@ def test_an_overloaded_gateway_refuses_and_says_when_to_come_again(daemon: Daemo
     retry = RetryInfo()
     assert details(errors[0])[0].Unpack(retry)
     assert retry.retry_delay.ToTimedelta().total_seconds() > 0
+
+
+def test_the_client_in_the_readme_gets_its_reply(shop: Daemon) -> None:
+    (program,) = re.findall(
+        r"^```python\n(import os.*?)^```$",
+        (HOUSE / "gateway/api/v1/README.md").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+    environment = {**os.environ, "PYTHONPATH": str(HOUSE), "SHOP_TOKEN": TOKEN}
+    program = program.replace("127.0.0.1:8420", f"127.0.0.1:{shop.port}")
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "hello\n"

@@ -14,6 +14,7 @@ import pytest
 
 from gateway.api.v1 import worker_pb2 as pb
 from tests.rpc.daemon import HOUSE, Daemon, Till, bearer
+from tests.support.ports import held_port
 
 WORK_TOKEN = "work-token-0123456789"
 STEP = "{{name: shout, worker: loud, deadline_seconds: {seconds}, tries: {tries}}}"
@@ -167,3 +168,29 @@ def busy() -> Iterator[Daemon]:
         configure(daemon)
         yield daemon
         daemon.kill()
+
+
+def test_the_examples_worker_answers_and_comes_back_to_a_gateway_that_was_restarted(daemon: Daemon) -> None:
+    example = HOUSE / "conf" / "examples" / "worker"
+    yaml = (example / "pipelines.d" / "shout.yaml").read_text("utf-8")
+    access = ACCESS.replace("loud", "shout")
+    with held_port() as port:
+        daemon.write(more=access, pipelines={"echo": yaml})
+        settings = daemon.folder / "oclaw.toml"
+        settings.write_text(settings.read_text("utf-8").replace("127.0.0.1:0", f"127.0.0.1:{port}"))
+        daemon.start()
+        environment = {**os.environ, "PYTHONPATH": str(HOUSE), "SHOUT_TOKEN": WORK_TOKEN}
+        command = [sys.executable, str(example / "worker.py"), f"127.0.0.1:{port}"]
+        with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+            try:
+                for text in ("before", "after"):
+                    with daemon.dial() as channel:
+                        response = Till(channel).send(text, wait=60)
+                        assert response.replies.replies[0].message.content == text.upper()
+                    daemon.ask_to_stop()
+                    assert daemon.ended() == 0
+                    if text == "before":
+                        daemon.start()
+                assert process.poll() is None
+            finally:
+                process.kill()
