@@ -5,7 +5,7 @@ with `--door grpc`, by `Send` with a subscriber that hears the replies. A stage'
 is its own: what it calls that has a row of its own is taken off. The last rows are the process's CPU that no stage
 explains: Trio, epoll, the kernel's share between them. The stopwatches cost about 1 µs a stage.
 
---readme writes the table into gateway/flow/README.md.
+--readme writes the table into gateway/flow/README.md, or gateway/api/rpc/README.md.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 HOUSE = Path(__file__).parents[2]
 sys.path.insert(0, str(HOUSE))
 
-README = HOUSE / "gateway" / "flow" / "README.md"
+READMES = {"webhook": HOUSE / "gateway" / "flow" / "README.md", "grpc": HOUSE / "gateway" / "api" / "rpc" / "README.md"}
 BEGIN, END = "<!-- stages -->", "<!-- /stages -->"
 # What is timed: the row it belongs to, the module, the class, the method.
 COMMON = (
@@ -39,7 +39,7 @@ COMMON = (
     ("5 rules", "gateway.flow.route", "Router", "plan"),
     ("6 pipeline", "gateway.pipelines.actor", "Actor", "run"),
     ("7 hand-over", "gateway.flow.handover", "Clerk", "hand_over"),
-    ("2, 8 journal: the statements", "gateway.journal.inloop", "InLoop", "_run"),
+    ("2, 8 journal: the statements", "gateway.journal.ledger", "Ledger", "_filled"),
     ("2 acknowledge", "gateway.flow.accept", "Door", "_committed"),
     ("8 outbox", "gateway.flow.outbox", "Outbox", "add"),
     ("10 settle", "gateway.flow.attempts", "Attempts", "settle"),
@@ -227,9 +227,10 @@ def main() -> None:
     shown = table(rows, asked.rate)
     print(f"{shown}\n\np99 {p99:.1f} ms, {cpu:.0%} of a core, stopwatches included")
     if asked.readme:
-        text = README.read_text("utf-8")
+        readme = READMES[asked.door]
+        text = readme.read_text("utf-8")
         head, _, rest = text.partition(BEGIN)
-        README.write_text(f"{head}{BEGIN}\n{shown}\n{END}{rest.partition(END)[2]}", "utf-8")
+        readme.write_text(f"{head}{BEGIN}\n{shown}\n{END}{rest.partition(END)[2]}", "utf-8")
 
 
 if __name__ == "__main__":
