@@ -60,18 +60,7 @@ class MatrixChannel:
 
     def __init__(self, name: str, settings: Settings, kit: Kit) -> None:
         self.name = name
-        self.traits = Traits(
-            text_limit=settings.text_limit,
-            text_unit="bytes",
-            idempotent=True,
-            can_edit=True,
-            can_stream=True,
-            can_react=True,
-            has_threads=True,
-            takes_media=True,
-            dedupe_seconds=LONGEST_SECONDS + 86_400.0,
-            typing_seconds=_TYPING_SECONDS if settings.typing else 0.0,
-        )
+        self.traits = _traits(settings)
         self._settings, self._report = settings, kit.report
         self._hs_token = settings.hs_token.reveal().encode()
         self._homeserver = Homeserver(settings, kit)
@@ -217,3 +206,18 @@ def scaffold() -> dict[str, str]:
 def build(name: str, settings: Settings, kit: Kit) -> MatrixChannel:
     """Make the channel."""
     return MatrixChannel(name, settings, kit)
+
+
+def _traits(settings: Settings) -> Traits:
+    return Traits(
+        text_limit=settings.text_limit,
+        text_unit="bytes",
+        idempotent=True,
+        can_edit=True,
+        can_stream=True,
+        can_react=True,
+        has_threads=True,
+        takes_media=True,
+        dedupe_seconds=LONGEST_SECONDS + 86_400.0,
+        typing_seconds=_TYPING_SECONDS if settings.typing else 0.0,
+    )

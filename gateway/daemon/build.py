@@ -63,10 +63,7 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
         raise SettingErrors(problems)
     # A pipeline with a fault has its own fault told; that rules and settings name it is none besides.
     named = {path.stem for path in paths}
-    default = settings.gateway.default_pipeline
-    if default and default not in named:
-        wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(named)})"
-        problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
+    _check_default(settings, named, problems)
     functions = _functions(pipelines, plugins, problems)
     words = partial(words_of, settings, named, names)
 
@@ -269,6 +266,13 @@ def _pipeline_files(folder: Path, problems: list[SettingError]) -> list[Path] | 
         problems.append(SettingError(str(folder), found=f"not readable ({error.strerror})", wanted=wanted))
         return None
     return sorted(path for path in found if path.suffix in (".yaml", ".yml") and not path.name.startswith("."))
+
+
+def _check_default(settings: Settings, named: set[str], problems: list[SettingError]) -> None:
+    default = settings.gateway.default_pipeline
+    if default and default not in named:
+        wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(named)})"
+        problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
 
 
 def _check_workers(settings: Settings, pipelines: dict[str, Pipeline], problems: list[SettingError]) -> None:
