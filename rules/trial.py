@@ -13,19 +13,19 @@ from typing import Any  # field values of every type
 
 import msgspec
 
-from rules import core
 from rules import syntax as s
 from rules.calls import ActionChecker
 from rules.check import Checker
 from rules.cursor import Cursor
-from rules.decision import Action, Decision
+from rules.decision import Action, Decision, RuleRef, action_of
 from rules.errors import Problem, Rejected, meant, problem_at
 from rules.parser import statement, statements
 from rules.ruleset import Ruleset
 from rules.unfit import Unfit
 from rules.vocabulary import Field, Scope, Vocabulary
-from rules.written import written, written_call
+from rules.written import written
 
+_NOBODY = RuleRef("", "", "", 0, 0, 0)
 # Thursday, 1 January 2026, 12:00 UTC.
 DEFAULT_MOMENT = 1_767_268_800.0
 _EMPTY: dict[str, Any] = {"text": "", "number": 0, "boolean": False, "list": (), "dynamic": {}}
@@ -87,9 +87,9 @@ class _Runner:
             for name, scope in self._ruleset.vocabulary.scopes.items()
         }
         for expected in test.expected:
-            yield from self._judge(expected, decisions)
+            yield from self._judge(expected, decisions, given)
 
-    def _judge(self, expected: s.Expectation, decisions: dict[str, Decision]) -> Iterator[str]:
+    def _judge(self, expected: s.Expectation, decisions: dict[str, Decision], given: Given) -> Iterator[str]:
         matched = [ref.name for decision in decisions.values() for ref in decision.matched]
         if expected.action is None:
             if expected.negated and matched:
@@ -97,15 +97,17 @@ class _Runner:
             if not expected.negated and expected.rule not in matched:
                 yield f'expected rule "{expected.rule}", but {_listed(matched) or "none"} matched'
             return
-        wanted = self._call(expected.action)
+        wanted = self._wanted(expected.action, given)
         done = [action for decision in decisions.values() for action in decision.actions]
         if any(_same(wanted, action) for action in done) == expected.negated:
-            shown = written_call(wanted.name, dict(wanted.arguments), self._scope_of(wanted.name))
+            shown = written(wanted, self._scope_of(wanted.name))
             came = ", ".join(written(action, self._scope_of(action.name)) for action in done) or "nothing"
             yield f"expected {'not ' if expected.negated else ''}{shown}, got {came}"
 
-    def _call(self, action: s.Action) -> core.Call:
-        return self._calls.call(action, self._scope_of(action.name))
+    def _wanted(self, action: s.Action, given: Given) -> Action:
+        """The action with what it reads from the message, as the decision has it."""
+        scope = self._scope_of(action.name)
+        return action_of(self._calls.call(action, scope), _NOBODY, facts_of(given, scope))
 
     def _scope_of(self, action: str) -> Scope:
         scopes = list(self._ruleset.vocabulary.scopes.values())
@@ -201,8 +203,10 @@ def _field(operand: s.Operand, checker: Checker, vocabulary: Vocabulary) -> tupl
     raise Unfit(operand, f"there is no field {operand.field}", meant(operand.field, known))
 
 
-def _same(wanted: core.Call, action: Action) -> bool:
-    return wanted.name == action.name and dict(wanted.arguments) == dict(action.args)
+def _same(wanted: Action, action: Action) -> bool:
+    """Whether the action came; an expectation that says nothing of PER leaves it open."""
+    same = wanted.name == action.name and dict(wanted.args) == dict(action.args)
+    return same and wanted.per in (None, action.per)
 
 
 def _listed(names: list[str]) -> str:

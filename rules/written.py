@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any  # argument values of every type
 
 from rules import core
@@ -18,20 +17,15 @@ _SIZES = (("MB", 1024 * 1024), ("KB", 1024))
 
 def written(action: Action, scope: Scope | None, *, per: bool = True) -> str:
     """An action with the values it got; `scope` tells durations and sizes from plain numbers."""
-    key = f" PER {_value(action.per, 'any')}" if per and action.per is not None else ""
-    return written_call(action.name, action.args, scope) + key
-
-
-def written_call(name: str, args: Mapping[str, Any], scope: Scope | None) -> str:
-    """A name and its arguments, as `written` does."""
-    spec = scope.actions.get(name, _NO_SPEC) if scope else _NO_SPEC
+    spec = scope.actions.get(action.name, _NO_SPEC) if scope else _NO_SPEC
     kinds = {param.name: param.kind for param in spec.params}
     given = [
         _value(part, kinds.get(key, "any"))
-        for key, value in args.items()
+        for key, value in action.args.items()
         for part in (value if isinstance(value, tuple) else (value,))
     ]
-    return f"{name}({', '.join(given)})"
+    key = f" PER {_value(action.per, 'any')}" if per and action.per is not None else ""
+    return f"{action.name}({', '.join(given)}){key}"
 
 
 def _value(value: Any, kind: ParamKind) -> str:

@@ -214,3 +214,20 @@ def test_a_duration_is_shown_in_the_largest_unit_that_leaves_no_rest(asked: str,
     rules = loaded(f"WHEN message.size > 1 THEN delay({asked})")
     (action,) = rules.decide("routing", {"message.size": 3}, NOON).actions
     assert written(action, VOCABULARY.scopes["routing"]) == f"delay({shown})"
+
+
+@pytest.mark.parametrize(
+    ("expected", "passed"),
+    [
+        ("reply(message.sender.name)", True),
+        ("reply(message.sender.id)", False),
+        ('throttle("5/1m")', True),
+        ('throttle("5/1m") PER message.sender.id', True),
+        ('throttle("5/1m") PER message.sender.name', False),
+    ],
+)
+def test_an_expected_action_may_read_from_the_message_as_a_rule_does(expected: str, passed: bool):
+    given = 'GIVEN message.size = 3, message.sender.name = "Ann", message.sender.id = "u1"'
+    rule = 'WHEN message.size > 1 THEN throttle("5/1m") PER message.sender.id, reply(message.sender.name)\n'
+    (outcome,) = run_tests(loaded(f'{rule}TEST "t" {given} EXPECT {expected}'))
+    assert (not outcome.failures) is passed
