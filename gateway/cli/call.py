@@ -28,6 +28,11 @@ DEFAULT_ADDRESS = "127.0.0.1:8420"
 @click.option("--token", default="", metavar="env:NAME", help="A bearer token: env:NAME or file:PATH.")
 @click.option("--tls", is_flag=True, help="Use TLS; the default where [listen] has a certificate.")
 @click.option("--ca", type=click.Path(path_type=Path), help="Trust the certificates in this PEM file; means --tls.")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    help="Show this certificate and key (PEM) to a server that asks.",
+)
 @click.option("--seconds", type=click.FloatRange(0.001), default=30.0, show_default=True, help="The call's deadline.")
 @with_config
 @with_json
@@ -38,6 +43,7 @@ def command(
     token: str,
     tls: bool,
     ca: Path | None,
+    certificate: Path | None,
     seconds: float,
     config: Path,
     as_json: bool,
@@ -50,7 +56,7 @@ def command(
 
     listen = {} if address else _listen(config)
     address = address or str((listen.get("addresses") or [DEFAULT_ADDRESS])[0])
-    context = _tls(ca) if tls or ca is not None or listen.get("tls_certificate") else None
+    context = _tls(ca, certificate) if tls or ca or certificate or listen.get("tls_certificate") else None
     text = sys.stdin.read() if request == "-" else request
     secret = _token(token, config)
 
@@ -94,13 +100,14 @@ def _listen(config: Path) -> dict[str, Any]:
     return section if isinstance(section, dict) else {}
 
 
-def _tls(ca: Path | None) -> ssl.SSLContext:
+def _tls(ca: Path | None, certificate: Path | None) -> ssl.SSLContext:
     from protocols.http2.tls import client_tls
 
     try:
-        return client_tls(authorities=ca)
+        return client_tls(authorities=ca, certificate=certificate)
     except (OSError, ssl.SSLError) as error:
-        raise NotDone(f"{ca} is no PEM file of certificates ({error})", UNAVAILABLE) from error
+        files = " or ".join(str(file) for file in (ca, certificate) if file is not None)
+        raise NotDone(f"{files} is no PEM file of certificates ({error})", UNAVAILABLE) from error
 
 
 def _token(source: str, config: Path) -> str:

@@ -59,6 +59,7 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
     unix_socket: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
+    tls_client_authorities: str = ""
     max_connections: Positive = 4096
     max_connections_per_address: Positive = 512
     max_header_bytes: Bytes = 16_384
@@ -84,6 +85,9 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
         if bool(self.tls_certificate) != bool(self.tls_key):
             lacking = "tls_key" if self.tls_certificate else "tls_certificate"
             problems.append(SettingError(lacking, found="missing", wanted="set too: certificate and key go together"))
+        if self.tls_client_authorities and not self.tls_certificate:
+            wanted = "set too: clients are asked for certificates over TLS"
+            problems.append(SettingError("tls_certificate", found="missing", wanted=wanted))
         if problems:
             raise SettingErrors(problems)
 

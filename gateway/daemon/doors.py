@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable
 from errno import EADDRINUSE
 from pathlib import Path
@@ -33,16 +34,7 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     listen, public = settings.listen, []
     problems: list[SettingError] = []
     taken: list[str] = []
-    tls = None
-    if listen.tls_certificate:
-        folder = settings.directory
-        try:
-            tls = server_context(folder / listen.tls_certificate, folder / listen.tls_key, offer_h2=True)
-        except (OSError, ValueError) as error:
-            wanted = "a certificate and its key in PEM"
-            raise SettingErrors(
-                [SettingError("listen.tls_certificate", found=f"not usable ({error})", wanted=wanted)]
-            ) from error
+    tls = _tls(settings)
     passed = _passed()
     if passed:
         return Listeners(adopt(passed, tls=tls), [_unix(control, "the control socket")])
@@ -65,6 +57,24 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     if listen.unix_socket:
         public.append(_unix(settings.directory / listen.unix_socket, "listen.unix_socket", mode=0o660))
     return Listeners(public, [_unix(control, "the control socket")])
+
+
+def _tls(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context of the TCP listeners, None for none. Raises `SettingErrors`."""
+    listen, folder = settings.listen, settings.directory
+    if not listen.tls_certificate:
+        return None
+    setting, wanted = "tls_client_authorities", "certificates in PEM"
+    theirs = folder / listen.tls_client_authorities if listen.tls_client_authorities else None
+    try:
+        if theirs is not None:
+            ssl.create_default_context(cafile=theirs)
+        setting, wanted = "tls_certificate", "a certificate and its key in PEM"
+        certificate, key = folder / listen.tls_certificate, folder / listen.tls_key
+        return server_context(certificate, key, offer_h2=True, client_authorities=theirs)
+    except (OSError, ValueError) as error:
+        problem = SettingError(f"listen.{setting}", found=f"not usable ({error})", wanted=wanted)
+        raise SettingErrors([problem]) from error
 
 
 def http_limits(listen: ListenSettings, longer: Callable[[str], int] | None = None) -> HttpLimits:

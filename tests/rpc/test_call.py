@@ -63,6 +63,21 @@ def test_nobody_there_is_told_with_the_code_for_it(shop: Daemon) -> None:
     assert (done.returncode, "UNAVAILABLE" in done.stderr) == (69, True), done.stderr
 
 
+def test_a_port_that_asks_for_certificates_serves_only_who_shows_one(daemon: Daemon) -> None:
+    authority, strangers = trustme.CA(), trustme.CA()
+    folder = daemon.folder.parent
+    place, roots, ours, theirs = (folder / name for name in ("server.pem", "roots.pem", "ours.pem", "theirs.pem"))
+    authority.issue_cert("localhost", "127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(place))
+    authority.cert_pem.write_to_path(str(roots))
+    authority.issue_cert("shop@example.org").private_key_and_cert_chain_pem.write_to_path(str(ours))
+    strangers.issue_cert("shop@example.org").private_key_and_cert_chain_pem.write_to_path(str(theirs))
+    daemon.write(listen=f'tls_certificate = "{place}"\ntls_key = "{place}"\ntls_client_authorities = "{roots}"')
+    daemon.start()
+    assert "oclaw.v1.Gateway/Send" in call(daemon, "--ca", str(roots), "--certificate", str(ours)).stdout
+    for stranger in ((), ("--certificate", str(theirs))):
+        assert call(daemon, "--ca", str(roots), *stranger).returncode == 69
+
+
 def test_it_speaks_tls_and_unix_sockets(daemon: Daemon) -> None:
     authority = trustme.CA()
     place, roots = daemon.folder.parent / "server.pem", daemon.folder.parent / "roots.pem"
