@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from gateway.message.lifecycle import DeliveryState, InboundState
 
 APPLICATION_ID = 0x6F636C77  # "oclw", in the file's header: `file journal.sqlite` shows it
-VERSION = 2
+VERSION = 3
 
 _MARK = """
 -- What time it was by the journal's own clock, which goes on while the gateway runs, what the wall clock said then, and
@@ -24,7 +24,10 @@ CREATE TABLE mark (
 ) WITHOUT ROWID;
 """
 
-STEPS: Mapping[int, str] = {1: _MARK}
+# The tables stay; rows may hold a message and its story in one sealed record, which an older release cannot open.
+_WALKED = "SELECT 1"
+
+STEPS: Mapping[int, str] = {1: _MARK, 2: _WALKED}
 """What turns a file of version n into one of version n + 1; run in one transaction, after a backup."""
 
 
