@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
-from grpclib.const import Status
+from google.protobuf.wrappers_pb2 import BytesValue
+from grpclib.const import Cardinality, Handler, Status
 from hyperframe.frame import Frame
 from trio.testing import (
     MockClock,
@@ -17,6 +20,7 @@ from trio.testing import (
 from protocols.grpc.events import CallEnded, CallRefused, HandlerCrashed
 from protocols.grpc.framing import pack
 from protocols.grpc.server import methods_of, serve_h2
+from protocols.grpc.server_call import READS_PER_CHECKPOINT
 from protocols.http2.frames import PREFACE
 from protocols.http2.limits import Limits
 from tests.protocols.grpc.echo import Echo
@@ -36,6 +40,51 @@ async def test_the_first_bytes_may_have_been_read_by_somebody_else(autojump_cloc
         async with connected(already_read=already_read) as wire:
             await wire.say(wire.request(1), data(1, pack(b""), "END_STREAM"))
             assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+
+
+class Reader:
+    """Reads a caller's messages beside a task that only counts its turns, and cancels itself at `leave_after`."""
+
+    def __init__(self, leave_after: int = 0) -> None:
+        self.read = self.turns = 0
+        self._leave_after = leave_after
+
+    async def Take(self, stream: Any) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._count)
+            async for _ in stream:
+                self.read += 1
+                if self.read == self._leave_after:
+                    nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+        await stream.send_message(BytesValue())
+
+    async def _count(self) -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            self.turns += 1
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return {"/test.Reader/Take": Handler(self.Take, Cardinality.STREAM_UNARY, BytesValue, BytesValue)}
+
+
+async def test_messages_are_read_without_a_turn_for_each_and_others_have_theirs(autojump_clock: MockClock) -> None:
+    reader = Reader()
+    async with connected(services=(reader,)) as wire:
+        request = wire.request(1, (b":path", b"/test.Reader/Take"))
+        await wire.say(request, data(1, pack(b"") * 320, "END_STREAM"))
+        assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+    assert reader.read == 320
+    # A turn for each checkpoint, but the one in which it begins and, by the order of that turn, the last.
+    assert 320 // READS_PER_CHECKPOINT - 2 <= reader.turns < 20
+
+
+async def test_a_handler_that_is_cancelled_reads_nothing_more(autojump_clock: MockClock) -> None:
+    reader = Reader(leave_after=5)
+    async with connected(services=(reader,)) as wire:
+        await wire.say(wire.request(1, (b":path", b"/test.Reader/Take")), data(1, pack(b"") * 320, "END_STREAM"))
+        assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+    assert reader.read == 5
 
 
 async def test_what_is_not_grpc_gets_https_answer(autojump_clock: MockClock) -> None:
