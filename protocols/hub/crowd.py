@@ -110,7 +110,7 @@ class Crowd:
             waker(events)
             if room and now() >= began + SLICE_SECONDS:
                 room, self._just_read = False, [descriptor for descriptor, _ in ready[:place]]
-            room = room and not self._reluctant()
+            room = room and (place == len(ready) or not self._reluctant())
 
     def _turn_of_many(self, ready: Ready, just_read: list[int], *, reluctant: bool) -> None:
         rota, began = self._rota, self._now()
