@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import select
 import threading
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -20,11 +19,8 @@ import trio
 Waker = Callable[[int], object]
 """Called with the events of one descriptor. Must be quick and must not raise: it would end the watch for all."""
 
-# Events taken at once: other tasks wait meanwhile.
+# Events taken per wake-up: other tasks wait meanwhile.
 _EVENTS = 128
-# What comes while a wake-up hands out events is handed out in the same one: looking again costs 1 µs, a wake-up 20. At
-# 1,000 messages a second that saves more than half of them; longer than this no task waits for it.
-_LOOK_AGAIN_SECONDS = 0.002
 _SHARED: trio.lowlevel.RunVar[Watch | None] = trio.lowlevel.RunVar("oclaw.watch", None)
 
 
@@ -53,7 +49,7 @@ class Watch:
         self._epoll.unregister(descriptor)
 
     def afterwards(self, work: Callable[[], object]) -> None:
-        """Call `work` once all events that were found with this one are handed out.
+        """Call `work` once all events of this wake-up are handed out.
 
         For what opens descriptors: one that was closed before is given out again, and an event of the old must
         not meet the new.
@@ -85,20 +81,16 @@ class Watch:
         wakers, poll, descriptor = self._wakers, self._epoll.poll, self._epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(descriptor)
-            until = time.monotonic() + _LOOK_AGAIN_SECONDS
-            while found := poll(0, _EVENTS):
-                self._handing_out = True
-                for ready, events in found:
-                    waker = wakers.get(ready)
-                    if waker is not None:
-                        waker(events)
-                self._handing_out = False
-                if self._afterwards:
-                    works, self._afterwards = self._afterwards, []
-                    for work in works:
-                        work()
-                if time.monotonic() >= until:
-                    break
+            self._handing_out = True
+            for ready, events in poll(0, _EVENTS):
+                waker = wakers.get(ready)
+                if waker is not None:
+                    waker(events)
+            self._handing_out = False
+            if self._afterwards:
+                works, self._afterwards = self._afterwards, []
+                for work in works:
+                    work()
 
     def close(self) -> None:
         """Let go of the epoll; the descriptors in it are their owners' to close."""

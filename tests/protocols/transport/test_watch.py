@@ -193,40 +193,6 @@ async def test_a_bell_is_heard_also_when_a_waker_has_ended_the_watch() -> None:
     assert calls == ["before", "after"]
 
 
-async def test_what_comes_while_events_are_handed_out_has_no_task_before_it() -> None:
-    first, second = os.eventfd(1), os.eventfd(0)
-    order: list[str] = []
-    begun, done = trio.Event(), trio.Event()
-
-    async def task() -> None:
-        await begun.wait()
-        order.append("a task")
-        done.set()
-
-    async with open_watch() as watch, trio.open_nursery() as nursery:
-
-        def begin(_events: int) -> None:
-            os.eventfd_read(first)
-            begun.set()
-            os.eventfd_write(second, 1)
-
-        def go_on(_events: int) -> None:
-            os.eventfd_read(second)
-            order.append("what came")
-
-        nursery.start_soon(task)
-        await trio.testing.wait_all_tasks_blocked()
-        watch.add(second, go_on)
-        watch.add(first, begin)
-        with trio.fail_after(60):
-            await done.wait()
-        watch.remove(first)
-        watch.remove(second)
-    os.close(first)
-    os.close(second)
-    assert order == ["what came", "a task"]
-
-
 async def test_events_that_never_end_hold_up_no_task() -> None:
     never_read = os.eventfd(1)
     async with open_watch() as watch:
