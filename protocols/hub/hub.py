@@ -32,6 +32,8 @@ from protocols.transport.watch import Watch, shared_watch
 _ACCEPTS = 64
 # Nothing frees a descriptor faster than the sweeper closes connections.
 _ACCEPT_PAUSE_SECONDS = 1.0
+# Later than this no sweep comes but where the whole process was stopped, or its machine.
+_STANDSTILL_SECONDS = 1.0
 # One client that left while it waited, or that a firewall stops; anything else would repeat at once.
 _ONE_CLIENT = frozenset((errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ECONNRESET, errno.EINTR))
 
@@ -179,15 +181,20 @@ class Hub:
     async def _sweep(self) -> None:
         while True:
             await trio.sleep(self._state.limits.sweep_seconds)
-            now = self._state.now = trio.current_time()
+            before, now = self._state.now, trio.current_time()
+            self._state.now = now
             self._mark_date()
-            late = [each for each in self._state.connections.values() if each.deadline <= now]
-            for connection in late:
-                connection.expire(now)
+            # After a standstill of the machine, what came meanwhile lies unread in the sockets: it is read first.
+            if now - before < self._state.limits.sweep_seconds + _STANDSTILL_SECONDS:
+                self._expire(now)
             if self._paused and now >= self._accept_from:
                 self._listen()
             if now >= self._drain_until:
                 self._serving.cancel()
+
+    def _expire(self, now: float) -> None:
+        for connection in [each for each in self._state.connections.values() if each.deadline <= now]:
+            connection.expire(now)
 
     def _mark_date(self) -> None:
         # RFC 9110 section 5.6.7. Names of days and months are English: nothing here sets a locale.

@@ -145,3 +145,19 @@ async def test_a_stream_waits_for_its_reader_and_is_bounded(autojump_clock: trio
             assert sent < 20_000_000
             await cut.wait()
             assert [type(event) for event in site.events] == [SlowReaderCut]
+
+
+async def test_what_came_while_the_machine_stood_still_is_answered_and_who_is_silent_is_closed_after_that(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    async with open_site(limits=LIMITS) as site, await site.connect() as client, await site.connect() as silent:
+        for each in (client, silent):
+            await each.send_all(GET)
+            assert (await each.answer()).status == 200
+        for _ in range(10):  # who runs first afterwards, the sweeper or the reader, is Trio's lot
+            mock_clock.jump(100.0)
+            await client.send_all(GET)  # is in the socket before anything of the server runs
+            assert (await client.answer()).status == 200
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(LIMITS.sweep_seconds)
+        assert await silent.stream.receive_some() == b""
