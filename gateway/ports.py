@@ -24,8 +24,6 @@ from protocols.http1.messages import Request, Response
 if TYPE_CHECKING:
     from protocols.hub.exchange import Exchange
 
-# ---- channels ---------------------------------------------------------------------------------
-
 
 class Traits(Struct, frozen=True, kw_only=True):
     """What a platform can do. `text_limit` counts `text_unit`s; 0 means no limit.
@@ -338,9 +336,6 @@ class Provider(Protocol):
 
     def stream(self, call: ModelCall) -> AsyncIterator[str]:
         """Give the answer in pieces as they come."""
-
-
-# ---- the journal ------------------------------------------------------------------------------
 
 
 class Journal(Protocol):
