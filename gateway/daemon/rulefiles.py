@@ -23,7 +23,7 @@ MOST_RULE_BYTES = 64 * 1024 * 1024 + 1
 # that was older than this when it was read is known by its stamp.
 SETTLED_NS = 3_000_000_000
 # Whoever writes a file in pieces lets less than this pass between two of them.
-REST_SECONDS = 0.05
+REST_SECONDS = 0.03
 # A file that is written to without end goes through at last, as it is.
 MOST_READINGS = 10
 Stamp = tuple[int, int, int, int]  # changed, changed or renamed, size, inode
