@@ -12,7 +12,7 @@ from functools import partial
 
 from gateway.journal.patience import Fill, patiently
 from gateway.records import Outcome
-from protocols.transport.watch import Bell, BellGone
+from protocols.transport.bell import Bell, BellGone
 
 
 class InLoop:

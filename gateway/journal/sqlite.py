@@ -27,7 +27,8 @@ from gateway.journal.retention import Retention, prune
 from gateway.journal.uptime import Clock, Uptime, taken_up
 from gateway.journal.writer import Writer
 from gateway.notices import Notice, Report
-from protocols.transport.watch import Bell, shared_watch
+from protocols.transport.bell import Bell
+from protocols.transport.watch import shared_watch
 
 # Time to commit what is submitted when the gateway stops; what is not stays unfinished and is recovered.
 CLOSING_SECONDS = 10.0
@@ -97,7 +98,8 @@ class SqliteStore:
         self.uptime = uptime.now
         self._ledger = Ledger(db, uptime=uptime.now, place=InLoop(self._bell))
         self._clerk = Clerk(self._ledger, time.monotonic)
-        self._writer = Writer(self._clerk, self._announce, _never if watch is None else watch.behind)
+        behind = _never if watch is None else watch.behind
+        self._writer = Writer(self._clerk, self._announce, behind, self._bell.hush, self._bell.hear)
         self.submit = self._writer.submit  # every message comes by here three times: no step between
         self._ended = trio.Event()
         self._thread_over = False

@@ -21,7 +21,10 @@ from gateway.journal.ledger import Chore, Entry
 
 # Rested after each commit: cost follows commits, not messages, and at 1,000/s this halves the CPU of both threads. What
 # comes after a longer pause is committed at once.
-GATHER_SECONDS = 0.0015
+GATHER_SECONDS = 0.0013
+# A commit of so few says that the loop has time to spare: what is read during the rest could not be answered sooner, so
+# the loop is left asleep for as long. A tenth less CPU at 1,000/s; from some 2,000/s on there are more than these.
+FEW = 16
 # Works nobody waits for ride along with other commits; alone they wait no longer than this.
 RIDE_SECONDS = 1.0
 # Beyond this many, gathering gains nothing (the sync is 1 % of the group's cost): commit at once.
@@ -33,7 +36,8 @@ LARGEST = 512
 class Writer:
     """The queue and its thread's loop. `submit` and `stop` belong to the loop, `run` to the thread.
 
-    `behind` calls a function once when a turn of the loop is over, and is False when there is no turn.
+    `behind` calls a function once when a turn of the loop is over, and is False when there is no turn. `hush` is called
+    in the thread before a rest in which the loop need not wake up for anything but the thread, `hear` after each rest.
     """
 
     def __init__(
@@ -41,10 +45,12 @@ class Writer:
         clerk: Clerk,
         announce: Callable[[list[Settled], str], None],
         behind: Callable[[Callable[[], object]], bool],
+        hush: Callable[[], None],
+        hear: Callable[[], None],
     ) -> None:
         self._clerk = clerk
         self._announce = announce
-        self._behind = behind
+        self._behind, self._hush, self._hear = behind, hush, hear
         self._hands = threading.Lock()  # whose hands are on the transaction: the loop's only tries
         self._spoilt = False
         self._inbox: deque[Item] = deque()
@@ -94,8 +100,11 @@ class Writer:
         while not stopping:
             self._sleep()
             stopping = self._stopping
-            if self._commit() and not stopping:
-                time.sleep(GATHER_SECONDS)
+            try:
+                if self._commit() and not stopping:
+                    time.sleep(GATHER_SECONDS)
+            finally:
+                self._hear()
 
     def _sleep(self) -> None:
         if self._gate.acquire(timeout=AGAIN_SECONDS if self._clerk.failing else RIDE_SECONDS):
@@ -135,6 +144,8 @@ class Writer:
                 self._spoilt = False
             waiting, any_came = waiting - len(batch), True
             self._committed += len(settled)
+            if len(settled) <= FEW:
+                self._hush()
             self._announce(settled, self._clerk.failing)
         return any_came
 

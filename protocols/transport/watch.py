@@ -3,14 +3,15 @@
 A wake-up of the scheduler costs some 30 µs, a call from this loop one: the server's connections, the
 client's awaited answers and the bell of another thread therefore share one. `open_watch` makes the
 one of this run; whoever is opened inside it finds it with `shared_watch`.
+
+While somebody knows that nothing can be answered yet, it may hush the watch: bells are heard, everything else waits
+and is then handed out together, for one wake-up instead of many.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import threading
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -33,6 +34,12 @@ class Watch:
         self._afterwards: list[Callable[[], object]] = []
         self._handing_out = False
         self._endings: list[Callable[[], object]] = []
+        # Readable when a bell was rung or the hush is over. One for all bells, as a hushed watch waits for one alone;
+        # an epoll of several inside Trio's took a tenth longer from the ringing to the call.
+        self._nudge = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bells: list[Callable[[], object]] = []
+        self._hushed = False
+        self.add(self._nudge, self._nudged)
 
     def add(self, descriptor: int, waker: Waker, events: int = select.EPOLLIN) -> None:
         """Watch a descriptor until `remove`, which must come before it is closed."""
@@ -65,6 +72,28 @@ class Watch:
             self._afterwards.append(work)
         return self._handing_out
 
+    def add_bell(self, answer: Callable[[], object]) -> None:
+        """Call `answer` in the loop after each `nudge`, until `remove_bell`."""
+        self._bells.append(answer)
+
+    def remove_bell(self, answer: Callable[[], object]) -> None:
+        """Call it no longer."""
+        self._bells.remove(answer)
+
+    def nudge(self) -> None:
+        """Wake up and answer the bells; from any thread, while the watch is open."""
+        os.eventfd_write(self._nudge, 1)
+
+    def hush(self) -> None:
+        """Wake up for bells only, until `hear`; what else is ready then is handed out with them. From any thread."""
+        self._hushed = True
+
+    def hear(self) -> None:
+        """Wake up for everything again, and now for what came meanwhile. From any thread, while the watch is open."""
+        if self._hushed:
+            self._hushed = False
+            self.nudge()
+
     def at_end(self, work: Callable[[], object]) -> None:
         """Call `work` when the watch ends, were it by a waker that raised: nobody hands out events from then on."""
         self._endings.append(work)
@@ -78,9 +107,9 @@ class Watch:
                 work()
 
     async def _hand_out(self) -> None:
-        wakers, poll, descriptor = self._wakers, self._epoll.poll, self._epoll.fileno()
+        wakers, poll, everything, nudge = self._wakers, self._epoll.poll, self._epoll.fileno(), self._nudge
         while True:
-            await trio.lowlevel.wait_readable(descriptor)
+            await trio.lowlevel.wait_readable(nudge if self._hushed else everything)
             self._handing_out = True
             for ready, events in poll(0, _EVENTS):
                 waker = wakers.get(ready)
@@ -92,76 +121,15 @@ class Watch:
                 for work in works:
                     work()
 
+    def _nudged(self, _events: int) -> None:
+        os.eventfd_read(self._nudge)
+        for answer in tuple(self._bells):
+            answer()
+
     def close(self) -> None:
         """Let go of the epoll; the descriptors in it are their owners' to close."""
         self._epoll.close()
-
-
-class BellGone(Exception):
-    """The bell was taken down: nobody in the loop will answer."""
-
-
-class Bell:
-    """Lets another thread have plain functions called in the loop, in the order of ringing.
-
-    In a watch it does what Trio's `run_sync_soon` does at a quarter of the cost; without one it uses that.
-    """
-
-    def __init__(self, watch: Watch | None) -> None:
-        self._watch = watch
-        self._token = trio.lowlevel.current_trio_token()
-        self._calls: deque[Callable[[], object]] = deque()
-        self._hanging = threading.Lock()  # a descriptor that was closed may be somebody else's already
-        self._descriptor = -1
-        if watch is not None:
-            self._descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-            watch.add(self._descriptor, self._answer)
-            watch.at_end(self._fall_back)
-
-    def ring(self, call: Callable[[], object]) -> None:
-        """Have `call` called soon; from any thread. It must not raise. Raises BellGone after `close`."""
-        with self._hanging:
-            if self._watch is not None:
-                if self._descriptor < 0:
-                    raise BellGone
-                self._calls.append(call)
-                os.eventfd_write(self._descriptor, 1)
-                return
-        try:
-            self._token.run_sync_soon(call)
-        except trio.RunFinishedError as error:
-            raise BellGone from error
-
-    def close(self) -> None:
-        """Take the bell down. What was rung and not yet called is called now, and what these calls ring as well."""
-        self._call_all()
-        with self._hanging:
-            self._unhook()
-        self._call_all()
-
-    def _fall_back(self) -> None:
-        """The watch is over before the bell: its thread still needs answers to end, and gets them from Trio."""
-        with self._hanging:
-            if self._descriptor >= 0:
-                self._unhook()
-                self._watch = None
-                self._token.run_sync_soon(self._call_all)
-
-    def _unhook(self) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if self._watch is not None and descriptor >= 0:
-            self._watch.remove(descriptor)
-            os.close(descriptor)
-
-    def _answer(self, _events: int) -> None:
-        os.eventfd_read(self._descriptor)
-        calls = self._calls
-        for _ in range(len(calls)):  # one that rings again waits for its turn
-            calls.popleft()()
-
-    def _call_all(self) -> None:
-        while self._calls:
-            self._calls.popleft()()
+        os.close(self._nudge)
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ import pytest
 from gateway.journal import Memory, open_journal, open_memory_journal
 from gateway.journal.desk import Desk
 from gateway.testing.journal_contract import PROMISES, Promise
-from protocols.transport.watch import Bell, open_watch
+from protocols.transport.bell import Bell
+from protocols.transport.watch import open_watch
 
 
 @pytest.mark.parametrize("promise", PROMISES, ids=lambda promise: promise.__name__)

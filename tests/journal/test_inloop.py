@@ -16,7 +16,7 @@ from gateway.journal.ledger import Chore
 from gateway.journal.opening import connect
 from gateway.records import Accept, Moved, Stored
 from gateway.testing.journal_words import a_message, committed
-from protocols.transport.watch import Bell
+from protocols.transport.bell import Bell
 
 
 async def test_another_process_that_writes_is_waited_for_outside_the_loop(tmp_path: Path) -> None:

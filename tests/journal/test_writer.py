@@ -10,9 +10,10 @@ import pytest
 from gateway.journal import Memory
 from gateway.journal.clerk import Clerk, Settled
 from gateway.journal.ledger import Ledger
-from gateway.journal.writer import Writer
+from gateway.journal.writer import FEW, Writer
 from gateway.records import Accept, Failed, InboundRecord, Outcome, Stored
 from gateway.testing.journal_words import a_message
+from protocols.transport.bell import BellGone
 
 
 class Desk:
@@ -23,8 +24,12 @@ class Desk:
         self.ends: list[Callable[[], object]] = []
         self.ledger = Ledger(self.memory.db, self.memory.commit, uptime=time.monotonic)
         self.settled: list[Settled] = []
+        self.heard: list[str] = []
+        self.gone = False
         clerk = Clerk(self.ledger, time.monotonic)
-        self.writer = Writer(clerk, lambda settled, failing: self.settled.extend(settled), self._behind)
+        self.writer = Writer(
+            clerk, self._announce, self._behind, lambda: self.heard.append("hush"), lambda: self.heard.append("hear")
+        )
 
     def turn(self, *messages: InboundRecord) -> None:
         self.in_turn = True
@@ -34,6 +39,12 @@ class Desk:
         (end,) = self.ends
         self.ends.clear()
         end()
+
+    def _announce(self, settled: list[Settled], failing: str) -> None:
+        if self.gone:
+            raise BellGone
+        self.settled.extend(settled)
+        self.heard.append("commit")
 
     def _behind(self, work: Callable[[], object]) -> bool:
         if self.in_turn:
@@ -82,3 +93,20 @@ def test_a_disk_that_refuses_gives_nobody_the_outcome_that_stood_ahead(desk: Des
     assert desk.ledger.ahead == 1
     assert all(isinstance(outcome, Failed) for outcome in desk.comes())
     assert desk.memory.db.execute("SELECT count(*) FROM inbound").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("count", "heard"), [(1, ["hush", "commit", "hear"]), (FEW + 1, ["commit", "hear"])])
+def test_after_a_small_commit_the_loop_may_sleep_until_the_thread_has_rested(
+    desk: Desk, count: int, heard: list[str]
+) -> None:
+    desk.turn(*(a_message(f"{number}") for number in range(count)))
+    desk.comes()
+    assert desk.heard == heard
+
+
+def test_a_thread_that_dies_lets_the_loop_hear_again(desk: Desk) -> None:
+    desk.gone = True
+    desk.turn(a_message("a"))
+    with pytest.raises(BellGone):
+        desk.comes()
+    assert desk.heard == ["hush", "hear"]

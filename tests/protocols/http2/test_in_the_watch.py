@@ -13,8 +13,9 @@ from protocols.http2.events import Header
 from protocols.http2.frames import PREFACE, ErrorCode
 from protocols.http2.server import serve_connection
 from protocols.http2.stream import Stream
+from protocols.transport.bell import Bell
 from protocols.transport.stream import PipeStream
-from protocols.transport.watch import Bell, open_watch
+from protocols.transport.watch import open_watch
 from tests.protocols.http2.peer import Noted, Peer, frames_of, sockets
 
 OK: list[Header] = [(b":status", b"200")]

@@ -12,7 +12,8 @@ import pytest
 import trio
 import trio.testing
 
-from protocols.transport.watch import Bell, BellGone, Watch, open_watch, shared_watch
+from protocols.transport.bell import Bell, BellGone
+from protocols.transport.watch import Watch, open_watch, shared_watch
 
 
 @pytest.fixture
@@ -99,6 +100,53 @@ async def test_work_for_the_end_of_a_turn_is_taken_only_in_a_turn() -> None:
         watch.remove(ready)
     os.close(ready)
     assert order == ["event", "behind"]
+
+
+async def test_a_hushed_watch_hears_bells_and_hands_out_everything_with_them() -> None:
+    came, order = os.eventfd(1), list[str]()
+    async with open_watch() as watch:
+        bell = Bell(watch)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        watch.hush()
+        bell.ring(lambda: order.append("bell"))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        watch.add(came, lambda _events: order.append("event") if os.eventfd_read(came) else None)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert order == ["bell"]
+        bell.ring(lambda: order.append("bell"))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert sorted(order) == ["bell", "bell", "event"]
+        watch.remove(came)
+        bell.close()
+    os.close(came)
+
+
+@pytest.mark.parametrize("ends", ["it is told to hear", "the thread's bell hears", "the bell is taken down"])
+async def test_what_a_hushed_watch_did_not_hear_is_handed_out_when_the_hush_ends(ends: str) -> None:
+    came, heard = os.eventfd(0), trio.Event()
+    async with open_watch() as watch:
+        bell = Bell(watch)
+        watch.add(came, lambda _events: heard.set() if os.eventfd_read(came) else None)
+        await trio.to_thread.run_sync(bell.hush)
+        bell.ring(lambda: None)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        os.eventfd_write(came, 1)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not heard.is_set()
+        match ends:
+            case "it is told to hear":
+                watch.hear()
+            case "the thread's bell hears":
+                await trio.to_thread.run_sync(bell.hear)
+            case _:
+                bell.close()
+        with trio.fail_after(60):
+            await heard.wait()
+        bell.close()
+        await trio.to_thread.run_sync(bell.hush)  # of a bell that is down nobody takes orders
+        os.eventfd_write(came, 1)
+        watch.remove(came)
+    os.close(came)
 
 
 @pytest.mark.parametrize("shared", [True, False])
