@@ -30,19 +30,19 @@ def server(vocabulary: Vocabulary, loader: Loader) -> Any:
 
     @made.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=TRIGGERS))
     def complete(asked: Any) -> Any:
-        document = made.workspace.get_text_document(asked.text_document.uri)
+        document = _document(made, asked.text_document.uri)
         offset = document.offset_at_position(asked.position)
         return [_item(lsp, one) for one in candidates(document.source, offset, vocabulary)]
 
     @made.feature(lsp.TEXT_DOCUMENT_HOVER)
     def hover(asked: Any) -> Any:
-        document = made.workspace.get_text_document(asked.text_document.uri)
+        document = _document(made, asked.text_document.uri)
         told = describe(document.source, document.offset_at_position(asked.position), vocabulary)
         return lsp.Hover(lsp.MarkupContent(lsp.MarkupKind.PlainText, told)) if told else None
 
     @made.feature(lsp.TEXT_DOCUMENT_DEFINITION)
     def go_to(asked: Any) -> Any:
-        document = made.workspace.get_text_document(asked.text_document.uri)
+        document = _document(made, asked.text_document.uri)
         files = _beside(made, asked.text_document.uri)
         offset = document.offset_at_position(asked.position)
         found = definition(files, asked.text_document.uri, offset)
@@ -50,7 +50,7 @@ def server(vocabulary: Vocabulary, loader: Loader) -> Any:
 
     @made.feature(lsp.TEXT_DOCUMENT_FORMATTING)
     def tidy(asked: Any) -> Any:
-        document = made.workspace.get_text_document(asked.text_document.uri)
+        document = _document(made, asked.text_document.uri)
         text = format_text(document.source)
         if not isinstance(text, str) or text == document.source:
             return []
@@ -58,6 +58,18 @@ def server(vocabulary: Vocabulary, loader: Loader) -> Any:
         return [lsp.TextEdit(everything, text)]
 
     return made
+
+
+def _document(made: Any, uri: str) -> Any:
+    """One that the editor has opened; else the file, and an empty text where there is none that can be read."""
+    from pygls.workspace import TextDocument
+
+    document = made.workspace.get_text_document(uri)
+    try:
+        document.source  # noqa: B018 - read from the disk when the editor has not opened it
+    except (OSError, UnicodeError):
+        return TextDocument(uri, "")
+    return document
 
 
 def _publish(made: Any, event: Any, vocabulary: Vocabulary, loader: Loader) -> None:
@@ -78,7 +90,7 @@ def _beside(made: Any, uri: str) -> dict[str, str]:
 
 
 def _diagnostic(lsp: Any, made: Any, problem: Problem) -> Any:
-    document = made.workspace.get_text_document(problem.file)
+    document = _document(made, problem.file)
     start = lsp.Position(problem.line - 1, problem.column - 1)
     end = lsp.Position(problem.line - 1, problem.column - 1 + problem.width)
     codec = document.position_codec
@@ -99,6 +111,6 @@ def _item(lsp: Any, one: Any) -> Any:
 
 
 def _range(lsp: Any, made: Any, place: Any) -> Any:
-    document = made.workspace.get_text_document(place.file)
+    document = _document(made, place.file)
     start, end = (document.client_position_at_offset(offset) for offset in (place.start, place.end))
     return lsp.Range(start, end)

@@ -17,10 +17,10 @@ from gateway.cli.show import show
 @with_config
 @with_json
 def command(config: Path, as_json: bool) -> None:
-    """Show channels, queues and failures. Exits 1 while the gateway is starting or draining."""
+    """Show channels, queues and failures. Exits 1 unless the gateway is ready, as /readyz says it."""
     answer = Control(config).get("status")
     show(answer if as_json else at_a_glance(_told_once(answer)), as_json=as_json)
-    if isinstance(answer, dict) and answer.get("state", "ready") != "ready":
+    if isinstance(answer, dict) and answer.get("ready") is not True:
         sys.exit(NOT_DONE)
 
 

@@ -72,6 +72,13 @@ def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
     assert json.loads(result.stdout) == answer
 
 
+@pytest.mark.parametrize(("ready", "code"), [(True, 0), (False, 1)])
+def test_status_fails_also_when_a_running_gateway_cannot_serve(runtime: Path, ready: bool, code: int) -> None:
+    answer = {"ready": ready, "state": "ready", "problems": [] if ready else ["the journal cannot write: disk full"]}
+    result, _ = asking(runtime, {"GET /status": (200, answer)}, "status")
+    assert result.exit_code == code
+
+
 def test_send_hands_over_the_message_and_shows_the_reply(runtime: Path) -> None:
     answer = {"id": "e1", "state": "done", "replies": [{"content": "hi yourself"}]}
     result, asked = asking(runtime, {"POST /send": (200, answer)}, "send", "hello", "--channel", "web", "--wait", "3")

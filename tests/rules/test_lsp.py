@@ -82,6 +82,14 @@ def test_completion_hover_definition_and_format():
     speaking(story)
 
 
+def test_a_document_that_is_neither_open_nor_on_the_disk_is_an_empty_one():
+    async def story(client: Any) -> None:
+        assert "WHEN" in await labels(client, at(0, 0))
+        assert await client.text_document_hover_async(lsp.HoverParams(**at(3, 8))) is None
+
+    speaking(story)
+
+
 async def labels(client: Any, place: dict[str, Any]) -> list[str]:
     found = await client.text_document_completion_async(lsp.CompletionParams(**place))
     return [item.label for item in found]
