@@ -135,10 +135,11 @@ def test_a_report_reads_as_a_table() -> None:
     flow = FlowFigures(cold_start_seconds=[0.3], idle_rss_mib=41.2, windows=[window], max_sustained=0.0, pinned=True)
     parts = PartFigures(
         seal_us=8, open_us=6, sealed_bytes=300, rules=1, decide_us=1, decide_p99_us=2, syncs_per_second=900,
-        rows_per_second_alone=500, rows_per_second=20_000,
+        sync_p99_ms=1.5, sync_max_ms=140, rows_per_second_alone=500, rows_per_second=20_000,
     )  # fmt: skip
     machine = Machine("2026-01-02", "A processor", 2, "3.11.9", "Linux 6", 0.1)
     text = "\n".join(lines(Report(machine=machine, parts=parts, flow=flow)))
+    assert "900 syncs a second, 99 of 100 within 1.5 ms, the longest 140 ms" in text
     for words in ("A processor, 2 cores", "decide by 1 rule ", "41 MiB", "1 × 503", "3.4", "busy"):
         assert (words in text) == (words != "busy"), words
 
@@ -152,4 +153,5 @@ def test_a_whole_gateway_is_measured(tmp_path: Path) -> None:
     assert report.flow.windows[0].lost == 0
     assert len(report.flow.cold_start_seconds) == 3
     assert report.parts.seal_us > 0 and report.parts.rows_per_second > 0
+    assert 0 < report.parts.sync_p99_ms <= report.parts.sync_max_ms
     assert list(tmp_path.iterdir()) == []

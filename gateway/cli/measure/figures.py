@@ -63,7 +63,7 @@ class FlowFigures(Struct, frozen=True, kw_only=True):
 
 
 class PartFigures(Struct, frozen=True, kw_only=True):
-    """What single parts cost, in microseconds or per second."""
+    """What single parts cost, in microseconds or per second; for `sync_max_ms` the disk stood still at worst."""
 
     seal_us: float
     open_us: float
@@ -72,6 +72,8 @@ class PartFigures(Struct, frozen=True, kw_only=True):
     decide_us: float
     decide_p99_us: float
     syncs_per_second: float
+    sync_p99_ms: float
+    sync_max_ms: float
     rows_per_second_alone: float
     rows_per_second: float
 

@@ -63,7 +63,8 @@ def _parts(parts: PartFigures) -> Iterator[str]:
     rows = {
         "seal a message": f"{parts.seal_us:.1f} µs, open it {parts.open_us:.1f} µs, {parts.sealed_bytes:.0f} bytes",
         f"decide by {rules}": f"{parts.decide_us:.1f} µs, 99 of 100 within {parts.decide_p99_us:.1f} µs",
-        "the disk": f"{parts.syncs_per_second:.0f} syncs a second",
+        "the disk": f"{parts.syncs_per_second:.0f} syncs a second, 99 of 100 within {parts.sync_p99_ms:.1f} ms, "
+        f"the longest {parts.sync_max_ms:.0f} ms",
         "the journal": f"{parts.rows_per_second_alone:.0f} messages a second one by one, "
         f"{parts.rows_per_second:.0f} together",
     }
