@@ -27,6 +27,7 @@ class DeliveryRecord(Struct, frozen=True, kw_only=True):
     """A reply's intent as the journal sees it, under an id that is new.
 
     What was streamed before the hand-over may be born in another state than PENDING, but not DEFERRED, DEAD or DROPPED.
+    `sealed` may be empty where message and end are accepted together and the reply stands in the message's record.
     """
 
     id: str
@@ -150,6 +151,8 @@ class InboundRow(Struct, frozen=True, kw_only=True):
 
 class DeliveryRow(Struct, frozen=True, kw_only=True):
     """A delivery read back; `notes` are the sealed notes of its attempts, oldest first.
+
+    `sealed` is the message's record where the reply was stored in that.
 
     `attempt` counts the attempts that have ended: 0 at first; a `Settle` to SENDING or STREAMING leaves it, any other
     sets it, and a stop that found the delivery SENDING or STREAMING adds one. The next attempt is one more.

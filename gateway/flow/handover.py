@@ -1,8 +1,8 @@
 """End a walk in one transaction: the message's next state and the intents of all its replies.
 
 A message that was walked before it was committed is submitted here together with its end, in one sealed record with
-the story. Long replies are cut to the channel's limit here, so that every piece is a delivery of its own with
-an id that a re-run makes again. What was committed goes to the outbox in the commit's callback.
+the story and a single reply. Long replies are cut to the channel's limit here, so that every piece is a delivery of
+its own with an id that a re-run makes again. What was committed goes to the outbox in the commit's callback.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeSettled, JournalFailed, Report
 from gateway.ports import Journal, Traits
 from gateway.records import DeliveryRecord, HandOver, Impossible, Moved, Outcome
+
+# A longer reply has a record of its own: who reads either back opens both, and together they must stay sealable.
+MOST_SHARED_BYTES = 65_536
 
 Cut = Callable[[Message], Sequence[str]]
 """How a channel cuts a reply itself (`ports.Cutting`)."""
@@ -68,13 +71,12 @@ class Clerk:
         """
         now = self._now()
         story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
-        deliveries = self.deliveries(envelope, ending, now)
-        records: list[DeliveryRecord] = []
-        for delivery in ending.streamed:
-            records.append(self._record(delivery, DeliveryState.DELIVERED))
-        for delivery in deliveries:
-            records.append(self._record(delivery, DeliveryState.PENDING))
         told = self._sealer.encode(RecordKind.NOTE, envelope.id, story)
+        deliveries = self.deliveries(envelope, ending, now)
+        reply = b"" if opening is None else self._shareable(deliveries)
+        records = [self._record(delivery, DeliveryState.DELIVERED) for delivery in ending.streamed]
+        for delivery in deliveries:
+            records.append(self._record(delivery, DeliveryState.PENDING, shared=bool(reply)))
         work = HandOver(
             id=envelope.id,
             state=ending.state,
@@ -87,7 +89,15 @@ class Clerk:
         if opening is None:
             self._journal.submit(work, then)
         else:
-            opening.close(self._sealer.seal_pair(RecordKind.WALKED, envelope.id, opening.plain, told), work, then)
+            parts = (opening.plain, told, reply) if reply else (opening.plain, told)
+            opening.close(self._sealer.seal_together(RecordKind.WALKED, envelope.id, *parts), work, then)
+
+    def _shareable(self, deliveries: list[Delivery]) -> bytes:
+        """Encode the reply that may stand in its message's record; nothing when it is long, or one of several."""
+        if len(deliveries) != 1:
+            return b""
+        reply = self._sealer.encode(RecordKind.DELIVERY, deliveries[0].id, deliveries[0])
+        return reply if len(reply) <= MOST_SHARED_BYTES else b""
 
     def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
         """Cut the replies into deliveries, numbered behind what was streamed already, and by earlier walks."""
@@ -125,7 +135,7 @@ class Clerk:
         first, *rest = [replace(reply, content=text) for text in texts] or [reply]
         return [first, *(replace(piece, attachments=()) for piece in rest)]
 
-    def _record(self, delivery: Delivery, state: DeliveryState) -> DeliveryRecord:
+    def _record(self, delivery: Delivery, state: DeliveryState, *, shared: bool = False) -> DeliveryRecord:
         message, conversation = delivery.message, delivery.message.conversation
         return DeliveryRecord(
             id=delivery.id,
@@ -134,7 +144,7 @@ class Clerk:
             destination=self._sealer.lasting_digest("lane", message.channel, conversation.id, conversation.thread),
             created_at=delivery.created_at,
             expires_at=delivery.expires_at,
-            sealed=self._sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
+            sealed=b"" if shared else self._sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
             state=state,
         )
 

@@ -1,12 +1,14 @@
 """Open the journal's rows: the message in one, the story of its walk, the reply.
 
 The only place that knows in which record what stands. A message that was walked while its accepting commit was
-under way shares a record with its story; any other has a record of its own, and its story one beside it. A note that
-was written later (a person's word, another walk) takes the story's place.
+under way shares a record with its story, and with the reply if that is one and not long; any other has a record of its
+own, its story one beside it, and each reply another. A note that was written later (a person's word, another walk)
+takes the story's place.
 """
 
 from __future__ import annotations
 
+from gateway.errors import WrongRecord
 from gateway.flow.story import Story, Walked
 from gateway.message.envelope import Delivery, Envelope
 from gateway.message.seal import RecordKind, Sealer, kind_of
@@ -36,4 +38,9 @@ def was_walked(row: InboundRow) -> bool:
 
 def delivery_in(sealer: Sealer, row: DeliveryRow) -> Delivery:
     """Open the reply. Raises `SealError`."""
+    if kind_of(row.sealed) == RecordKind.WALKED:
+        reply = sealer.open(RecordKind.WALKED, row.envelope_id, row.sealed, Walked).reply
+        if reply is None or reply.id != row.id:
+            raise WrongRecord(f"delivery {row.id}: the record of its message holds no reply of that name.")
+        return reply
     return sealer.open(RecordKind.DELIVERY, row.id, row.sealed, Delivery)

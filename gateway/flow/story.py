@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.message.envelope import Envelope
+from gateway.message.envelope import Delivery, Envelope
 from gateway.message.receipt import Receipt
 
 
@@ -53,10 +53,11 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Walked(Struct, frozen=True, array_like=True):
-    """A message and the story of its walk, as `Sealer.seal_pair` seals them."""
+    """A message, the story of its walk and the reply, if it has just one, as `Sealer.seal_together` seals them."""
 
     envelope: Envelope
     story: Story
+    reply: Delivery | None = None
 
 
 class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -245,6 +245,8 @@ class Ledger:
             return Impossible(f"a walk cannot end as {work.state}")
         if not _may_end(work):
             return Impossible(f"{work.id} hands over a delivery in an end state, or one of another message")
+        if not all(record.sealed for record in work.deliveries):
+            return Impossible(f"{work.id} hands over a delivery without its contents")
         found = self._run(sql.FIND_INBOUND, (work.id,)).fetchone()
         if found is None or found[1] != "accepted":
             return self._elsewhere(sql.FIND_INBOUND, work.id, work.state)
@@ -275,7 +277,8 @@ class Ledger:
         self._delivery_seq = seq = self._delivery_seq + 1
         born = record.created_at
         whose = (seq, record.id, inbound, record.channel, record.destination)
-        self._run(sql.INTEND, (*whose, _TEXT[record.state], born, born, record.expires_at, record.sealed))
+        sealed = record.sealed or sql.SHARED
+        self._run(sql.INTEND, (*whose, _TEXT[record.state], born, born, record.expires_at, sealed))
         self._count(_SENDS[record.state], 1)
         if len(self._fresh) >= _MOST_FRESH:
             self._fresh.clear()

@@ -17,7 +17,8 @@ from gateway.records import DeliveryRow, InboundRow
 _INBOUND = """SELECT seq, id, channel, state, attempt, received_at, changed_at, due_at, lane, sealed, note
     FROM inbound"""
 _DELIVERY = """SELECT d.seq, d.id, i.id, d.channel, d.state, d.attempt, d.created_at, d.changed_at, d.due_at,
-    d.expires_at, d.destination, d.sealed, d.notes FROM delivery d JOIN inbound i ON i.seq = d.inbound"""
+    d.expires_at, d.destination, CASE d.sealed WHEN x'00' THEN i.sealed ELSE d.sealed END, d.notes
+    FROM delivery d JOIN inbound i ON i.seq = d.inbound"""
 
 # Rows of a file that is read beside the gateway, held at once.
 _PAGE = 500

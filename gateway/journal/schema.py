@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from gateway.message.lifecycle import DeliveryState, InboundState
 
 APPLICATION_ID = 0x6F636C77  # "oclw", in the file's header: `file journal.sqlite` shows it
-VERSION = 3
+VERSION = 4
 
 _MARK = """
 -- What time it was by the journal's own clock, which goes on while the gateway runs, what the wall clock said then, and
@@ -24,10 +24,11 @@ CREATE TABLE mark (
 ) WITHOUT ROWID;
 """
 
-# The tables stay; rows may hold a message and its story in one sealed record, which an older release cannot open.
-_WALKED = "SELECT 1"
+# The tables stay, but what a sealed column may hold does not, and an older release could not open it: from version 3 a
+# message and its story in one record, from 4 the reply as well.
+_SAME_TABLES = "SELECT 1"
 
-STEPS: Mapping[int, str] = {1: _MARK, 2: _WALKED}
+STEPS: Mapping[int, str] = {1: _MARK, 2: _SAME_TABLES, 3: _SAME_TABLES}
 """What turns a file of version n into one of version n + 1; run in one transaction, after a backup."""
 
 
@@ -62,6 +63,7 @@ CREATE INDEX inbound_turns ON inbound (lane, seq) WHERE state = 'done';
 -- One row for each reply to one destination, stored in the transaction that ends the walk of its
 -- message; so every delivery has an inbound row, and `seq` is the order of sending to a destination.
 -- `attempt` counts the attempts that have ended; `notes` are sealed notes, each after its length in 4 bytes.
+-- `sealed` is x'00' where the reply stands in the record of its message (`statements.SHARED`).
 CREATE TABLE delivery (
     seq         INTEGER PRIMARY KEY CHECK (seq > 0),
     id          TEXT NOT NULL UNIQUE,

@@ -27,6 +27,8 @@ FOLLOW_INBOUND = "UPDATE delivery SET inbound = ? WHERE inbound = ?"
 INTEND = """INSERT INTO delivery
     (seq, id, inbound, channel, destination, state, created_at, changed_at, expires_at, sealed)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+# In place of a sealed reply: it stands in the record of its message.
+SHARED = b"\0"
 FIND_DELIVERY = "SELECT seq, state, attempt FROM delivery WHERE id = ?"
 # SQLite's || makes text of blobs, byte for byte; the cast takes that back.
 _SETTLE = """UPDATE delivery SET state = ?, attempt = ?, changed_at = ?, due_at = ?, notes = CAST(notes || ? AS BLOB)

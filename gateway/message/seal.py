@@ -54,7 +54,7 @@ _LEVEL: Final = 3
 # Tables of 16 KB for what the dictionary holds, where zstd would take 384: between two messages they fall out of the
 # processor's cache, and looking into them then is half of compressing. Records are 3.5 % longer.
 _TABLE_LOG: Final = 12
-_PAIR: Final = b"\x92"  # msgpack: an array of two values follows
+_ARRAYS: Final = tuple(bytes((0x90 | count,)) for count in range(16))  # msgpack: an array of so many values follows
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 
@@ -67,7 +67,7 @@ class RecordKind(IntEnum):
     CURSOR = 4  # how far a channel has read its platform
     MEDIA = 5  # a file; stored as it is, since pictures and sound are compressed already
     HOP = 6  # a value on its way to another process
-    WALKED = 7  # an envelope and the story of its walk, when both are stored in one commit
+    WALKED = 7  # an envelope, the story of its walk, and its reply, when all are stored in one commit
 
 
 class Sealer:
@@ -104,7 +104,7 @@ class Sealer:
         return self.seal_bytes(kind, id, self.encode(kind, id, value))
 
     def encode(self, kind: RecordKind, id: str, value: Any) -> bytes:
-        """Encode a struct for `seal_bytes` or `seal_pair`. Raises `Unsealable` or `TooLarge`."""
+        """Encode a struct for `seal_bytes` or `seal_together`. Raises `Unsealable` or `TooLarge`."""
         try:
             plain = self._encode(value)
         except UnicodeEncodeError as error:
@@ -118,9 +118,9 @@ class Sealer:
             raise _too_large(kind, id, len(plain), self._max_bytes)
         return plain
 
-    def seal_pair(self, kind: RecordKind, id: str, first: bytes, second: bytes) -> bytes:
-        """Seal two encoded values as one record, which opens as a struct of two that is `array_like`."""
-        return self.seal_bytes(kind, id, _PAIR + first + second)
+    def seal_together(self, kind: RecordKind, id: str, *parts: bytes) -> bytes:
+        """Seal up to 15 encoded values as one record, which opens as a struct of as many that is `array_like`."""
+        return self.seal_bytes(kind, id, _ARRAYS[len(parts)] + b"".join(parts))
 
     def open(self, kind: RecordKind, id: str, sealed: bytes, type: type[T]) -> T:
         """Open the record `id` of that kind as a `type`. Raises a `SealError` of the kind that tells why not."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import trio
+from msgspec.structs import replace
 
 from gateway.message.lifecycle import DELIVERY, DeliveryState, InboundState
 from gateway.records import Accept, Failed, HandOver, Impossible, Known, Moved, Outcome, Settle, Stored
@@ -165,6 +166,24 @@ async def hands_over_once_and_whole(fresh: Fresh) -> None:
         assert (reply.destination, reply.expires_at, reply.notes) == (b"else", 200.0, ())
 
 
+async def gives_a_reply_without_a_record_of_its_own_with_its_messages(fresh: Fresh) -> None:
+    async with fresh() as journal:
+        shared = replace(a_reply("a.0"), sealed=b"")
+        await committed(journal, Accept((a_message("a"),), end=done_with("a", shared)))
+        reply = await journal.delivery("a.0")
+        assert reply is not None
+        assert (reply.state, reply.sealed) == (DeliveryState.PENDING, b"sealed a")
+        (waiting,) = await journal.deliveries_in(DeliveryState.PENDING, limit=9)
+        assert waiting == reply
+        await committed(journal, Settle(id="a.0", state=DeliveryState.DELIVERED, at=1.0, attempt=1, sealed=b"changed"))
+        reply = await journal.delivery("a.0")
+        assert reply is not None
+        assert reply.sealed == b"changed"
+        without = done_with("b", replace(a_reply("b.0"), sealed=b""))
+        _, refused = await committed(journal, Accept((a_message("b"),)), without)
+        assert isinstance(refused, Impossible), "there is no record it could stand in"
+
+
 async def stores_a_walked_message_and_its_end_in_one(fresh: Fresh) -> None:
     async with fresh() as journal:
         whole = Accept((a_message("a", key="k"),), ("memory", "offset", b"1"), done_with("a", a_reply("a.0")))
@@ -286,6 +305,7 @@ PROMISES: tuple[Promise, ...] = (
     moves_a_cursor_with_its_messages,
     hands_over_once_and_whole,
     stores_a_walked_message_and_its_end_in_one,
+    gives_a_reply_without_a_record_of_its_own_with_its_messages,
     stores_nothing_of_a_walked_message_whose_end_is_impossible,
     stores_nothing_of_an_impossible_hand_over,
     undoes_a_work_that_cannot_be_stored_and_no_other,

@@ -49,7 +49,7 @@ class Shop:
         envelope = envelope_of(id)
         plain = self.sealer.encode(RecordKind.ENVELOPE, id, envelope)
         told = self.sealer.encode(RecordKind.NOTE, id, story)
-        record = record_of(envelope, self.sealer.seal_pair(RecordKind.WALKED, id, plain, told))
+        record = record_of(envelope, self.sealer.seal_together(RecordKind.WALKED, id, plain, told))
         await self.commit(Accept((record,), end=HandOver(id=id, state=state, at=100.05)))
 
     def reply(self, id, index, text):

@@ -11,6 +11,7 @@ import trio
 from gateway.errors import JournalBusy, JournalDamaged, JournalFull
 from gateway.journal import open_journal
 from gateway.journal.opening import open_for_writing
+from gateway.journal.schema import VERSION
 from gateway.message.lifecycle import InboundState
 from gateway.records import Accept, Known, Stored
 from gateway.testing.journal_words import a_message, committed
@@ -107,7 +108,7 @@ def clobber(path: Path) -> None:
 
 # ---- versions ---------------------------------------------------------------------------------
 
-STEPS = {3: "ALTER TABLE inbound ADD COLUMN tag TEXT NOT NULL DEFAULT ''", 4: "CREATE TABLE later (x)"}
+STEPS = {VERSION: "ALTER TABLE inbound ADD COLUMN tag TEXT NOT NULL DEFAULT ''", VERSION + 1: "CREATE TABLE later (x)"}
 
 
 def of_version_1(path: Path) -> None:
@@ -146,7 +147,7 @@ def schema_of(path: Path) -> list[tuple[str, ...]]:
 async def test_steps_are_taken_one_after_the_other(path: Path) -> None:
     await filled(path, 5)
     db = open_for_writing(path, STEPS)
-    assert db.execute("PRAGMA user_version").fetchone() == (5,)
+    assert db.execute("PRAGMA user_version").fetchone() == (VERSION + 2,)
     assert db.execute("SELECT count(*), max(tag) FROM inbound").fetchone() == (5, "")
     db.close()
 
@@ -154,9 +155,9 @@ async def test_steps_are_taken_one_after_the_other(path: Path) -> None:
 async def test_a_step_that_fails_leaves_the_version_before_it(path: Path) -> None:
     await filled(path, 5)
     with pytest.raises(JournalFull):
-        open_for_writing(path, {3: STEPS[3], 4: "CREATE TABLE later (x); SELECT nonsense"})
+        open_for_writing(path, {VERSION: STEPS[VERSION], VERSION + 1: "CREATE TABLE later (x); SELECT nonsense"})
     db = sqlite3.connect(path)
-    assert db.execute("PRAGMA user_version").fetchone() == (4,)
+    assert db.execute("PRAGMA user_version").fetchone() == (VERSION + 1,)
     assert db.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'later'").fetchone() == (0,)
     db.close()
 

@@ -41,7 +41,7 @@ PLAIN = Sealer(KEYS, Dictionaries(), os.urandom)
 ENVELOPE = Envelope(id="e-1", message=Message(channel="web", content="héllo"), received_at=1.0, deadline=1.2)
 SEALED = SEALER.seal(RecordKind.ENVELOPE, "e-1", ENVELOPE)
 STORY = Story(stages={"hooks": 0.001}, rules=("greet",), pipeline="a")
-PAIR = SEALER.seal_pair(
+PAIR = SEALER.seal_together(
     RecordKind.WALKED,
     "e-1",
     SEALER.encode(RecordKind.ENVELOPE, "e-1", ENVELOPE),
@@ -72,7 +72,7 @@ def test_any_delivery_survives_with_and_without_a_dictionary(delivery):
 def test_any_envelope_survives_in_one_record_with_its_story(envelope, why):
     story = Story(why=why, stages={"end": 0.25})
     plain, told = SEALER.encode(RecordKind.ENVELOPE, "e", envelope), SEALER.encode(RecordKind.NOTE, "e", story)
-    sealed = SEALER.seal_pair(RecordKind.WALKED, "e", plain, told)
+    sealed = SEALER.seal_together(RecordKind.WALKED, "e", plain, told)
     assert SEALER.open(RecordKind.WALKED, "e", sealed, Walked) == Walked(envelope, story)
 
 
@@ -223,7 +223,7 @@ def test_too_large_a_value_is_refused_when_it_is_sealed_and_a_file_is_not():
     with pytest.raises(TooLarge):
         small.encode(RecordKind.ENVELOPE, "e-1", {"content": "x" * 1000})
     with pytest.raises(TooLarge):
-        small.seal_pair(RecordKind.WALKED, "e-1", bytes(500), bytes(500))
+        small.seal_together(RecordKind.WALKED, "e-1", bytes(500), bytes(500))
     assert small.open_bytes(RecordKind.MEDIA, "m", small.seal_bytes(RecordKind.MEDIA, "m", bytes(5000))) == bytes(5000)
 
 

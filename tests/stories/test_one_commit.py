@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from gateway.errors import Unsealable
+from gateway.flow.handover import MOST_SHARED_BYTES
 from gateway.journal import Memory
-from gateway.message.lifecycle import InboundState
+from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.receipt import Deferred
 from gateway.message.seal import RecordKind, kind_of
 from gateway.ports import Accepted, Duplicate, Refused
@@ -47,8 +48,27 @@ async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock
         assert story.flow.lanes.total == 0, "the walk's end is committed together with the message"
         (row,) = await story.flow.ground.journal.inbound_in(InboundState.DONE, limit=9)
         assert (kind_of(row.sealed), row.note) == (RecordKind.WALKED, b""), "and stands in one record with it"
+        (reply,) = await story.flow.ground.journal.deliveries_of(row.id)
+        assert reply.sealed == row.sealed, "and so does the reply"
         await story.settles()
         assert story.sent() == ["hello"]
+
+
+@pytest.mark.parametrize("text", ["short", "long " * MOST_SHARED_BYTES])
+async def test_a_reply_is_read_back_from_wherever_it_stands_and_sent_once(autojump_clock: Any, text: str) -> None:
+    memory = Memory()
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1)
+        story.channels["chat"].will(Deferred("busy", 600.0))
+        story.offer(story.message(text))
+        await trio.sleep(5)
+        assert story.sent() == [text], "tried once"
+        (reply,) = await story.flow.ground.journal.deliveries_in(DeliveryState.DEFERRED, limit=9)
+        assert (kind_of(reply.sealed) == RecordKind.WALKED) is (text == "short")
+    async with gateway(memory=memory) as story:
+        await trio.sleep(1000)
+        await story.settles()
+        assert story.sent() == [text], "and again by the gateway that was started later"
 
 
 async def test_nobody_overtakes_a_message_whose_commit_is_under_way(autojump_clock: Any) -> None:
