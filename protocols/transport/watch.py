@@ -144,16 +144,18 @@ async def open_watch() -> AsyncIterator[Watch]:
             task_status.started()
             await watch.run()
 
-    async with trio.open_nursery() as nursery:
-        await nursery.start(run)
-        before = _SHARED.get()
-        _SHARED.set(watch)
-        try:
-            yield watch
-        finally:
-            _SHARED.set(before)
-            life.cancel()
-    watch.close()
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(run)
+            before = _SHARED.get()
+            _SHARED.set(watch)
+            try:
+                yield watch
+            finally:
+                _SHARED.set(before)
+                life.cancel()
+    finally:
+        watch.close()
 
 
 def shared_watch() -> Watch | None:

@@ -217,6 +217,27 @@ async def test_events_are_handed_out_until_the_block_is_left_also_when_it_is_can
     assert calls == ["while closing"]
 
 
+@pytest.mark.parametrize("ends", ["left", "cancelled", "broken"])
+async def test_a_watch_leaves_no_descriptor_behind_however_its_block_ends(ends: str) -> None:
+    def still_open() -> set[str]:
+        links = {entry.name: os.path.realpath(entry.path) for entry in os.scandir("/proc/self/fd")}
+        return {name for name, link in links.items() if "eventfd" in link}
+
+    before = still_open()
+    with trio.CancelScope() as scope:
+        try:
+            async with open_watch():
+                match ends:
+                    case "cancelled":
+                        scope.cancel()
+                        await trio.lowlevel.checkpoint()
+                    case "broken":
+                        raise EOFError
+        except* EOFError:
+            pass
+    assert still_open() == before
+
+
 async def test_a_bell_is_heard_also_when_a_waker_has_ended_the_watch() -> None:
     calls: list[str] = []
     broken = os.eventfd(1)
