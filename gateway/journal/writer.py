@@ -144,7 +144,8 @@ class Writer:
                 self._spoilt = False
             waiting, any_came = waiting - len(batch), True
             self._committed += len(settled)
-            if len(settled) <= FEW:
+            # Of a refusing disk little is settled, and what waits may be asked of it at once: that can take long.
+            if len(settled) <= FEW and not self._clerk.failing:
                 self._hush()
             self._announce(settled, self._clerk.failing)
         return any_came

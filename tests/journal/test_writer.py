@@ -104,6 +104,13 @@ def test_after_a_small_commit_the_loop_may_sleep_until_the_thread_has_rested(
     assert desk.heard == heard
 
 
+def test_while_the_disk_refuses_the_loop_hears_everything(desk: Desk) -> None:
+    desk.memory.fail_commits()
+    desk.turn(a_message("a"))
+    assert all(isinstance(outcome, Failed) for outcome in desk.comes())
+    assert desk.heard == ["commit", "hear"]
+
+
 def test_a_thread_that_dies_lets_the_loop_hear_again(desk: Desk) -> None:
     desk.gone = True
     desk.turn(a_message("a"))
