@@ -1,8 +1,9 @@
 """End a walk in one transaction: the message's next state and the intents of all its replies.
 
 A message that was walked before it was committed is submitted here together with its end, in one sealed record with
-the story and a single reply. Long replies are cut to the channel's limit here, so that every piece is a delivery of
-its own with an id that a re-run makes again. What was committed goes to the outbox in the commit's callback.
+the story and a single reply while that is short. Long replies are cut to the channel's limit here, so that every piece
+is a delivery of its own with an id that a re-run makes again. What was committed goes to the outbox in the commit's
+callback.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from gateway.notices import EnvelopeSettled, JournalFailed, Report
 from gateway.ports import Journal, Traits
 from gateway.records import DeliveryRecord, HandOver, Impossible, Moved, Outcome
 
-# A longer reply has a record of its own: who reads either back opens both, and together they must stay sealable.
+# What is longer together is sealed apart. Who reads back a reply reads the record of its message along, after a start
+# 500 of them at once: 32 MB of these, and hundreds of megabytes were the longest messages among them.
 MOST_SHARED_BYTES = 65_536
 
 Cut = Callable[[Message], Sequence[str]]
@@ -73,31 +75,37 @@ class Clerk:
         story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
         told = self._sealer.encode(RecordKind.NOTE, envelope.id, story)
         deliveries = self.deliveries(envelope, ending, now)
-        reply = b"" if opening is None else self._shareable(deliveries)
+        together = () if opening is None else self._together(opening.plain, told, deliveries)
         records = [self._record(delivery, DeliveryState.DELIVERED) for delivery in ending.streamed]
         for delivery in deliveries:
-            records.append(self._record(delivery, DeliveryState.PENDING, shared=bool(reply)))
+            records.append(self._record(delivery, DeliveryState.PENDING, shared=len(together) == 3))
         work = HandOver(
             id=envelope.id,
             state=ending.state,
             at=now,
-            note=b"" if opening is not None else self._sealer.seal_bytes(RecordKind.NOTE, envelope.id, told),
+            note=b"" if together else self._sealer.seal_bytes(RecordKind.NOTE, envelope.id, told),
             deliveries=tuple(records),
             due_at=now + ending.delay_seconds if ending.delay_seconds else 0.0,
         )
         then = partial(self._committed, envelope, ending, deliveries, done)
         if opening is None:
             self._journal.submit(work, then)
+        elif together:
+            opening.close(self._sealer.seal_together(RecordKind.WALKED, envelope.id, *together), work, then)
         else:
-            parts = (opening.plain, told, reply) if reply else (opening.plain, told)
-            opening.close(self._sealer.seal_together(RecordKind.WALKED, envelope.id, *parts), work, then)
+            opening.close(self._sealer.seal_bytes(RecordKind.ENVELOPE, envelope.id, opening.plain), work, then)
 
-    def _shareable(self, deliveries: list[Delivery]) -> bytes:
-        """Encode the reply that may stand in its message's record; nothing when it is long, or one of several."""
-        if len(deliveries) != 1:
-            return b""
-        reply = self._sealer.encode(RecordKind.DELIVERY, deliveries[0].id, deliveries[0])
-        return reply if len(reply) <= MOST_SHARED_BYTES else b""
+    def _together(self, plain: bytes, told: bytes, deliveries: list[Delivery]) -> tuple[bytes, ...]:
+        """Return the encoded values that share the message's record: its story, and its reply if that is the only one.
+
+        As far as they are short; nothing when the message itself is long.
+        """
+        room = MOST_SHARED_BYTES - len(plain) - len(told)
+        if room >= 0 and len(deliveries) == 1:
+            reply = self._sealer.encode(RecordKind.DELIVERY, deliveries[0].id, deliveries[0])
+            if len(reply) <= room:
+                return plain, told, reply
+        return (plain, told) if room >= 0 else ()
 
     def deliveries(self, envelope: Envelope, ending: Ending, now: float) -> list[Delivery]:
         """Cut the replies into deliveries, numbered behind what was streamed already, and by earlier walks."""

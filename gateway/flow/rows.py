@@ -1,9 +1,9 @@
 """Open the journal's rows: the message in one, the story of its walk, the reply.
 
 The only place that knows in which record what stands. A message that was walked while its accepting commit was
-under way shares a record with its story, and with the reply if that is one and not long; any other has a record of its
-own, its story one beside it, and each reply another. A note that was written later (a person's word, another walk)
-takes the story's place.
+under way shares a record with its story, and with the reply if that is one, while all of it is short; any other has a
+record of its own, its story one beside it, and each reply another. A note that was written later (a person's word,
+another walk) takes the story's place.
 """
 
 from __future__ import annotations

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pytest
 import trio
 
-from gateway.errors import Unsealable
+from gateway.errors import TooLarge, Unsealable
 from gateway.flow.handover import MOST_SHARED_BYTES
+from gateway.flow.rows import was_walked
 from gateway.journal import Memory
+from gateway.message.dictionary import Dictionaries
+from gateway.message.keyring import new_keyring
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.receipt import Deferred
-from gateway.message.seal import RecordKind, kind_of
+from gateway.message.seal import RecordKind, Sealer, kind_of
 from gateway.ports import Accepted, Duplicate, Refused
 from tests.support.story import gateway, hook
 
@@ -69,6 +73,49 @@ async def test_a_reply_is_read_back_from_wherever_it_stands_and_sent_once(autoju
         await trio.sleep(1000)
         await story.settles()
         assert story.sent() == [text], "and again by the gateway that was started later"
+
+
+async def test_a_long_message_keeps_to_itself_so_that_its_reply_is_read_back_without_it(autojump_clock: Any) -> None:
+    memory = Memory()
+    rules = 'WHEN message.content CONTAINS "long" THEN reply("yes")'
+    async with gateway(memory=memory, rules=rules) as story:
+        await trio.sleep(1)
+        story.channels["chat"].will(Deferred("busy", 600.0))
+        name = await story.receives("long " * MOST_SHARED_BYTES)
+        await trio.sleep(5)
+        journal = story.flow.ground.journal
+        (reply,) = await journal.deliveries_of(name)
+        row = await journal.message(name)
+        assert row is not None
+        assert len(reply.sealed) < 1000
+        assert (kind_of(row.sealed), bool(row.note)) == (RecordKind.ENVELOPE, True)
+        assert was_walked(row)
+    async with gateway(memory=memory, rules=rules) as story:
+        await trio.sleep(1000)
+        await story.settles()
+        assert story.sent() == ["yes"]
+
+
+async def test_a_message_that_can_be_kept_can_be_kept_with_its_end(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    largest, refused = 100_000, 0
+    sealer = Sealer(new_keyring(0, os.urandom), Dictionaries(), os.urandom, max_bytes=largest)
+    monkeypatch.setattr("tests.support.story._sealer", lambda: sealer)
+    async with gateway(rules='WHEN message.content CONTAINS "x" THEN reply("yes")') as story:
+        await trio.sleep(1)
+        for size in range(largest - 600, largest + 1, 20):
+            before = len(story.sent())
+            try:
+                name = await story.receives("x" * size, conversation=f"{size}")
+            except TooLarge:
+                refused += 1
+                assert (story.flow.lanes.total, len(story.sent())) == (0, before)
+                continue
+            await story.settles()
+            assert await story.state(name) == "done"
+        assert 0 < refused < 30, "the last ones"
+        assert len(story.sent()) == 31 - refused
 
 
 async def test_nobody_overtakes_a_message_whose_commit_is_under_way(autojump_clock: Any) -> None:
