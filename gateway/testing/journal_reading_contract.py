@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
+from msgspec.structs import replace
+
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.ports import Journal
 from gateway.records import Accept, HandOver, Impossible, Moved, Revive
@@ -51,6 +53,30 @@ async def brings_a_delivery_back_at_the_tail(fresh: Fresh) -> None:
         dropped = Revive(id="a.0", to=DeliveryState.DROPPED, at=3.0)
         _, moved = await committed(journal, settled("a.0", DeliveryState.DEAD), dropped)
         assert moved == Moved()
+
+
+async def gives_a_reply_that_shares_its_messages_record_wherever_replies_are_read(fresh: Fresh) -> None:
+    async with fresh() as journal:
+        ends = {"a": InboundState.DONE, "h": InboundState.HELD}
+        for name, state in ends.items():
+            shared = replace(a_reply(f"{name}.0"), sealed=b"")
+            end = HandOver(id=name, state=state, at=1.0, note=b"told", deliveries=(shared,))
+            await committed(journal, Accept((a_message(name, lane=name),), end=end))
+        waiting = await journal.deliveries_to(b"somebody", after_seq=0, limit=9)
+        assert [(row.id, row.sealed) for row in waiting] == [("a.0", b"sealed a"), ("h.0", b"sealed h")]
+        ((row, replies),) = await journal.turns(b"a", limit=9)
+        assert (row.note, [reply.sealed for reply in replies]) == (b"told", [b"sealed a"])
+        released = Revive(id="h", to=InboundState.ACCEPTED, at=2.0)
+        retried = Revive(id="a.0", to=DeliveryState.PENDING, at=2.0)
+        await committed(journal, released, done_with("h", a_reply("h.1")), settled("a.0", DeliveryState.DEAD), retried)
+        assert [row.sealed for row in await journal.deliveries_of("h")] == [b"sealed h", b"sealed h.1"]
+    async with fresh() as journal:
+        _, unfinished = await recovered(journal)
+        assert {row.id: row.sealed for row in unfinished} == {
+            "h.0": b"sealed h",
+            "h.1": b"sealed h.1",
+            "a.0": b"sealed a",
+        }
 
 
 async def recovers_what_is_unfinished_and_counts_what_was_in_flight(fresh: Fresh) -> None:
@@ -134,6 +160,7 @@ async def counts_rows_by_state(fresh: Fresh) -> None:
 READING: tuple[Promise, ...] = (
     brings_a_message_back_at_the_tail,
     brings_a_delivery_back_at_the_tail,
+    gives_a_reply_that_shares_its_messages_record_wherever_replies_are_read,
     recovers_what_is_unfinished_and_counts_what_was_in_flight,
     recovers_page_by_page_without_what_came_later,
     lists_by_state_channel_and_destination_in_pages,
