@@ -44,21 +44,20 @@ class Shop:
         records = tuple(self.reply(id, index, text) for index, text in enumerate(replies))
         await self.commit(HandOver(id=id, state=state, at=at, note=note, deliveries=records))
 
-    async def walked(self, id, state, story):
-        """Accept a message together with the end of its walk."""
+    async def walked(self, id, state, story, *replies):
+        """Accept a message together with the end of its walk, and with its reply, in one record."""
         envelope = envelope_of(id)
-        plain = self.sealer.encode(RecordKind.ENVELOPE, id, envelope)
-        told = self.sealer.encode(RecordKind.NOTE, id, story)
-        record = record_of(envelope, self.sealer.seal_together(RecordKind.WALKED, id, plain, told))
-        await self.commit(Accept((record,), end=HandOver(id=id, state=state, at=100.05)))
+        parts = [self.sealer.encode(RecordKind.ENVELOPE, id, envelope), self.sealer.encode(RecordKind.NOTE, id, story)]
+        parts += [self.sealer.encode(RecordKind.DELIVERY, id, delivery_of(id, 0, text)) for text in replies]
+        record = record_of(envelope, self.sealer.seal_together(RecordKind.WALKED, id, *parts))
+        shared = tuple(structs.replace(self.reply(id, 0, text), sealed=b"") for text in replies)
+        await self.commit(Accept((record,), end=HandOver(id=id, state=state, at=100.05, deliveries=shared)))
 
     def reply(self, id, index, text):
-        name = f"{id}.{index}"
-        message = Message(channel="shop", content=text, conversation=Conversation("c1"))
-        delivery = Delivery(id=name, envelope_id=id, message=message, created_at=100.05, expires_at=900.0)
+        delivery = delivery_of(id, index, text)
         return DeliveryRecord(
-            id=name, envelope_id=id, channel="shop", destination=b"d", created_at=100.05, expires_at=900.0,
-            sealed=self.sealer.seal(RecordKind.DELIVERY, name, delivery),
+            id=delivery.id, envelope_id=id, channel="shop", destination=b"d", created_at=100.05, expires_at=900.0,
+            sealed=self.sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
         )  # fmt: skip
 
     async def settle(self, name, state, receipt, attempt=1):
@@ -75,6 +74,11 @@ def envelope_of(id, content="Where is\nmy parcel?"):
         conversation=Conversation("c1", thread="t1"),
     )  # fmt: skip
     return Envelope(id=id, message=message, received_at=100.0, deadline=100.2, trace="00-ab-cd-01")
+
+
+def delivery_of(id, index, text):
+    message = Message(channel="shop", content=text, conversation=Conversation("c1"))
+    return Delivery(id=f"{id}.{index}", envelope_id=id, message=message, created_at=100.05, expires_at=900.0)
 
 
 def record_of(envelope, sealed):
@@ -124,6 +128,17 @@ async def test_a_trace_tells_stages_decisions_attempts_and_receipts_in_order(sho
     ]
     assert (second.content, second.steps[-1].outcome) == ("Anything else?", "delivered")
     assert await shop.lives.trace("e1.1") == trace
+
+
+async def test_a_reply_that_shares_its_messages_record_is_told_like_any_other(shop):
+    await shop.walked("e1", InboundState.DONE, WALK, "On its way")
+    await shop.settle("e1.0", DeliveryState.DEAD, Bounced("410 gone"))
+    trace = await shop.lives.trace("e1.0")
+    assert [(each.id, each.content, each.steps[-1].why) for each in trace.deliveries] == [
+        ("e1.0", "On its way", "410 gone")
+    ]
+    row = await shop.journal.delivery("e1.0")
+    assert shop.lives.dead_delivery(row).preview == "On its way"
 
 
 async def test_stages_stand_at_the_times_of_the_walk_that_they_are_of(shop):
