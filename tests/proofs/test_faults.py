@@ -131,7 +131,7 @@ async def test_a_daemon_without_descriptors_goes_on_when_it_has_some_again(folde
         survived("no file descriptors left", scene.account.tally())
 
 
-@pytest.mark.parametrize("more_mib", [4, pytest.param(64, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("more_mib", [4, pytest.param(12, marks=pytest.mark.prove)])
 async def test_a_daemon_without_memory_ends_with_a_sentence_and_the_next_one_delivers_everything(
     more_mib, folder, survived
 ):
