@@ -45,7 +45,7 @@ class Quick(Struct, frozen=True):
     calls: Calls
 
     def take(self, stream: Stream, release: Callable[[], None]) -> bool:
-        """Answer a request whose stream has ended, if it is an ordinary one; `release` is called afterwards."""
+        """Answer a request whose stream has ended, if it is an ordinary one; queues it and calls `release`."""
         headers = dict(stream.headers or [])
         path = headers.get(b":path", b"")
         method = self.methods.get(path)

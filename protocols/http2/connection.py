@@ -53,8 +53,9 @@ class Connection:
         held: Held | None = None,
     ) -> None:
         """With `answer` a server, which gets each request's stream in a task of its own; without, a client.
-        `at_once` is asked first about a request that is all there, with how to release its stream; when it says True,
-        the request needs no task. `held` is shared by connections whose memory is bounded together.
+        `at_once` is asked first about a request that is all there; when it says True, the request needs no task. It
+        also gets a function to call when it has ended its side: the stream is released when its answer is framed.
+        `held` is shared by connections whose memory is bounded together.
         """
         self._transport = transport
         self._limits = limits
@@ -132,6 +133,14 @@ class Connection:
         self._wake()
         self._close_when_idle()
 
+    def _let_go(self, stream: Stream) -> None:
+        """Release a stream as soon as its answer is framed: at once, unless the peer has closed a window."""
+        if stream.fault is not None or self._machine.ended_by_us(stream.id):
+            self.release(stream)
+        else:
+            stream.leaving = True
+            stream.discard()
+
     def close(self) -> None:
         """Take no new streams and end when the running ones have."""
         self._last_usable = 0
@@ -202,6 +211,8 @@ class Connection:
     def _has_room(self, stream_id: int) -> None:
         if (stream := self._streams.get(stream_id)) is not None:
             stream.has_room()
+            if stream.leaving:
+                self._let_go(stream)
 
     async def _watch(self) -> None:
         """Handshake deadline first, then a PING into every long silence."""
@@ -283,6 +294,8 @@ class Connection:
             stream.fail(StreamRefused("The peer refused the stream.") if refused else StreamReset(event.code))
         elif stream is not None:
             stream.has_room()
+        if stream is not None and stream.leaving:
+            self.release(stream)
 
     def _gone_away(self, event: GoneAway) -> None:
         if self._answer is None:
@@ -300,7 +313,7 @@ class Connection:
                 # Reset in the same breath as it was opened: no work is begun.
                 self.release(stream)
             elif not (
-                stream.ended and self._at_once is not None and self._at_once(stream, partial(self.release, stream))
+                stream.ended and self._at_once is not None and self._at_once(stream, partial(self._let_go, stream))
             ):
                 nursery.start_soon(self._serve, stream)
 

@@ -45,6 +45,7 @@ class Stream:
         "fault",
         "headers",
         "id",
+        "leaving",
         "scope",
         "trailers",
     )
@@ -58,6 +59,8 @@ class Stream:
         self.id = stream_id
         self.headers = headers
         self.trailers: Headers | None = None
+        # Nobody works on it any more; its answer only waits for room to leave.
+        self.leaving = False
         self.ended = False
         self.fault: Http2Error | None = None
         # Cancelled when the peer resets the stream, so that work nobody waits for stops.

@@ -12,6 +12,7 @@ import trio
 from google.protobuf.wrappers_pb2 import BytesValue
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
+from hyperframe.frame import SettingsFrame
 from trio.testing import MockClock
 
 from protocols.grpc.calls import Calls
@@ -19,8 +20,9 @@ from protocols.grpc.events import CallEnded, HandlerCrashed
 from protocols.grpc.framing import pack
 from protocols.grpc.metadata import Metadata
 from protocols.grpc.quick import Outcome
+from protocols.http2.limits import Limits
 from tests.protocols.grpc.wire import connected, trailers
-from tests.protocols.http2.peer import data, reset
+from tests.protocols.http2.peer import data, reset, window
 
 PATH = b"/test.Echo/Unary"
 HELLO = pack(BytesValue(value=b"hello").SerializeToString())
@@ -152,6 +154,50 @@ async def test_an_answer_for_nobody_is_dropped(autojump_clock: MockClock, how: s
         assert wire.events == [CallEnded(PATH.decode(), None, wire.events[0].seconds)]
         await calls.finished()
         assert calls.held.bytes == 0
+
+
+CLOSED = {"of the stream": {4: 0}, "of the connection": {4: 2**20}}
+
+
+@pytest.mark.parametrize("settings", CLOSED.values(), ids=CLOSED)
+async def test_an_answer_waits_for_a_window_that_is_closed(autojump_clock: MockClock, settings: dict[int, int]) -> None:
+    desk, calls = Desk(), Calls()
+    # The first leaves too little of the connection's window for the second.
+    values = {1: bytes(60_000), 3: bytes(10_000)}
+    async with connected(quick={PATH: desk.echo}, calls=calls) as wire:
+        await wire.say(SettingsFrame(0, settings=settings))
+        for number, value in values.items():
+            await wire.say(wire.request(number), data(number, say(value), "END_STREAM"))
+        frames = await wire.hears()
+        assert (len(desk.asked), calls.held.bytes, b"grpc-status" in trailers(frames, 3)) == (2, 0, False)
+        await wire.say(window(0, 10_000), window(1, 100_000), window(3, 100_000))
+        frames += await wire.hears()
+        for number, value in values.items():
+            assert trailers(frames, number)[b"grpc-status"] == b"0"
+            assert b"".join(frame[2] for frame in frames if frame[:2] == ("data", number)) == say(value)
+
+
+async def test_an_answer_that_waits_goes_with_its_stream_and_leaves_its_place(autojump_clock: MockClock) -> None:
+    async with connected(Limits(max_streams=1), quick={PATH: Desk().echo}) as wire:
+        await wire.say(SettingsFrame(0, settings={4: 0}), wire.request(1), data(1, HELLO, "END_STREAM"))
+        await wire.say(wire.request(3), data(3, HELLO, "END_STREAM"))
+        assert ("reset", 3, 7) in await wire.hears()
+        await wire.say(reset(1))
+        await wire.say(wire.request(5), data(5, HELLO, "END_STREAM"), window(5, 1000))
+        assert trailers(await wire.hears(), 5)[b"grpc-status"] == b"0"
+
+
+async def test_a_drain_waits_for_an_answer_that_waits(autojump_clock: MockClock) -> None:
+    draining = trio.Event()
+    async with connected(quick={PATH: Desk().echo}, draining=draining) as wire:
+        await wire.say(SettingsFrame(0, settings={4: 0}), wire.request(1), data(1, HELLO, "END_STREAM"))
+        draining.set()
+        await trio.sleep(5)
+        assert wire.ended == []
+        await wire.say(window(1, 1000))
+        assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+        await trio.sleep(2)
+        assert wire.ended == [None]
 
 
 async def test_a_drain_waits_for_it(autojump_clock: MockClock) -> None:
