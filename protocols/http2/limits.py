@@ -24,7 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # (CVE-2023-44487) does not get more work done for it than one that waits.
     max_streams: int = 1000
 
-    # Senders wait above these; one connection's unsent bytes are the most a slow reader can cost.
+    # Senders wait above these. A slow reader can cost one connection's unsent bytes, and one message for each of its
+    # streams, which are open until that is framed.
     unsent_stream_bytes: int = 64 * KIB
     unsent_connection_bytes: int = 256 * KIB
     # Answers to the peer's own frames (acks, resets) that it does not read; nothing honest gets here.

@@ -34,7 +34,7 @@ class Machine:
     def __init__(self, *, client: bool, limits: Limits) -> None:
         self._client = client
         self._limits = limits
-        self._sending = sending = Sending()
+        self._sending = sending = Sending(limits.unsent_connection_bytes)
         self._settings = PeerSettings(sending, client=client)
         sending.wire += _greeting(limits, client=client)
         self._receiving = Receiving(client=client, limits=limits, sending=sending, settings=self._settings)
@@ -61,7 +61,7 @@ class Machine:
         """What is to be sent now; empty when there is nothing. `moved` names the streams that got room."""
         sending = self._sending
         if not self._dead:
-            self.moved = sending.frame(self._limits.unsent_connection_bytes)
+            self.moved = sending.frame()
         sending.framed_bytes = 0
         wire = bytes(sending.wire)
         sending.wire.clear()

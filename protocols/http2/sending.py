@@ -31,7 +31,9 @@ TURN_BYTES = 64 * 1024
 class Sending:
     """Every stream's sending half on one connection, and the bytes that are ready to leave."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
+        """About `most_bytes` of bodies are framed before they are taken; the rest waits, each with its stream."""
+        self._most_bytes = most_bytes
         self.encoder = Encoder()
         self.wire = bytearray()
         #: What the peer allows: on the connection, on a new stream, in one frame.
@@ -70,7 +72,8 @@ class Sending:
         """Nothing more comes; end the stream once its body is gone."""
         side.closing = True
         side.trailers = trailers
-        if len(side.body) <= TURN_BYTES:
+        # What is framed no longer counts as a stream: a peer that does not read would have as much of it as it likes.
+        if not side.body or (len(side.body) <= TURN_BYTES and self.framed_bytes < self._most_bytes):
             self._frame_now(side)
         self._enqueue(side)
 
@@ -93,10 +96,10 @@ class Sending:
         for side in blocked.values():
             self._enqueue(side)
 
-    def frame(self, most_bytes: int) -> list[int]:
-        """Frame bodies until about `most_bytes` are framed; tell which streams moved."""
+    def frame(self) -> list[int]:
+        """Frame bodies until enough are framed; tell which streams moved."""
         moved = []
-        while self._turns and self.framed_bytes < most_bytes and self.window > 0:
+        while self._turns and self.framed_bytes < self._most_bytes and self.window > 0:
             _, side = self._turns.popitem(last=False)
             self._turn(side)
             moved.append(side.id)

@@ -164,6 +164,30 @@ def test_streams_that_are_reset_while_they_wait_for_a_window_leave_nothing_behin
     assert len(receiving._reset_ids) <= REMEMBERED_RESETS
 
 
+def test_answers_that_are_not_read_keep_their_streams_and_end_in_order_when_they_are() -> None:
+    peer = Peer(Limits(max_streams=100), settings={4: 2**31 - 1})
+    peer.say(window(0, 2**31 - 1 - 65_535))
+    answered = [number for number in range(1, 2 * MANY, 2) if answers(peer, number)]
+    assert len(peer.machine._sending.wire) < 2**19
+    assert peer.machine.open_streams == 100
+    frames = peer.hears()
+    ended = [frame[1] for frame in frames if frame[0] == "headers" and frame[-1]]
+    assert ended[: len(answered)] == answered and len(ended) == len(answered) + 100
+    assert sum(len(frame[2]) for frame in frames if frame[0] == "data") == 10_000 * len(ended)
+
+
+def answers(peer: Peer, stream_id: int) -> bool:
+    """Ask and answer; True when all of it is framed and the stream is released."""
+    peer.say(peer.headers(stream_id, None, "END_STREAM"))
+    peer.machine.send_headers(stream_id, STATUS)
+    peer.machine.send_body(stream_id, bytes(10_000))
+    peer.machine.end(stream_id, [(b"grpc-status", b"0")])
+    if not peer.machine.ended_by_us(stream_id) or stream_id not in peer.machine._open:
+        return False
+    peer.machine.release(stream_id, 0)
+    return True
+
+
 def test_a_body_that_nobody_wants_any_more_may_come_to_its_end() -> None:
     # An honest client that uploads learns late that its call is over: no flood, and no window is lost.
     peer = Peer(LIMITS)
