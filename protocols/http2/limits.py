@@ -35,8 +35,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # that cancels everything it has, twice in a row, is not an attacker.
     resets_burst: int = 2000
     resets_per_second: float = 200.0
-    # PING, SETTINGS, PRIORITY, empty DATA and unknown frames: what costs us work and brings none. Every
-    # useful frame earns one back, since clients probe the bandwidth with a PING per read.
+    # PING, SETTINGS, PRIORITY, empty DATA and unknown frames: what costs us work and brings none. Every useful frame
+    # earns one back, and the first PING after something that we said is free: clients measure the path with them.
     idle_frames_burst: int = 1000
     idle_frames_per_second: float = 50.0
 

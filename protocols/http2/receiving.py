@@ -249,11 +249,15 @@ class Receiving:
             raise _broken("PING on a stream")
         if len(body) != 8:
             raise PeerBrokeRules(ErrorCode.FRAME_SIZE_ERROR, "a PING frame of a wrong size")
-        self._spend_idle()
+        sending = self._sending
+        # Who measures the path asks after what it gets: clients in Go after each DATA, while no answer is outstanding.
+        if flags & ACK or not sending.said:
+            self._spend_idle()
         if flags & ACK:
             self._events.append(Ponged(body))
         else:
-            self._sending.wire += frame(frames.PING, ACK, 0, body)
+            sending.said = False
+            sending.wire += frame(frames.PING, ACK, 0, body)
 
     def _goaway(self, flags: int, stream_id: int, body: bytes) -> None:
         if stream_id:

@@ -43,6 +43,8 @@ class Sending:
         #: Bytes that wait for a window or a turn, over all streams; and those in `wire`.
         self.waiting_bytes = 0
         self.framed_bytes = 0
+        #: Whether headers or a body were framed since somebody cleared it.
+        self.said = False
         # Who has something to send, in turn; and who has, and no window of its own. A stream that waits for the
         # connection's window keeps its turn: else one small WINDOW_UPDATE would cost a walk through all of them.
         self._turns: OrderedDict[int, StreamState] = OrderedDict()
@@ -50,6 +52,7 @@ class Sending:
 
     def head(self, side: StreamState, fields: Headers, *, end: bool) -> None:
         """Frame a header block: a request's, a response's, or trailers."""
+        self.said = True
         block = self.encoder.encode(fields)
         flags = END_STREAM if end else 0
         side.finished = end
@@ -144,6 +147,7 @@ class Sending:
         side.send_window -= size
         self.waiting_bytes -= size
         self.framed_bytes += size
+        self.said = True
         if last:
             self._end(side)
         elif body:

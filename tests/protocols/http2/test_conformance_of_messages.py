@@ -315,6 +315,18 @@ def test_a_ping_for_every_piece_of_work_is_welcome() -> None:
         peer.say(data(1, b"work"), ping())
 
 
+def test_a_ping_for_every_piece_that_the_peer_gets_is_welcome_and_more_are_not() -> None:
+    peer = Peer(Limits(idle_frames_burst=10, idle_frames_per_second=0.0))
+    peer.say(peer.headers(1))
+    peer.machine.send_headers(1, [(b":status", b"200")])
+    for _ in range(500):
+        peer.machine.send_body(1, b"an event")
+        assert ("data", 1, b"an event", False) in peer.hears()
+        peer.say(window(0, 8), window(1, 8), ping())
+    peer.say(*[ping()] * 10)
+    assert broken(peer, ping()) == CALM
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_whatever_do_more_than_break_the_rules(wire: bytes) -> None:
     peer = Peer()
