@@ -26,6 +26,7 @@ from protocols.grpc.status import encode_status
 from protocols.http2.errors import Http2Error, PeerBrokeRules
 from protocols.http2.events import Headers
 from protocols.http2.frames import ErrorCode
+from protocols.http2.held import Held
 from protocols.http2.limits import Limits
 from protocols.http2.server import serve_connection
 from protocols.http2.stream import Stream
@@ -50,6 +51,8 @@ class GrpcLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_message_bytes: int = MAX_MESSAGE_BYTES
     # Anybody may ask the standard services (health, reflection), without a token; their requests are a few names.
     max_standard_message_bytes: int = 64 * 1024
+    # And what all such calls of a connection make us keep: sixteen of the largest requests, where clients send one.
+    max_standard_held_bytes: int = 1024 * 1024
     # A request of one message must be there after this long: the largest one at 1 Mbit/s takes half of it.
     request_seconds: float = 60.0
 
@@ -77,7 +80,9 @@ async def serve_h2(
     and lets running ones end; `calls.end()` makes an end of those, too. `quick` answers calls of these methods
     without a task (see quick.py). Returns how the peer broke HTTP/2, if it did. Closes the transport.
     """
-    served = _Served(methods, limits or GrpcLimits(), report or ignore, calls or Calls())
+    limits, http2, calls = limits or GrpcLimits(), http2 or Limits(), calls or Calls()
+    held = calls.held.part(http2.held_bytes, sure_bytes=http2.sure_bytes)
+    served = _Served(methods, limits, report or ignore, calls, held.part(limits.max_standard_held_bytes))
 
     async def answer(stream: Stream) -> None:
         try:
@@ -90,10 +95,9 @@ async def serve_h2(
             served.report(HandlerCrashed(_path(dict(stream.headers or [])), error))
             stream.reset(ErrorCode.INTERNAL_ERROR)
 
-    held = served.calls.held
     at_once = None
     if quick:
-        at_once = Quick(quick, methods, served.limits.max_message_bytes, served.report, served.calls).take
+        at_once = Quick(quick, methods, limits.max_message_bytes, served.report, calls).take
     return await serve_connection(
         transport, answer, at_once=at_once, already_read=already_read, limits=http2, draining=draining, held=held
     )
@@ -106,6 +110,8 @@ class _Served(msgspec.Struct, frozen=True):
     limits: GrpcLimits
     report: Report
     calls: Calls
+    # What is kept of calls that anybody may make.
+    open_to_all: Held
 
 
 async def _answer(stream: Stream, served: _Served) -> None:
@@ -116,7 +122,7 @@ async def _answer(stream: Stream, served: _Served) -> None:
         return
     try:
         handler, deadline = _admit(headers, served.methods)
-        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=_most_bytes(headers, served.limits))
+        call = ServerCall(stream, handler, headers, deadline=deadline, most_bytes=_most_bytes(stream, headers, served))
     except (GRPCError, MetadataError) as error:
         stream.send_headers(_trailers_only(error), end=True)
         served.report(CallRefused(_path(headers), str(error.message if isinstance(error, GRPCError) else error)))
@@ -193,9 +199,14 @@ async def _cut(stream: Stream, call: ServerCall, status: Status, why: str) -> No
         stream.reset(ErrorCode.CANCEL)
 
 
-def _most_bytes(headers: dict[bytes, bytes], limits: GrpcLimits) -> int:
-    standard = headers.get(b":path", b"").startswith(b"/grpc.")
-    return min(limits.max_message_bytes, limits.max_standard_message_bytes) if standard else limits.max_message_bytes
+def _most_bytes(stream: Stream, headers: dict[bytes, bytes], served: _Served) -> int:
+    """How large a message may be; of a stream that anybody may open, which from now on counts with its like."""
+    limits = served.limits
+    if not headers.get(b":path", b"").startswith(b"/grpc."):
+        return limits.max_message_bytes
+    if not stream.charge(served.open_to_all):
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, "Too much of what anybody may ask is under way on this connection.")
+    return min(limits.max_message_bytes, limits.max_standard_message_bytes)
 
 
 def _refusal(headers: dict[bytes, bytes]) -> Headers | None:

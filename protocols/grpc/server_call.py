@@ -139,9 +139,7 @@ class ServerCall:
 
     def let_go(self) -> None:
         """The call is over: what is kept of its messages is kept no longer."""
-        if self._kept_bytes:
-            self._stream.hold(-self._kept_bytes)
-            self._kept_bytes = 0
+        self._keep(0)
 
     @property
     def left(self) -> bool:
@@ -190,26 +188,29 @@ class ServerCall:
     async def _next_message(self) -> bytes | None:
         unpacker = self._unpacker
         try:
+            fed = False
             while (message := unpacker.take()) is None:
-                if unpacker.held_bytes:
-                    self._keep(unpacker.held_bytes)
+                self._keep(unpacker.held_bytes)
                 piece = await self._stream.receive()
                 if not piece and self._stream.ended:
                     unpacker.check_end()
                     return None
                 unpacker.feed(piece)
+                fed = True
         except MessageTooLarge as error:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, str(error)) from error
         except MessageError as error:
             raise GRPCError(Status.INTERNAL, str(error)) from error
-        self.let_go()
+        # What else came in the same piece counts until the last message of it is taken, and once for all of them.
+        if fed or not unpacker.held_bytes:
+            self._keep(unpacker.held_bytes)
         return message
 
     def _keep(self, size: int) -> None:
-        """Part of a message has arrived and been acknowledged, or the rest would never come."""
-        if not self._stream.hold(size - self._kept_bytes):
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, "Too many large messages are under way at once.")
-        self._kept_bytes = size
+        """So much has been received and is no message yet: acknowledged, or the rest would never come."""
+        if size != self._kept_bytes:
+            self._stream.held.count(size - self._kept_bytes)
+            self._kept_bytes = size
 
     def _arrived(self, scope: trio.CancelScope, deadline: float) -> None:
         self._awaited = None

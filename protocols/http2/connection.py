@@ -55,7 +55,7 @@ class Connection:
         """With `answer` a server, which gets each request's stream in a task of its own; without, a client.
         `at_once` is asked first about a request that is all there; when it says True, the request needs no task. It
         also gets a function to call when it has ended its side: the stream is released when its answer is framed.
-        `held` is shared by connections whose memory is bounded together.
+        `held` may be a part of what bounds the memory of many connections together.
         """
         self._transport = transport
         self._limits = limits
@@ -65,7 +65,7 @@ class Connection:
         # Requests whose headers came with the last bytes.
         self._fresh: list[Stream] = []
         self._draining = draining
-        self._held = held or Held()
+        self.held = held or Held(limits.held_bytes)
         self._streams: dict[int, Stream] = {}
         self._writer = Writer(transport, self._machine, self._has_room)
         self._wake = self._writer.wake
@@ -127,7 +127,7 @@ class Connection:
         if not (stream.ended and self._machine.ended_by_us(stream.id)):
             self._machine.reset(stream.id, ErrorCode.NO_ERROR if self._answer else ErrorCode.CANCEL)
         unread = stream.unread_bytes()
-        self._held.free(unread)
+        stream.held.free(unread)
         self._machine.release(stream.id, unread)
         self._slots.unpark()
         self._wake()
@@ -171,12 +171,8 @@ class Connection:
         self._wake()
 
     def consumed(self, stream_id: int, size: int) -> None:
-        self._held.free(size)
         if self._machine.consumed(stream_id, size):
             self._wake()
-
-    def hold(self, size: int) -> bool:
-        return self._held.take(size)
 
     # -- the tasks
 
@@ -279,7 +275,7 @@ class Connection:
         stream = self._streams.get(chunk.stream_id)
         if stream is None:
             self._machine.consumed(chunk.stream_id, chunk.size)
-        elif self._held.take(chunk.size):
+        elif stream.held.take(chunk.size):
             stream.put(chunk.body, chunk.size)
         else:
             self._machine.consumed(chunk.stream_id, chunk.size)

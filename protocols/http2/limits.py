@@ -23,6 +23,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # Counts handlers that still run, not streams that are open: a client that resets what it opened
     # (CVE-2023-44487) does not get more work done for it than one that waits.
     max_streams: int = 1000
+    # What the peer may make us keep, unread and as parts of messages: four of the largest, which is twice the window.
+    # It takes eight such connections to fill what all of them share (held.py).
+    held_bytes: int = 16 * MIB
+    # And what it always may, whatever others hold: a chat message and more. Each has four times as much for a frame
+    # that has not ended; the 4,096 connections that [listen] takes by default come to 256 MiB.
+    sure_bytes: int = 64 * KIB
 
     # Senders wait above these. A slow reader can cost one connection's unsent bytes, and one message for each of its
     # streams, which are open until that is framed.

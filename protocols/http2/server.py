@@ -25,8 +25,8 @@ async def serve_connection(
     `at_once` may take a request that is all there: it needs no task then. Neither it nor `answer` may raise: what they
     cannot handle ends the connection and reaches the caller. When `draining` is
     set, new streams are refused and the call returns after the running ones; a caller in a hurry cancels.
-    Connections that share `held` share the memory for what they were sent. Returns how the peer broke the rules,
-    if it did. The transport is closed on every way out.
+    `held` counts what the peer makes us keep: a part of what bounds many connections. Returns how the peer broke the
+    rules, if it did. The transport is closed on every way out.
     """
     connection = Connection(transport, limits or Limits(), answer=answer, at_once=at_once, draining=draining, held=held)
     await connection.run(already_read)

@@ -13,10 +13,13 @@ import trio
 
 from protocols.http2.errors import Http2Error
 from protocols.http2.events import Headers
+from protocols.http2.held import Held
 
 
 class Carrier(Protocol):
-    """What a stream needs from its connection."""
+    """What a stream needs from its connection. `held` counts what the peer makes us keep."""
+
+    held: Held
 
     def send_headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> None: ...
     def send_body(self, stream_id: int, body: bytes) -> bool: ...
@@ -24,7 +27,6 @@ class Carrier(Protocol):
     def ended_by_us(self, stream_id: int) -> bool: ...
     def reset(self, stream_id: int, code: int) -> None: ...
     def consumed(self, stream_id: int, size: int) -> None: ...
-    def hold(self, size: int) -> bool: ...
     def flush(self) -> None: ...
 
 
@@ -44,6 +46,7 @@ class Stream:
         "ended",
         "fault",
         "headers",
+        "held",
         "id",
         "leaving",
         "scope",
@@ -57,6 +60,8 @@ class Stream:
         self._readable = trio.lowlevel.ParkingLot()
         self._writable = trio.lowlevel.ParkingLot()
         self.id = stream_id
+        #: Where its bytes count that arrived and are kept.
+        self.held = carrier.held
         self.headers = headers
         self.trailers: Headers | None = None
         # Nobody works on it any more; its answer only waits for room to leave.
@@ -85,7 +90,7 @@ class Stream:
                 return b""
             await self._readable.park()
         body, size = self._inbox.popleft()
-        self._carrier.consumed(self.id, size)
+        self._give_back(size)
         return body
 
     def whole_body(self) -> bytes | None:
@@ -96,11 +101,13 @@ class Stream:
         """Nothing more of the body is wanted: what comes is given back to the peer at once."""
         self._discards = True
         if size := self.unread_bytes():
-            self._carrier.consumed(self.id, size)
+            self._give_back(size)
 
-    def hold(self, size: int) -> bool:
-        """Count bytes that were received and are kept (or with a minus, are no more); False when there are too many."""
-        return self._carrier.hold(size)
+    def charge(self, part: Held) -> bool:
+        """Count what is kept of this stream in a part of where it counts so far; False, and as before, if too much."""
+        if part.adopt(sum(size for _, size in self._inbox)):
+            self.held = part
+        return self.held is part
 
     def send_headers(self, headers: Headers, *, end: bool = False) -> None:
         self._carrier.send_headers(self.id, headers, end=end)
@@ -139,7 +146,7 @@ class Stream:
     def put(self, body: bytes, size: int) -> None:
         inbox = self._inbox
         if self._discards:
-            self._carrier.consumed(self.id, size)
+            self._give_back(size)
         elif inbox and len(inbox[-1][0]) < SMALL_PIECE_BYTES:
             held, before = inbox[-1]
             inbox[-1] = (held + body, before + size)
@@ -172,6 +179,10 @@ class Stream:
         unread = sum(size for _, size in self._inbox)
         self._inbox.clear()
         return unread
+
+    def _give_back(self, size: int) -> None:
+        self.held.free(size)
+        self._carrier.consumed(self.id, size)
 
 
 def _wake(lot: trio.lowlevel.ParkingLot) -> None:

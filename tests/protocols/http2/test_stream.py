@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocols.http2.events import Headers
+from protocols.http2.held import Held
 from protocols.http2.stream import SMALL_PIECE_BYTES, Stream
 
 
@@ -13,6 +14,7 @@ class Ledger:
     """A connection that only counts."""
 
     def __init__(self) -> None:
+        self.held = Held()
         self.given_back = 0
 
     def send_headers(self, stream_id: int, headers: Headers, *, end: bool = False) -> None: ...
@@ -29,9 +31,6 @@ class Ledger:
 
     def consumed(self, stream_id: int, size: int) -> None:
         self.given_back += size
-
-    def hold(self, size: int) -> bool:
-        return True
 
 
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=50), st.integers(0, 255)), max_size=30))
