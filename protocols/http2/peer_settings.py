@@ -38,12 +38,19 @@ class PeerSettings:
             raise PeerBrokeRules(ErrorCode.FRAME_SIZE_ERROR, "a SETTINGS frame of a wrong size")
         if len(body) > 6 * MOST_SETTINGS:
             raise PeerBrokeRules(ErrorCode.ENHANCE_YOUR_CALM, "a SETTINGS frame of too many settings")
+        window = self._sending.initial_window
         for at in range(0, len(body), 6):
-            self._apply(int.from_bytes(body[at : at + 2]), int.from_bytes(body[at + 2 : at + 6]), streams)
+            key, value = int.from_bytes(body[at : at + 2]), int.from_bytes(body[at + 2 : at + 6])
+            if key == Setting.INITIAL_WINDOW_SIZE:
+                window = _possible(value)
+            else:
+                self._apply(key, value)
+        # Once a frame, for it walks through all streams: 64 windows in each would stop the loop for seconds.
+        self._resize(window, streams)
         self._sending.wire += frame(SETTINGS, ACK, 0)
         return SettingsArrived(self.max_streams)
 
-    def _apply(self, key: int, value: int, streams: Mapping[int, StreamState]) -> None:
+    def _apply(self, key: int, value: int) -> None:
         match key:
             case Setting.HEADER_TABLE_SIZE:
                 self._sending.encoder.resize(value)
@@ -52,8 +59,6 @@ class PeerSettings:
                     raise PeerBrokeRules(ErrorCode.PROTOCOL_ERROR, "an impossible SETTINGS_ENABLE_PUSH")
             case Setting.MAX_CONCURRENT_STREAMS:
                 self.max_streams = value
-            case Setting.INITIAL_WINDOW_SIZE:
-                self._resize(value, streams)
             case Setting.MAX_FRAME_SIZE:
                 if not SMALLEST_FRAME_LIMIT <= value <= LARGEST_FRAME_LIMIT:
                     raise PeerBrokeRules(ErrorCode.PROTOCOL_ERROR, "an impossible SETTINGS_MAX_FRAME_SIZE")
@@ -63,12 +68,18 @@ class PeerSettings:
                 pass
 
     def _resize(self, size: int, streams: Mapping[int, StreamState]) -> None:
-        if size > WIDEST_WINDOW:
-            raise PeerBrokeRules(ErrorCode.FLOW_CONTROL_ERROR, "an impossible SETTINGS_INITIAL_WINDOW_SIZE")
         change = size - self._sending.initial_window
+        if not change:
+            return
         self._sending.initial_window = size
         for side in streams.values():
             side.send_window += change
             if side.send_window > WIDEST_WINDOW:
                 raise PeerBrokeRules(ErrorCode.FLOW_CONTROL_ERROR, "SETTINGS make a window wider than 2^31-1")
         self._sending.unblock_all()
+
+
+def _possible(window: int) -> int:
+    if window > WIDEST_WINDOW:
+        raise PeerBrokeRules(ErrorCode.FLOW_CONTROL_ERROR, "an impossible SETTINGS_INITIAL_WINDOW_SIZE")
+    return window

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 from hpack import Encoder
@@ -13,7 +14,10 @@ from protocols.http2.errors import PeerBrokeRules
 from protocols.http2.events import Event, Opened, WasReset
 from protocols.http2.frames import ErrorCode
 from protocols.http2.limits import Limits
+from protocols.http2.peer_settings import PeerSettings
 from protocols.http2.receiving import REMEMBERED_RESETS
+from protocols.http2.sending import Sending
+from protocols.http2.state import StreamState
 from tests.protocols.http2.peer import REQUEST, Peer, continuation, data, ping, raw, reset, window
 
 CALM = ErrorCode.ENHANCE_YOUR_CALM
@@ -162,6 +166,21 @@ def test_streams_that_are_reset_while_they_wait_for_a_window_leave_nothing_behin
     sending, receiving = peer.machine._sending, peer.machine._receiving
     assert (len(sending._turns), len(sending._blocked), sending.waiting_bytes) == (0, 0, 0)
     assert len(receiving._reset_ids) <= REMEMBERED_RESETS
+
+
+class Walked(dict[int, StreamState]):
+    walks = 0
+
+    def values(self) -> Any:
+        self.walks += 1
+        return super().values()
+
+
+def test_a_frame_of_settings_walks_through_the_streams_once_and_only_for_another_window() -> None:
+    settings, streams = PeerSettings(Sending(1000), client=False), Walked({1: StreamState(1, 65_535, 0)})
+    for _ in range(2):
+        settings.take(b"".join(b"\0\x04" + size.to_bytes(4) for size in range(64)), streams)
+        assert (streams.walks, streams[1].send_window) == (1, 63)
 
 
 def test_answers_that_are_not_read_keep_their_streams_and_end_in_order_when_they_are() -> None:
