@@ -7,6 +7,7 @@ fail every stream and end `run`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 import trio
@@ -32,6 +33,7 @@ from protocols.http2.machine import Machine
 from protocols.http2.reading import read
 from protocols.http2.stream import Stream
 from protocols.http2.writing import Writer
+from protocols.transport.stream import PipeStream
 
 KEEPALIVE_PING = b"\x00still?\x00"
 
@@ -73,7 +75,8 @@ class Connection:
         self._slots = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self._heard_at = 0.0
-        self._closing = False
+        self._closing = self._lingers = False
+        self._hung_up = trio.Event()
         self._settings = trio.Event()
         self._fault: Http2Error | None = None
         self._last_usable = HIGHEST_STREAM_ID
@@ -180,11 +183,17 @@ class Connection:
         take = partial(self._take_in, nursery)
         if not already_read or take(already_read):
             await read(self._transport, take)
+        self._hung_up.set()
         self._stop()
 
     def _take_in(self, nursery: trio.Nursery, wire: bytes) -> bool:
         """Do what has arrived; False when nothing more is to be read."""
         now = self._heard_at = trio.current_time()
+        if self._closing:
+            # All is said; what can be learned from it is that somebody still reads.
+            if self._lingers:
+                self._scope.deadline = now + self._limits.linger_seconds
+            return True
         try:
             events = self._machine.receive(wire, now)
         except PeerBrokeRules as error:
@@ -202,7 +211,20 @@ class Connection:
 
     async def _write(self) -> None:
         await self._writer.run()
+        if self._lingers:
+            await self._linger()
         self._scope.cancel()
+
+    async def _linger(self) -> None:
+        """Read on until the peer has hung up: to close with bytes unread, or to be sent some afterwards, makes TCP drop
+        what of the last answers has not arrived.
+        """
+        transport = self._transport
+        # In TLS nothing can be read behind an end of our side; the GOAWAY tells as much.
+        if isinstance(transport, PipeStream) and not transport.secure:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await transport.send_eof()
+        await self._hung_up.wait()
 
     def _has_room(self, stream_id: int) -> None:
         if (stream := self._streams.get(stream_id)) is not None:
@@ -326,6 +348,8 @@ class Connection:
     def _close_when_idle(self) -> None:
         if not self._streams and self._last_usable != HIGHEST_STREAM_ID and not self._closing:
             self._machine.hang_up(ErrorCode.NO_ERROR)
+            # What a client waited for, it has.
+            self._lingers = self._answer is not None
             self._stop()
 
     def _break_off(self, why: str) -> None:
@@ -334,8 +358,12 @@ class Connection:
 
     def _stop(self) -> None:
         """Let the writer say what is left, within the farewell time, then end."""
+        if self._closing:
+            return
         self._closing = True
-        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self._limits.farewell_seconds)
+        limits = self._limits
+        seconds = limits.linger_seconds if self._lingers else limits.farewell_seconds
+        self._scope.deadline = trio.current_time() + seconds
         self._lose(ConnectionLost("The connection was lost while the stream was open."))
         self._writer.finish()
 

@@ -54,3 +54,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     drain_answer_seconds: float = 2.0
     # The last GOAWAY must leave within this, or the connection is cut.
     farewell_seconds: float = 1.0
+    # After a drain's last answer a server waits for the peer to hang up, until it was not heard for so long: slow
+    # readers send a WINDOW_UPDATE every few seconds, and the 256 KiB that may be unsent take 10 s at 200 kbit/s.
+    linger_seconds: float = 10.0

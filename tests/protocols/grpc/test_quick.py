@@ -196,6 +196,7 @@ async def test_a_drain_waits_for_an_answer_that_waits(autojump_clock: MockClock)
         assert wire.ended == []
         await wire.say(window(1, 1000))
         assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+        await wire.stream.aclose()
         await trio.sleep(2)
         assert wire.ended == [None]
 
@@ -211,8 +212,9 @@ async def test_a_drain_waits_for_it(autojump_clock: MockClock) -> None:
         assert patience.cancelled_caught and wire.ended == []
         desk.kept[0](BytesValue(value=b"done"))
         await calls.finished()
-        await trio.sleep(2)
         assert trailers(await wire.hears())[b"grpc-status"] == b"0"
+        await wire.stream.aclose()
+        await trio.sleep(2)
         assert wire.ended == [None]
 
 
