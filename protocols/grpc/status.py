@@ -14,7 +14,8 @@ from protocols.grpc.errors import MetadataError
 from protocols.grpc.metadata import STATUS_DETAILS_KEY, decode_bin, encode_bin
 from protocols.http2.events import Headers
 
-_ESCAPED = re.compile(rb"[^\x20-\x24\x26-\x7e]")
+# A field neither begins nor ends with a blank (RFC 9113, 8.2.1).
+_ESCAPED = re.compile(rb"[^\x20-\x24\x26-\x7e]|\A\x20|\x20\Z")
 # A message is for a person; a peer's header list limit is often 8 KiB for everything.
 MESSAGE_BYTES = 1024
 

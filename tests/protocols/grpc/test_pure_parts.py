@@ -107,6 +107,13 @@ def test_status_messages_are_ascii_on_the_wire_and_come_back(message: str) -> No
     assert decode_message(wire) == message.encode("utf-8", "replace").decode()
 
 
+@pytest.mark.parametrize("message", [" before", "after ", " ", "   ", "x" * 1023 + " cut"])
+def test_a_message_may_begin_and_end_with_a_blank(message: str) -> None:
+    wire = encode_message(message)
+    assert wire == wire.strip()
+    assert decode_message(wire) == message[:1024]
+
+
 def test_a_long_message_is_cut_at_a_character() -> None:
     assert decode_message(encode_message("ü" * 1000)) == "ü" * 512
 
