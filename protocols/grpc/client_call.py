@@ -16,7 +16,7 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
 
 from protocols.grpc.deadline import encode_timeout
-from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge
+from protocols.grpc.errors import CallMisused, MessageError, MessageTooLarge, MetadataError
 from protocols.grpc.framing import Unpacker, pack
 from protocols.grpc.metadata import Metadata, MetadataLike, decode_metadata, encode_metadata
 from protocols.grpc.request import Opener, Request, as_grpc_error
@@ -171,9 +171,14 @@ class ClientCall:
         if not fields.get(b"content-type", b"").startswith(b"application/grpc"):
             self._fail(GRPCError(Status.UNKNOWN, "The server's answer is not gRPC (its content-type says so)."))
         self._unpacker = Unpacker(most_bytes=self._most_bytes, encoding=fields.get(b"grpc-encoding", b"identity"))
-        self.initial_metadata = decode_metadata(headers) if b"grpc-status" not in fields else Metadata()
         if b"grpc-status" in fields:
+            self.initial_metadata = Metadata()
             self._conclude(headers)
+            return
+        try:
+            self.initial_metadata = decode_metadata(headers)
+        except MetadataError as error:
+            self._fail(GRPCError(Status.INTERNAL, str(error)))
 
     def _read_outcome(self, stream: Stream) -> None:
         if not self._outcome_known:
@@ -181,8 +186,13 @@ class ClientCall:
 
     def _conclude(self, trailers: Headers) -> None:
         self._outcome_known = True
-        self.trailing_metadata = decode_metadata(trailers)
-        if (error := decode_status(trailers)) is not None:
+        error = decode_status(trailers)
+        try:
+            self.trailing_metadata = decode_metadata(trailers)
+        except MetadataError as fault:
+            # The status is worth more than what comes with it.
+            error = error or GRPCError(Status.INTERNAL, str(fault))
+        if error is not None:
             raise error
 
     def _fail(self, error: GRPCError) -> None:
