@@ -14,10 +14,10 @@ from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
+from grpclib.client import StreamStreamMethod
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError
-from grpclib.reflection.v1.reflection_grpc import ServerReflectionStub
-from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest
+from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from gateway.cli.call import nearest
 from gateway.cli.frame import NOT_DONE, UNAVAILABLE, NotDone
@@ -40,6 +40,7 @@ class Caller:
         self._channel, self._seconds = channel, seconds
         self._pool: Any = DescriptorPool()
         self._known: set[str] = set()
+        self._reflection = "v1"
 
     async def methods(self) -> list[str]:
         """Return all methods as SERVICE/METHOD."""
@@ -99,10 +100,23 @@ class Caller:
         self._pool.Add(file)
 
     async def _ask(self, request: ServerReflectionRequest) -> Any:
-        stub: Any = ServerReflectionStub(self._channel)  # type: ignore[arg-type]  # ours is duck-typed
-        (answer,) = await stub.ServerReflectionInfo([request], timeout=self._seconds)
+        try:
+            answer = await self._answer(request)
+        except GRPCError as error:
+            if error.status is not Status.UNIMPLEMENTED or self._reflection != "v1":
+                raise
+            # The same messages under their first name, which is all that many servers have.
+            self._reflection = "v1alpha"
+            answer = await self._answer(request)
         if answer.HasField("error_response"):
             raise NotDone(f"the server cannot describe itself: {answer.error_response.error_message}")
+        return answer
+
+    async def _answer(self, request: ServerReflectionRequest) -> Any:
+        path = f"/grpc.reflection.{self._reflection}.ServerReflection/ServerReflectionInfo"
+        channel: Any = self._channel  # ours is duck-typed
+        ask = StreamStreamMethod(channel, path, ServerReflectionRequest, ServerReflectionResponse)
+        (answer,) = await ask([request], timeout=self._seconds)
         return answer
 
 

@@ -10,6 +10,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+from gateway.cli.calling import calling
+from gateway.cli.frame import NotDone
+from protocols.grpc.health import Health
+from protocols.grpc.reflection import with_reflection
+from tests.protocols.grpc.serving import serving
 from tests.rpc.daemon import HOUSE, TOKEN, Daemon
 
 
@@ -88,3 +93,20 @@ def test_it_speaks_tls_and_unix_sockets(daemon: Daemon) -> None:
     daemon.start()
     assert "oclaw.v1.Gateway/Send" in call(daemon, "--ca", str(roots)).stdout
     assert "oclaw.v1.Gateway/Send" in call(daemon, at=f"unix:{socket}").stdout
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_a_server_is_asked_in_the_reflection_that_it_has(version: str) -> None:
+    names = [f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/Check"]
+    services = [each for each in with_reflection([Health()]) if set(names) & set(each.__mapping__())]
+    shown: list[object] = []
+    async with serving(services) as server, calling(f"127.0.0.1:{server.port}", None, 60) as caller:
+        await caller.call("Health/Check", [{}], "", shown.append)
+    assert shown == [{"status": "SERVING"}]
+
+
+async def test_a_server_without_reflection_is_told_as_that() -> None:
+    async with serving([Health()]) as server:
+        with pytest.raises(NotDone, match="UNIMPLEMENTED"):
+            async with calling(f"127.0.0.1:{server.port}", None, 60) as caller:
+                await caller.methods()
