@@ -37,7 +37,9 @@ class Opener(Protocol):
 class Request:
     """Nothing is sent before `open`. Every method raises GRPCError for what went wrong with the stream."""
 
-    __slots__ = ("_channel", "_connection", "_headers", "_path", "_refusals", "_replay", "_stream", "ended")
+    __slots__ = (
+        "_beginning", "_channel", "_connection", "_headers", "_path", "_refusals", "_replay", "_stream", "ended",
+    )  # fmt: skip
 
     def __init__(self, channel: Opener, path: str, headers: Callable[[], Headers]) -> None:
         """`headers` is asked at each attempt, since the time that is left differs."""
@@ -47,6 +49,8 @@ class Request:
         self._connection: Connection | None = None
         self._stream: Stream | None = None
         self._replay: bytearray | None = bytearray()
+        # While the request begins again.
+        self._beginning: trio.Event | None = None
         self._refusals = 0
         self.ended = False
 
@@ -68,13 +72,14 @@ class Request:
         """Queue one message, after waiting for room."""
         with as_grpc_error():
             while True:
+                stream = self.opened()
                 try:
-                    await self.opened().send(packed)
+                    await stream.send(packed)
                     break
                 except StreamRefused:
                     if not self._may_repeat():
                         raise
-                await self._begin_again()
+                await self._begin_again(stream)
         self._remember(packed)
 
     def end(self) -> None:
@@ -85,13 +90,14 @@ class Request:
         """Wait for the server to answer."""
         with as_grpc_error():
             while True:
+                stream = self.opened()
                 try:
-                    headers = await self.opened().receive_headers()
+                    headers = await stream.receive_headers()
                     break
                 except StreamRefused:
                     if not self._may_repeat():
                         raise
-                await self._begin_again()
+                await self._begin_again(stream)
         self._replay = None
         return headers
 
@@ -110,16 +116,29 @@ class Request:
     def _may_repeat(self) -> bool:
         return self._replay is not None and self._refusals < REFUSALS
 
-    async def _begin_again(self) -> None:
-        ended, replay = self.ended, bytes(self._replay or b"")
+    async def _begin_again(self, refused: Stream) -> None:
+        """Open another stream for this one, unless whoever else uses it has: one task may send and another receive."""
+        if self._beginning is not None:
+            await self._beginning.wait()
+        elif self._stream is refused:
+            self._beginning = beginning = trio.Event()
+            try:
+                await self._open_another()
+            finally:
+                self._beginning = None
+                beginning.set()
+
+    async def _open_another(self) -> None:
         self.release()
         await trio.sleep(FIRST_PAUSE_SECONDS * 2**self._refusals)
         self._refusals += 1
-        await self.open(end=ended and not replay)
-        if replay:
-            await self.opened().send(replay)
-            if ended:
-                self.end()
+        # Meanwhile the other task may have ended the request, which nobody has told the new stream then.
+        bare = self.ended and not self._replay
+        self._connection, self._stream = await self._channel.open_stream(self._path, self._headers(), end=bare)
+        if self._replay:
+            await self._stream.send(bytes(self._replay))
+        if self.ended and not bare:
+            self._stream.end()
 
 
 @contextmanager
