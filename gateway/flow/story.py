@@ -1,7 +1,8 @@
 """What is kept of a message's walk, for `oclaw trace` and for the result its sender may ask for.
 
 Written sealed in the commit that ends the walk: in one record with the message where both are stored at once and are
-short, else beside it. Offsets are seconds since the walk began; it ended, at the last of them, when the message's row says.
+short, else beside it. Offsets are seconds since the walk began; it ended, at the last of them, when the message's row
+says.
 """
 
 from __future__ import annotations
