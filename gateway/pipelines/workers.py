@@ -174,9 +174,12 @@ class WorkerPool:
             task.silent_at = trio.current_time() + self.silence_seconds
 
     def finish(self, desk: Desk, task_id: str, outcome: Output | Failure) -> None:
-        """Take a result, also of a task that was taken back meanwhile; of one that is over it is ignored."""
+        """Take a result, an output also of a task that was taken back meanwhile; of one that is over it is ignored."""
         task = self._tasks.get(task_id)
         if task is None or task.worker != desk.worker or task.outcome is not None:
+            return
+        # A text is a text, whoever has it; that one worker failed says nothing about another that is at the task.
+        if isinstance(outcome, Failure) and task.holder is not desk:
             return
         desk.missed = 0
         if task.holder is not None and task.holder is not desk:
