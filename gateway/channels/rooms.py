@@ -3,7 +3,8 @@
 A WebSocket conversation is a room, and so is a whole gRPC channel; what is said is a text or an event.
 
 Replies are numbered by `seq`, which only grows: milliseconds since 1970, pushed on by one where two
-fall together. So numbers go on growing after a restart without being stored anywhere. A room
+fall together. So numbers go on growing after a restart without being stored anywhere. A reply that is said
+again after others gets a new number: a client may drop what is not newer than the last it has seen. A room
 remembers what it gave out since `floor`; a client whose last seq is older is told that something may be missing.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 from typing import Generic, Protocol, TypeVar
 
 import trio
@@ -62,14 +64,14 @@ class Room(Generic[F]):
         self._log: deque[tuple[int, F]] = deque()
         self._characters = 0
         self._waiting: dict[int, _Said[F]] = {}  # by seq, said and not yet confirmed
-        self._ids: dict[str, int] = {}  # delivery id → its seq, until it is confirmed
+        self._newest = ""  # the delivery that has `seq`, until it is confirmed
 
     def number(self, delivery_id: str) -> int:
-        """Give a delivery its seq, the same one at every attempt until it is confirmed."""
-        if delivery_id not in self._ids:
+        """Give a delivery its seq: a new one, unless it has the newest and is not confirmed."""
+        if delivery_id != self._newest:
             self.seq = max(self.seq + 1, int(self._now() * 1000))
-            self._ids[delivery_id] = self.seq
-        return self._ids[delivery_id]
+            self._newest = delivery_id
+        return self.seq
 
     def covers(self, last: int | None) -> bool:
         """Tell whether everything said after `last` is known here; trivially so for who has seen nothing."""
@@ -77,14 +79,14 @@ class Room(Generic[F]):
 
     def join(self, line: Listener[F], last: int | None) -> None:
         """Let a client listen, and say first what it has missed since `last` and what waits for somebody to have it."""
+        said = 0
+        # What is taken at once is waiting no longer, and may bring the next reply of its conversation: that comes last.
+        while backlog := self._backlog(last, said):
+            for seq, frame in backlog:
+                said = seq
+                if line.wants(frame):
+                    line.say(frame, self._confirming(line, seq))
         self.lines.add(line)
-        for seq, frame in self._log:
-            if last is not None and seq > last and line.wants(frame):
-                line.say(frame)
-        # What is taken at once is waiting no longer, and may bring the next reply of its conversation.
-        for seq, said in list(self._waiting.items()):
-            if self._waiting.get(seq) is said and line.wants(said.kept):
-                line.say(said.kept, self._confirming(line, seq))
 
     def leave(self, line: Listener[F]) -> None:
         """A client is gone, and what only it would have heard is not said."""
@@ -150,15 +152,27 @@ class Room(Generic[F]):
         said = self._waiting.pop(seq, None)
         if said is not None:
             self._keep(seq, said.kept)
-            self._ids.pop(said.delivery_id, None)
+            if self._newest == said.delivery_id:
+                self._newest = ""
             said.told(seq)
 
     def _keep(self, seq: int, frame: F) -> None:
-        self._log.append((seq, frame))
+        # By number, also what was confirmed after later ones.
+        place = len(self._log)
+        while place and self._log[place - 1][0] > seq:
+            place -= 1
+        self._log.insert(place, (seq, frame))
         self._characters += self._size(frame)
         while len(self._log) > self._most_replies or (self._characters > self._most_characters and len(self._log) > 1):
-            self.floor, dropped = self._log.popleft()
+            lowest, dropped = self._log.popleft()
+            self.floor = max(self.floor, lowest)
             self._characters -= self._size(dropped)
+
+    def _backlog(self, last: int | None, said: int) -> list[tuple[int, F]]:
+        """List what a client that joins has still to hear, by number, behind what was `said` to it already."""
+        missed = {seq: frame for seq, frame in self._log if last is not None and seq > max(last, said)}
+        waiting = {seq: each.kept for seq, each in self._waiting.items() if seq > said}
+        return sorted((missed | waiting).items(), key=itemgetter(0))
 
     def _confirming(self, line: Listener[F], seq: int) -> Sent | None:
         return None if line.acks else partial(self._took, seq)
