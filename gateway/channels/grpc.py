@@ -31,6 +31,8 @@ _AWAY_SECONDS = 3600.0
 # A connection takes a reply in milliseconds and a client confirms it at once, unless it hangs.
 _CONFIRM_SECONDS = 10.0
 _KEPT_CHARACTERS = 8 * 1024 * 1024
+# Of four bytes at most; clients take 4 MiB.
+_PIECE_CHARACTERS = 512 * 1024
 
 
 class GrpcChannel:
@@ -121,8 +123,10 @@ class GrpcChannel:
         text: list[str] = []
         try:
             async for piece in pieces:
-                self.room.tell(self._piece(delivery, len(text), piece))
-                text.append(piece)
+                for start in range(0, len(piece), _PIECE_CHARACTERS):
+                    part = piece[start : start + _PIECE_CHARACTERS]
+                    self.room.tell(self._piece(delivery, len(text), part))
+                    text.append(part)
         except BaseException:
             self.room.tell(replace(event, message=replace(event.message, content="".join(text)), incomplete=True))
             raise

@@ -23,6 +23,9 @@ from gateway.ports import ModelAnswer, ModelCall, Turn
 
 # A worker at work says so; a model call that says nothing for this long has mostly hung.
 SILENCE_SECONDS = 30.0
+# One worker is restarted, and a second one by chance; then what it had is done one at a time, to see which task it is.
+_ALONE_AFTER = 2
+_MOST_LOST = 3
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -65,7 +68,10 @@ class Failure(Struct, frozen=True):
 
 
 class Desk:
-    """One connected worker: what it has in hand and how much more it wants. `say` must not wait."""
+    """One connected worker: what it has in hand and how much more it wants.
+
+    `say` must not wait; it may turn a task down that cannot be said.
+    """
 
     def __init__(self, worker: str, say: Callable[[Given | Withdrawn], None]) -> None:
         self.worker, self.say = worker, say
@@ -74,13 +80,20 @@ class Desk:
         self.missed = 0
         self.tasks: dict[str, _Task] = {}
 
+    def may_have(self, task: _Task) -> bool:
+        """Tell whether to give it this task: what two workers left with is done alone."""
+        alone = len(self.tasks) == 1 and next(iter(self.tasks.values())).lost >= _ALONE_AFTER
+        return self.credit > 0 and not alone and (not self.tasks or task.lost < _ALONE_AFTER)
+
 
 class _Task:
-    __slots__ = ("attempt", "holder", "news", "outcome", "silent_at", "work", "worker")
+    __slots__ = ("attempt", "holder", "lost", "news", "outcome", "silent_at", "work", "worker")
 
     def __init__(self, worker: str, work: Work) -> None:
         self.worker, self.work = worker, work
         self.attempt = 0
+        # How many workers left while they had it.
+        self.lost = 0
         self.holder: Desk | None = None
         self.silent_at = inf
         self.outcome: Output | Failure | None = None
@@ -159,8 +172,9 @@ class WorkerPool:
             yield
         finally:
             self._desks[desk.worker].remove(desk)
-            for task in list(desk.tasks.values()):
-                self._take_back(task)
+            for task in reversed(desk.tasks.copy().values()):
+                self._lose(task)
+            self._hand_out(desk.worker)
 
     def give_credit(self, desk: Desk, tasks: int) -> None:
         """A worker can take so many tasks more."""
@@ -184,16 +198,22 @@ class WorkerPool:
         desk.missed = 0
         if task.holder is not None and task.holder is not desk:
             task.holder.say(Withdrawn(task_id, "done by another"))
-        self._let_go(task)
-        task.outcome = outcome
-        task.changed()
+        self._end(task, outcome)
+        self._hand_out(desk.worker)
+
+    def turn_down(self, desk: Desk, task_id: str, why: str) -> None:
+        """A task that is being given cannot be said to any worker: its step gives up, and this one gets another."""
+        task = desk.tasks.get(task_id)
+        if task is not None:
+            desk.credit += 1
+            self._end(task, Failure(why, retryable=False))
 
     # -- who gets what ----------------------------------------------------------------------------
 
     def _hand_out(self, name: str) -> None:
         waiting = self._waiting[name]
         while waiting:
-            desk = self._next_desk(name)
+            desk = self._next_desk(waiting[0])
             if desk is None:
                 return
             task = waiting.popleft()
@@ -204,15 +224,29 @@ class WorkerPool:
             task.changed()
             desk.say(Given(task.work, task.attempt))
 
-    def _next_desk(self, name: str) -> Desk | None:
+    def _next_desk(self, task: _Task) -> Desk | None:
         # One that hangs with its connection open has all its credit left: another gets the next task, if there is one.
-        able = [desk for desk in self._desks[name] if desk.credit > 0]
+        able = [desk for desk in self._desks[task.worker] if desk.may_have(task)]
         return max(able, key=lambda desk: (-desk.missed, desk.credit), default=None)
 
     def _take_back(self, task: _Task) -> None:
         self._let_go(task)
         self._waiting[task.worker].appendleft(task)
         self._hand_out(task.worker)
+
+    def _lose(self, task: _Task) -> None:
+        """Its worker left, for reasons of its own or because of it."""
+        task.lost += 1
+        if task.lost == _MOST_LOST:
+            self._end(task, Failure(f"{_MOST_LOST} workers left while they had it", retryable=True))
+        else:
+            self._let_go(task)
+            self._waiting[task.worker].appendleft(task)
+
+    def _end(self, task: _Task, outcome: Output | Failure) -> None:
+        self._let_go(task)
+        task.outcome = outcome
+        task.changed()
 
     def _let_go(self, task: _Task) -> None:
         if task.holder is not None:
@@ -228,3 +262,4 @@ class WorkerPool:
             task.holder.say(Withdrawn(task.work.id, "its deadline passed"))
         self._let_go(task)
         del self._tasks[task.work.id]
+        self._hand_out(task.worker)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import trio
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.channels.grpc import GrpcChannel
-from gateway.channels.grpc_events import ChannelEvent, ReplySaid
+from gateway.channels.grpc_events import ChannelEvent, PieceSaid, ReplySaid
 from gateway.channels.grpc_settings import Settings
 from gateway.channels.line import Line
 from gateway.config.secret import Secret
@@ -136,6 +136,27 @@ async def test_one_listener_that_has_it_is_enough(channel: GrpcChannel) -> None:
     _, [receipt] = tries(channel, "hello")
     channel.room.leave(lines[0])
     assert isinstance(receipt, Delivered)
+
+
+async def test_a_piece_that_is_larger_than_clients_take_is_said_in_several(channel: GrpcChannel) -> None:
+    heard: list[ChannelEvent] = []
+
+    def at_once(event: ChannelEvent) -> bool:
+        heard.append(event)
+        return True
+
+    async def pieces() -> AsyncIterator[str]:
+        yield "a" * 1_200_000
+        yield "b"
+
+    channel.join(Line(Connection(room=0).send, frames=8, acks=False, at_once=at_once), None)
+    assert await channel.stream(delivery(""), pieces()) == Delivered()
+    *said_in, whole = heard
+    parts = [(each.index, each.text) for each in said_in if isinstance(each, PieceSaid)]
+    assert [index for index, _ in parts] == [0, 1, 2, 3]
+    assert max(len(text) for _, text in parts) <= 1024 * 1024
+    assert isinstance(whole, ReplySaid)
+    assert "".join(text for _, text in parts) == whole.message.content == "a" * 1_200_000 + "b"
 
 
 async def test_a_fault_at_once_is_met_again_by_the_writer_and_not_by_whoever_speaks() -> None:

@@ -102,3 +102,40 @@ async def test_an_output_is_taken_also_from_a_worker_that_lost_the_task(nursery:
         await trio.testing.wait_all_tasks_blocked()
         assert office.answers == {"m1": "M1"}
         assert told[-1] == Withdrawn("m1/echo/shout", "done by another")
+
+
+async def test_a_task_that_cannot_be_said_fails_its_step_for_good_and_the_worker_gets_another(
+    nursery: trio.Nursery,
+) -> None:
+    office, told = Office(nursery), list[Word]()
+
+    def say(word: Word) -> None:
+        if isinstance(word, Given) and word.work.envelope.id == "large":
+            office.pool.turn_down(desk, word.work.id, "too large")
+        else:
+            told.append(word)
+
+    desk = Desk("loud", say)
+    await office.asks("large", "m1")
+    with office.pool.connected(desk):
+        office.pool.give_credit(desk, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert office.answers == {"large": 'worker "loud": too large (for good)'}
+        assert given(told) == ["m1"]
+
+
+async def test_a_task_that_takes_one_worker_after_the_other_down_fails_alone(nursery: trio.Nursery) -> None:
+    office = Office(nursery)
+    await office.asks("bad", "good")
+    for _ in range(2):
+        with office.worker(credit=4) as (_, told):
+            assert given(told) == ["bad", "good"]
+    with office.worker(credit=4) as (_, told):
+        assert given(told) == ["bad"]
+    await trio.testing.wait_all_tasks_blocked()
+    assert office.answers == {"bad": 'worker "loud": 3 workers left while they had it (passing)'}
+    with office.worker(credit=4) as (desk, told):
+        await office.asks("new")
+        assert given(told) == ["good"]
+        office.does(desk, "good")
+        assert given(told) == ["good", "new"]

@@ -138,6 +138,16 @@ def test_a_message_whose_worker_never_comes_is_a_dead_letter_and_not_lost(daemon
     assert caught.value.code() is grpc.StatusCode.INTERNAL
 
 
+def test_a_message_too_large_for_a_worker_s_client_is_a_dead_letter_and_ends_no_call(busy: Daemon) -> None:
+    with busy.dial() as channel, worker(busy) as loud:
+        till = Till(channel)
+        with pytest.raises(grpc.RpcError) as caught:
+            till.send("x" * 2_500_000, wait=60, conversation="large")
+        assert caught.value.code() is grpc.StatusCode.INTERNAL
+        assert till.send("small", wait=60).replies.replies[0].message.content == "SMALL"
+        assert loud.says("task")[3] == "small"
+
+
 @pytest.mark.parametrize(
     ("token", "frame", "status"),
     [

@@ -37,6 +37,13 @@ MOST_ATTACHMENTS = 64
 # Deeper metadata is no use to rules, and a record may hold 64 levels in all.
 MOST_LEVELS = 32
 
+# What official clients take in one message, unless they are told otherwise; one that meets more ends its call.
+MOST_BYTES = 4 * 1024 * 1024
+# What is left is for the frames around an event, and for the lengths before its parts.
+_MOST_REPLY_BYTES = MOST_BYTES - 1024
+# Characters have four bytes at most: with fewer of them in its long fields a reply needs no counting.
+_SMALL_CHARACTERS = 512 * 1024
+
 # What a google.protobuf.Timestamp may be: the years 1 to 9999.
 _FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
 _TYPES: tuple[MessageType, ...] = (
@@ -94,12 +101,14 @@ def message_to(message: Message) -> form.Message:
 
 
 def event_to(event: ChannelEvent) -> pb.Event:
-    """Write something that happened on a channel."""
+    """Write something that happened on a channel; a reply that is too large for clients is cut, and says so."""
     written = pb.Event()
     _write_moment(event.at, written.at)
     if isinstance(event, ReplySaid):
         written.sequence = event.sequence
         _write_reply(event, written.reply)
+        if not _is_small(event.message):
+            _cut(written.reply)
     else:
         piece = written.piece
         piece.id, piece.envelope_id, piece.index, piece.text = event.id, event.envelope_id, event.index, event.text
@@ -133,6 +142,27 @@ def struct_to(table: Mapping[str, Any]) -> Struct:
 def _write_reply(said: ReplySaid, written: pb.Reply) -> None:
     written.id, written.envelope_id, written.incomplete = said.id, said.envelope_id, said.incomplete
     _write(said.message, written.message)
+
+
+def _is_small(message: Message) -> bool:
+    """Tell without counting bytes that a client will take it, as nearly every reply."""
+    texts = len(message.content) + len(message.conversation.title) + len(message.sender.name)
+    return texts < _SMALL_CHARACTERS and not message.attachments and not message.metadata
+
+
+def _cut(written: pb.Reply) -> None:
+    """Cut the text of a reply that clients would refuse; of one that is large without its text only that is left."""
+    if written.ByteSize() <= _MOST_REPLY_BYTES:
+        return
+    message, text = written.message, written.message.content.encode()
+    message.content = ""
+    if written.ByteSize() > _MOST_REPLY_BYTES // 2:
+        where = form.Conversation(id=message.conversation.id, kind=message.conversation.kind)
+        bare = form.Message(channel=message.channel, platform=message.platform, conversation=where)
+        bare.reply_to = message.reply_to
+        message.CopyFrom(bare)
+    message.content = text[: _MOST_REPLY_BYTES - written.ByteSize()].decode("utf-8", "ignore")
+    written.incomplete = True
 
 
 def _write(message: Message, written: form.Message) -> None:

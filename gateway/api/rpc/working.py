@@ -9,7 +9,7 @@ import trio
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from gateway.api.rpc.forms import message_to, moment, struct_to
+from gateway.api.rpc.forms import MOST_BYTES, message_to, moment, struct_to
 from gateway.api.rpc.refusals import bearer_in, duration, unauthenticated
 from gateway.api.v1 import worker_pb2 as pb
 from gateway.api.v1.worker_grpc import WorkerBase
@@ -91,11 +91,21 @@ class _Shift:
     def _say(self, word: Given | Withdrawn) -> None:
         match word:
             case Given(work, attempt):
-                self._line.say(pb.GatewayFrame(task=task_to(work, attempt)))
+                self._give(pb.GatewayFrame(task=task_to(work, attempt)))
             case Withdrawn(task_id, why):
                 self._line.say(pb.GatewayFrame(withdrawn=pb.TaskWithdrawn(task_id=task_id, reason=why)))
             case never:
                 assert_never(never)
+
+    def _give(self, frame: pb.GatewayFrame) -> None:
+        """Say a task, unless the worker's client would refuse it: that would end its call, and so the next one's."""
+        size = frame.ByteSize()
+        if size <= MOST_BYTES:
+            self._line.say(frame)
+            return
+        # Its message goes with it whole, beside what input_mapping names.
+        why = f"the task has {size:,} bytes and a worker takes {MOST_BYTES:,}; send less, or name less in input_mapping"
+        self._pool.turn_down(self._desk, frame.task.id, why)
 
     async def _obey(self, frame: pb.WorkerFrame, nursery: trio.Nursery) -> None:
         match frame.WhichOneof("kind"):
