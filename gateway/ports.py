@@ -278,8 +278,11 @@ class Results(Protocol):
     async def find(self, envelope_id: str) -> Result | None:
         """Read the result as it stands now; None for an id that is unknown or past retention."""
 
-    async def wait(self, envelope_id: str) -> Result:
-        """Return when the message's walk has ended, or at once when it already has. The caller sets the deadline."""
+    async def wait(self, envelope_id: str) -> Result | None:
+        """Return when the message's walk has ended, at once when it already has. The caller sets the deadline.
+
+        None for an id that is unknown or past retention, as a repetition's may be.
+        """
 
 
 # ---- hooks, models, actions -------------------------------------------------------------------

@@ -221,7 +221,7 @@ class ChannelsEndpoint:
         result = Result(envelope_id=envelope_id, state=InboundState.ACCEPTED)
         with trio.move_on_after(seconds) as scope:
             exchange.on_gone(scope.cancel)
-            result = await self._results.wait(envelope_id)
+            result = await self._results.wait(envelope_id) or result
         response = awaited.render(result)
         place = (("Preference-Applied", "wait"), ("Location", f"{exchange.request.path}/messages/{envelope_id}"))
         exchange.answer(replace(response, headers=(*response.headers, *place)))

@@ -35,19 +35,17 @@ class JournalResults:
         row = await self._journal.message(envelope_id)
         return None if row is None else await self._result(row)
 
-    async def wait(self, envelope_id: str) -> Result:
-        """Return when the message's walk has ended, or at once when it already has."""
+    async def wait(self, envelope_id: str) -> Result | None:
+        """Return when the message's walk has ended, at once when it already has; None as `find` does."""
         event = self._waiting.setdefault(envelope_id, trio.Event())
         row = await self._journal.message(envelope_id)
-        if row is None or row.state is InboundState.ACCEPTED:
+        if row is not None and row.state is InboundState.ACCEPTED:
             await event.wait()
             row = await self._journal.message(envelope_id)
         else:
             self._waiting.pop(envelope_id, None)
             event.set()  # somebody else may have registered beside us
-        if row is None:
-            raise LookupError(f"message {envelope_id} left the journal while it was waited for")
-        return await self._result(row)
+        return None if row is None else await self._result(row)
 
     async def _result(self, row: InboundRow) -> Result:
         replies = []

@@ -179,7 +179,7 @@ class Owed:
         """Return when every message has ended its walk and its replies have left. The caller sets the deadline."""
         for envelope_id in list(self._replies):
             result = await results.wait(envelope_id)
-            due = sum(1 for reply in result.replies if self._is_ours(reply))
+            due = 0 if result is None else sum(1 for reply in result.replies if self._is_ours(reply))
             while len(self._replies.get(envelope_id, ())) < due:
                 await self._news.wait()
 

@@ -55,7 +55,9 @@ class GatewayService(GatewayBase):
         response = _response(accepted)
         if seconds > 0:
             with trio.move_on_after(seconds):
-                _tell(response, await self._results.wait(response.envelope_id))
+                result = await self._results.wait(response.envelope_id)
+                if result is not None:
+                    _tell(response, result)
         await stream.send_message(response)
 
     def send_quickly(self, request: pb.SendRequest, metadata: Metadata, outcome: Callable[[Any], None]) -> bool:

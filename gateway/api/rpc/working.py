@@ -125,8 +125,7 @@ class _Shift:
     async def _tell_stored(self, task_id: str) -> None:
         """Let the worker forget a result, once the walk that it belonged to has been committed."""
         envelope_id = task_id.partition("/")[0]
-        if await self._results.find(envelope_id) is not None:
-            await self._results.wait(envelope_id)
+        await self._results.wait(envelope_id)
         self._line.say(pb.GatewayFrame(stored=pb.ResultStored(task_id=task_id)))
         self._unstored.release()
 
