@@ -7,6 +7,7 @@ step raises is contained to the message; the actor itself has no state that a cr
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from itertools import count
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -189,7 +190,9 @@ class _Run:
         if not step.spec.worker:
             return {"inputs": inputs}
         history, pipeline = self._history or (), self._actor.spec.name
-        return {"inputs": inputs, "envelope": self._envelope, "pipeline": pipeline, "history": history}
+        # Of all tries of the step: how often it is given to a worker.
+        given = count(1)
+        return {"inputs": inputs, "envelope": self._envelope, "pipeline": pipeline, "history": history, "given": given}
 
     def _chosen(self, step: Step, inputs: dict[str, str]) -> str:
         message = self._envelope.message

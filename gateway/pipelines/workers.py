@@ -87,11 +87,12 @@ class Desk:
 
 
 class _Task:
-    __slots__ = ("attempt", "holder", "lost", "news", "outcome", "silent_at", "work", "worker")
+    __slots__ = ("given", "holder", "lost", "news", "outcome", "silent_at", "work", "worker")
 
-    def __init__(self, worker: str, work: Work) -> None:
+    def __init__(self, worker: str, work: Work, given: Iterator[int]) -> None:
         self.worker, self.work = worker, work
-        self.attempt = 0
+        # Counts how often it is given to a worker, over all tries of its step.
+        self.given = given
         # How many workers left while they had it.
         self.lost = 0
         self.holder: Desk | None = None
@@ -126,7 +127,7 @@ class WorkerPool:
         return ask  # type: ignore[return-value]
 
     async def _answer(self, name: str, step: StepSpec, call: ModelCall) -> ModelAnswer:
-        task = _Task(name, self._work(step, call))
+        task = _Task(name, self._work(step, call), call.options["given"])
         self._tasks[task.work.id] = task
         self._waiting[name].append(task)
         self._hand_out(name)
@@ -219,10 +220,10 @@ class WorkerPool:
             task = waiting.popleft()
             desk.credit -= 1
             desk.tasks[task.work.id] = task
-            task.holder, task.attempt = desk, task.attempt + 1
+            task.holder = desk
             task.silent_at = trio.current_time() + self.silence_seconds
             task.changed()
-            desk.say(Given(task.work, task.attempt))
+            desk.say(Given(task.work, next(task.given)))
 
     def _next_desk(self, task: _Task) -> Desk | None:
         # One that hangs with its connection open has all its credit left: another gets the next task, if there is one.

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from gateway.errors import ModelError
+from gateway.flow.aside import Turn
 from gateway.message.envelope import Envelope
 from gateway.message.message import Message
 from gateway.pipelines.spec import StepSpec
+from gateway.pipelines.steps import ask
 from gateway.pipelines.workers import SILENCE_SECONDS, Desk, Failure, Given, Output, Withdrawn, WorkerPool
 from gateway.ports import ModelCall
 
@@ -35,10 +39,7 @@ class Office:
             await trio.testing.wait_all_tasks_blocked()
 
     async def _ask(self, name: str) -> None:
-        message = Message(channel="it", platform="grpc", content=name)
-        envelope = Envelope(id=name, message=message, received_at=0.0, deadline=60.0)
-        options = {"inputs": {}, "envelope": envelope, "pipeline": "echo", "history": ()}
-        answer: Any = self.pool.asker("loud", STEP)(ModelCall(model="loud", turns=(), options=options))
+        answer: Any = self.pool.asker("loud", STEP)(call(name))
         try:
             self.answers[name] = (await answer).text
         except ModelError as error:
@@ -55,6 +56,13 @@ class Office:
 
     def does(self, desk: Desk, name: str, outcome: Output | Failure | None = None) -> None:
         self.pool.finish(desk, f"{name}/echo/shout", outcome or Output(name.upper()))
+
+
+def call(name: str) -> ModelCall:
+    message = Message(channel="it", platform="grpc", content=name)
+    envelope = Envelope(id=name, message=message, received_at=0.0, deadline=60.0)
+    options = {"inputs": {}, "envelope": envelope, "pipeline": "echo", "history": (), "given": count(1)}
+    return ModelCall(model="loud", turns=(), options=options)
 
 
 def given(told: list[Word]) -> list[str]:
@@ -139,3 +147,14 @@ async def test_a_task_that_takes_one_worker_after_the_other_down_fails_alone(nur
         assert given(told) == ["good"]
         office.does(desk, "good")
         assert given(told) == ["good", "new"]
+
+
+async def test_how_often_a_task_was_given_is_counted_over_all_tries_of_its_step(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    step = StepSpec(name="shout", worker="loud", deadline_seconds=1.0, tries=2)
+    office, turn = Office(nursery), Turn()
+    turn.own_task = True
+    with office.worker(credit=2) as (_, told), pytest.raises(ModelError):
+        await ask(step, call("m1"), office.pool.asker("loud", step), turn, trio.lowlevel.checkpoint)
+    assert [word.attempt for word in told if isinstance(word, Given)] == [1, 2]
