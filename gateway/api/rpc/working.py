@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, assert_never
 
@@ -22,8 +23,9 @@ from gateway.ports import Results
 HELLO_SECONDS = 5.0
 # A worker is given no more than it gave credit for; one that asks for more is mistaken.
 MOST_CREDIT = 10_000
-# Results whose messages have not ended their walk; beyond them a worker is not read from.
-_MOST_UNSTORED = 1024
+# Results that a worker has still to hear of: more than a gateway has walks. Those beyond are taken and not confirmed;
+# reading goes on, since the walks may wait for what is said next.
+_MOST_UNSTORED = 65_536
 
 
 class WorkerService(WorkerBase):
@@ -67,7 +69,9 @@ class _Shift:
             at_once=stream.send_message_now,
         )
         self._desk = Desk(worker, self._say)
-        self._unstored = trio.Semaphore(_MOST_UNSTORED)
+        # Tasks whose results the worker still keeps, by the message whose end it is told of.
+        self._unstored: defaultdict[str, set[str]] = defaultdict(set)
+        self._owed = 0
 
     async def through(self, draining: trio.Event) -> None:
         welcome = pb.WorkerWelcome(silence_limit=duration(self._pool.silence_seconds))
@@ -77,7 +81,7 @@ class _Shift:
             nursery.start_soon(self._say_farewell, draining)
             with self._pool.connected(self._desk):
                 async for frame in self._stream:
-                    await self._obey(frame, nursery)
+                    self._obey(frame, nursery)
             nursery.cancel_scope.cancel()
 
     async def _write(self) -> None:
@@ -107,7 +111,7 @@ class _Shift:
         why = f"the task has {size:,} bytes and a worker takes {MOST_BYTES:,}; send less, or name less in input_mapping"
         self._pool.turn_down(self._desk, frame.task.id, why)
 
-    async def _obey(self, frame: pb.WorkerFrame, nursery: trio.Nursery) -> None:
+    def _obey(self, frame: pb.WorkerFrame, nursery: trio.Nursery) -> None:
         match frame.WhichOneof("kind"):
             case "credit":
                 if self._desk.credit + frame.credit.tasks > MOST_CREDIT:
@@ -116,18 +120,29 @@ class _Shift:
             case "alive":
                 self._pool.heard(self._desk, frame.alive.task_id)
             case "result":
-                await self._unstored.acquire()
                 self._pool.finish(self._desk, frame.result.task_id, _outcome(frame.result))
-                nursery.start_soon(self._tell_stored, frame.result.task_id)
+                self._owe(frame.result.task_id, nursery)
             case _:
                 raise GRPCError(Status.INVALID_ARGUMENT, "A frame must be credit, result or alive; hello comes once.")
 
-    async def _tell_stored(self, task_id: str) -> None:
-        """Let the worker forget a result, once the walk that it belonged to has been committed."""
+    def _owe(self, task_id: str, nursery: trio.Nursery) -> None:
+        """Have the worker told when a result is stored; one task waits for a message, whatever its steps."""
         envelope_id = task_id.partition("/")[0]
+        owed = self._unstored.get(envelope_id, ())
+        if task_id in owed or self._owed >= _MOST_UNSTORED:
+            return
+        self._owed += 1
+        self._unstored[envelope_id].add(task_id)
+        if not owed:
+            nursery.start_soon(self._tell_stored, envelope_id)
+
+    async def _tell_stored(self, envelope_id: str) -> None:
+        """Let the worker forget results, once the walk that they belonged to has been committed."""
         await self._results.wait(envelope_id)
-        self._line.say(pb.GatewayFrame(stored=pb.ResultStored(task_id=task_id)))
-        self._unstored.release()
+        stored = self._unstored.pop(envelope_id)
+        self._owed -= len(stored)
+        for task_id in stored:
+            self._line.say(pb.GatewayFrame(stored=pb.ResultStored(task_id=task_id)))
 
 
 def task_to(work: Work, attempt: int) -> pb.Task:
