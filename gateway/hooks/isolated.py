@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from msgspec import Struct
 
 from gateway.errors import Hold, HookCrashed, Reject, SealError, SettingError
 from gateway.hooks.isolated_hop import (
+    FOR_THE_DAEMON,
     LENGTH,
     MAX_FRAME_BYTES,
     Answer,
@@ -200,7 +202,12 @@ def _start(reference: str, hooks_dir: str) -> Child:
     # The package may run from a checkout that only this process has on its path.
     paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0)
+    # They wait until the process has handlers of its own: a stop must not end it while it loads.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_THE_DAEMON)
+    try:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     assert process.stdin is not None and process.stdout is not None
     ring = new_keyring(0, os.urandom)
     with suppress(BrokenPipeError):  # it ended at once: whoever reads the first answer is told

@@ -1,22 +1,36 @@
 """The process of one isolated hook: `python -m gateway.hooks.isolated_child HOOKS_DIR MODULE:FUNCTION`.
 
 Started by the daemon, never by hand. Reads a message from standard input, runs the hook, writes its
-answer, and ends when its input does. What the hook prints goes to standard error, so that it
-cannot be taken for an answer.
+answer, and ends when its input does, and not by a signal that stops the daemon: while that drains, it
+still asks. What the hook prints goes to standard error, so that it cannot be taken for an answer.
 """
 
 from __future__ import annotations
 
 import inspect
 import os
+import select
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.config.operator_code import OperatorCode
 from gateway.errors import Hold, OclawError, Reject
-from gateway.hooks.isolated_hop import LENGTH, Answer, Ask, Held, Passed, Raised, Ready, Rejected, framed
+from gateway.hooks.isolated_hop import (
+    FOR_THE_DAEMON,
+    LENGTH,
+    Answer,
+    Ask,
+    Held,
+    Passed,
+    Raised,
+    Ready,
+    Rejected,
+    framed,
+)
 from gateway.message.dictionary import Dictionaries
 from gateway.message.draft import Draft, verified
 from gateway.message.keyring import parse_keyring
@@ -26,7 +40,9 @@ from gateway.message.seal import RecordKind, Sealer
 
 def main(hooks_dir: str, reference: str) -> None:
     """Serve until the daemon closes the pipe."""
+    _outlive_a_stop()
     asks = os.fdopen(os.dup(0), "rb")
+    threading.Thread(target=_end_with_the_daemon, args=(asks.fileno(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     ring = _frame(asks)
@@ -47,6 +63,21 @@ def main(hooks_dir: str, reference: str) -> None:
     while (sealed := _frame(asks)) is not None:
         number += 1
         say(_run(hook, sealer.open(RecordKind.HOP, f"ask-{number}", sealed, Ask)), number)
+
+
+def _outlive_a_stop() -> None:
+    # Not SIG_IGN: a program that the hook starts would inherit it and could not be terminated.
+    for number in FOR_THE_DAEMON:
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_THE_DAEMON)
+
+
+def _end_with_the_daemon(pipe: int) -> None:
+    """End also when the hook hangs and nobody is left to kill it."""
+    hangup = select.poll()
+    hangup.register(pipe, 0)  # POLLHUP, once nobody can write any more, is told unasked (poll(2))
+    hangup.poll()
+    os._exit(0)
 
 
 def _run(hook: Callable[..., Any], ask: Ask) -> Answer:

@@ -6,6 +6,7 @@ key ring made for it alone; every later one is a sealed record, the n-th questio
 
 from __future__ import annotations
 
+import signal
 import struct
 
 from msgspec import Struct
@@ -16,6 +17,8 @@ from gateway.ports import HookContext
 LENGTH = struct.Struct(">I")
 # A sealed record of the largest message that can be stored, and some.
 MAX_FRAME_BYTES = 20 * 1024 * 1024
+# These stop or reload the gateway, and who sends them often sends them to every process of it.
+FOR_THE_DAEMON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Ask(Struct, frozen=True, tag="ask"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -10,13 +12,16 @@ import trio
 
 from gateway.errors import Hold, HookCrashed, Reject, SettingError
 from gateway.hooks.isolated import Isolated, isolated
+from gateway.hooks.isolated_hop import FOR_THE_DAEMON, Ask, framed
 from gateway.message.draft import Draft
 from gateway.message.message import Message
+from gateway.message.seal import RecordKind
 from gateway.ports import HookContext, Kit
 
 CONTEXT = HookContext("e-1", "inbound", "web", 1, 0.0)
 CODE = """
 import os
+import subprocess
 import time
 
 import trio
@@ -42,6 +47,10 @@ def by_word(message, context):
         case "hang":
             while True:
                 pass
+        case "program":
+            program = subprocess.Popen(["sleep", "3600"])
+            program.terminate()
+            message.content = str(program.wait())
         case "change":
             message.content = f"{context.envelope_id} {os.getpid()}"
 
@@ -124,6 +133,36 @@ async def test_a_deadline_that_passes_while_it_loads_leaves_it_loading(hook):
         await ask(hook, "pass")
     assert hook._child is loading
     assert await ask(hook, "pass") is None
+
+
+@pytest.mark.parametrize("number", FOR_THE_DAEMON, ids=lambda number: number.name)
+async def test_a_signal_to_every_process_of_the_gateway_does_not_end_it(hook, number):
+    process = await process_of(hook)
+    os.kill(int(process), number)
+    assert await process_of(hook) == process
+
+
+async def test_nor_does_one_that_comes_while_it_loads(hook):
+    with pytest.raises(HookCrashed):
+        await ask(hook, "die")
+    loading = hook._child.process.pid
+    os.kill(loading, signal.SIGTERM)
+    assert await process_of(hook) == str(loading)
+
+
+async def test_a_program_that_the_hook_starts_can_be_terminated(hook):
+    answer = await ask(hook, "program")
+    assert answer is not None
+    assert answer.content == str(-signal.SIGTERM)
+
+
+def test_one_that_hangs_ends_when_the_daemon_is_gone(kit):
+    child = isolated("mine:by_word", kit)._child
+    hanging = Ask(Message(channel="web", content="hang"), CONTEXT)
+    os.write(child.asks, framed(child.sealer.seal(RecordKind.HOP, "ask-1", hanging)))
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    assert child.process.wait(60) == 0
 
 
 async def test_messages_take_their_turns(hook):
