@@ -16,7 +16,7 @@ HOW = "env:NAME, file:PATH or credential:NAME, which say where the secret is kep
 
 
 class Secret:
-    """Where a secret is kept and, once read, its value. Equal when the source is."""
+    """Where a secret is kept and, once read, its value. Equal when both are."""
 
     __slots__ = ("_value", "source")
 
@@ -38,7 +38,7 @@ class Secret:
         return f"Secret({self.source!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other.source == self.source
+        return isinstance(other, Secret) and (other.source, other._value) == (self.source, self._value)
 
     def __hash__(self) -> int:
         return hash(self.source)

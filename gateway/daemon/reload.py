@@ -185,7 +185,8 @@ def differences(old: Parts, new: Parts) -> tuple[str, ...]:
     for what, before, after in pairs:
         changes += [f"{what} {name} added" for name in after if name not in before]
         changes += [f"{what} {name} removed" for name in before if name not in after]
-        changes += [f"{what} {name} changed" for name in after if name in before and before[name] != after[name]]
+        both = [(name, before[name], after[name]) for name in after if name in before]
+        changes += [f"{what} {name} {_way(one, other)}" for name, one, other in both if one != other]
     if new.rules_done is not None:
         changes += new.rules_done.changes
     for section in ("gateway", "listen", "journal", "flow", "delivery", "access", "hooks"):
@@ -193,6 +194,12 @@ def differences(old: Parts, new: Parts) -> tuple[str, ...]:
             late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
             changes.append(f"[{section}] changed{late}")
     return tuple(changes)
+
+
+def _way(before: object, after: object) -> str:
+    # What names a secret reads the same, here as in oclaw.toml, while the secret has another value.
+    same = isinstance(after, Struct) and repr(before) == repr(after)
+    return "has another secret" if same else "changed"
 
 
 def stranded(depths: Mapping[str, int], channels: Iterable[str]) -> tuple[str, ...]:

@@ -41,9 +41,18 @@ def test_a_missing_secret_says_how_to_supply_it(tmp_path: Path, source: str, sai
     assert said in str(caught.value)
 
 
+def test_a_secret_is_another_when_its_value_is(tmp_path: Path) -> None:
+    store = SecretStore(tmp_path, {})
+    (tmp_path / "token").write_text("one", "utf-8")
+    before = store.read("file:token", "x")
+    assert (store.read("file:token", "x"), hash(store.read("file:token", "x"))) == (before, hash(before))
+    (tmp_path / "token").write_text("two", "utf-8")
+    assert store.read("file:token", "x") != before
+
+
 def test_a_secret_never_shows_its_value() -> None:
     secret = Secret("env:TOKEN", "hunter2")
     assert "hunter2" not in repr(secret) + str(secret) + f"{secret}"
-    assert secret == name("env:TOKEN", "x")
+    assert repr(secret) == repr(name("env:TOKEN", "x"))
     with pytest.raises(SettingError, match="not supplied"):
         name("env:TOKEN", "x").reveal()

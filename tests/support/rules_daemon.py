@@ -75,6 +75,11 @@ class Daemon:
     def status(self) -> Any:
         return self.control.get("status")
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self.status()["addresses"][0].rpartition(":")[2])
+
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
