@@ -54,8 +54,9 @@ def rotate_(config: Path, as_json: bool) -> None:
         Control(config).post("reload")
     except NotDone as error:
         if error.code != UNAVAILABLE:
-            raise
-        click.echo("No gateway is running; the next one to start seals with the fresh key.", err=True)
+            sentence = f"the fresh key is in {place}, and the running gateway goes on with the one before: {error}"
+            raise NotDone(sentence, error.code) from error
+        click.echo(f"The fresh key seals from the next start or reload on: {error}.", err=True)
 
 
 def _place(config: Path) -> Path:

@@ -11,11 +11,11 @@ from gateway.config.dictionaries import load_dictionaries
 from gateway.config.keyfile import create_keyring, read_keyring
 from gateway.config.settings import Settings
 from gateway.daemon.randomness import drawer
-from gateway.errors import SettingError, SettingErrors
+from gateway.errors import KeyRingError, SettingError, SettingErrors
 from gateway.flow.accept import Limits
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Ground
-from gateway.message.keyring import new_keyring
+from gateway.message.keyring import KeyRing, check_successor, new_keyring
 from gateway.message.seal import Sealer
 from gateway.notices import Report
 from gateway.ports import Journal
@@ -39,6 +39,16 @@ def open_sealer(folder: Path) -> Sealer:
     path = folder / KEY_RING
     ring = read_keyring(path) or create_keyring(path, new_keyring(time.time(), os.urandom))
     return Sealer(ring, load_dictionaries(folder / "dictionaries"), drawer())
+
+
+def next_keyring(folder: Path, ring: KeyRing) -> KeyRing:
+    """Read the key ring that is to follow `ring`. Raises `KeyRingError` when it cannot; blocks on the disk."""
+    path = folder / KEY_RING
+    newer = read_keyring(path)
+    if newer is None:
+        raise KeyRingError(f"{path} is gone: put it back, or nothing that is stored opens after the next start.")
+    check_successor(ring, newer, str(path))
+    return newer
 
 
 def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report) -> Ground:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -16,10 +17,12 @@ from msgspec import Struct
 
 from gateway.config.load import load
 from gateway.daemon.build import Parts, build
+from gateway.daemon.ground import next_keyring
 from gateway.daemon.overruns import carry_overruns
 from gateway.daemon.stages import Staged
 from gateway.daemon.telling import secrets_of
-from gateway.errors import SettingErrors
+from gateway.errors import KeyRingError, SettingErrors
+from gateway.message.keyring import KeyRing
 from gateway.notices import ConfigurationLoaded, ConfigurationRefused
 from gateway.plugins import PluginTable
 from gateway.supervise.crash import tell
@@ -99,9 +102,11 @@ class Reloader:
         serving = self._serving
         sight = serving.watch.sight()
         try:
-            parts = await trio.to_thread.run_sync(self._built)
+            parts, keyring = await trio.to_thread.run_sync(self._built)
         except SettingErrors as wrong:
             return self._refused(str(wrong), tuple(str(problem) for problem in wrong.problems))
+        except KeyRingError as error:
+            return self._refused(str(error), (str(error),))
         except Exception as error:  # unforeseen, in a library or in an operator's code: what serves goes on
             why = f"the configuration cannot be built: {tell(error)}"
             return self._refused(why, (why,))
@@ -116,6 +121,7 @@ class Reloader:
         again = sorted(name for name in parts.channels if name not in kept and _unchanged(serving.parts, parts, name))
         left = stranded(serving.flow.outbox.depths(), parts.channels)
         changes = (*differences(serving.parts, parts), *(f"channel {name} started again" for name in again), *left)
+        changes += self._renew(keyring)
         serving.telling.masks.add(*secrets_of(parts.settings))
         serving.telling.book.expect(parts.channels)
         old_files = serving.parts.rule_files
@@ -131,11 +137,19 @@ class Reloader:
         self._serving.telling.report(ConfigurationRefused("configuration", why))
         return Reloaded(applied=False, problems=problems)
 
-    def _built(self) -> Parts:
+    def _built(self) -> tuple[Parts, KeyRing]:
         serving = self._serving
+        # What seals is read where it was at the start, wherever the next start will look for it.
+        keyring = next_keyring(Path(serving.kit.state_dir), serving.ground.sealer.keyring)
         directory = serving.parts.settings.directory
         plugins = PluginTable(directory / "hooks")
-        return build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts)
+        return build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts), keyring
+
+    def _renew(self, keyring: KeyRing) -> tuple[str, ...]:
+        sealer = self._serving.ground.sealer
+        before, after = sealer.keyring.active, keyring.active
+        sealer.renew(keyring)
+        return (f"records are sealed with key {after.id:08x}",) if after != before else ()
 
     def _note_rules(self, parts: Parts, old_files: dict[str, bytes]) -> None:
         done, rules = parts.rules_done, self._serving.rules

@@ -58,6 +58,19 @@ def rotate(ring: KeyRing, now: float, random: Callable[[int], bytes]) -> KeyRing
     return KeyRing(_new_key(now, random, taken=taken), ring.index, ring.all())
 
 
+def check_successor(ring: KeyRing, newer: KeyRing, place: str) -> None:
+    """Raise `KeyRingError` unless what was sealed and found with `ring` is opened and found with `newer`, too."""
+    if newer.index != ring.index:
+        raise KeyRingError(f"{place} has another index key, so it is of another journal; put this one's back.")
+    kept = {key.id: key.secret for key in newer.all()}
+    lost = ", ".join(f"{key.id:08x}" for key in ring.all() if kept.get(key.id) != key.secret)
+    if lost:
+        raise KeyRingError(
+            f"{place} no longer has the key {lost}, with which records may be sealed that are kept; put it back, or "
+            "restart the gateway to do without them."
+        )
+
+
 def format_keyring(ring: KeyRing) -> str:
     """Write the text form, one key a line, which `parse_keyring` reads back to an equal ring."""
     lines = [_FIRST_LINE, f"index {_text(ring.index)}", _line("active", ring.active)]

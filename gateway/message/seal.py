@@ -30,7 +30,7 @@ from gateway.errors import (
 )
 from gateway.message.aead import NONCE_BYTES, TAG_BYTES, decryptor, encryptor
 from gateway.message.dictionary import Dictionaries
-from gateway.message.keyring import KeyRing
+from gateway.message.keyring import KeyRing, check_successor
 from gateway.message.message import storable
 
 T = TypeVar("T")
@@ -73,8 +73,8 @@ class RecordKind(IntEnum):
 class Sealer:
     """Seals under the ring's active key, opens under any of its keys. Not for use from two threads at once.
 
-    zstd contexts and decoders are made once and kept. Making a Sealer takes a tenth of a millisecond, so
-    after a rotation of keys or dictionaries another one is made and put in this one's place.
+    zstd contexts and decoders are made once and kept, so dictionaries of their own take another Sealer. Keys that were
+    rotated are taken by `renew`, and whoever holds this one seals with them.
     """
 
     def __init__(
@@ -87,17 +87,24 @@ class Sealer:
     ) -> None:
         import zstandard  # 7 ms of CPU, together with nacl: only who seals pays
 
-        self._encrypt = encryptor(keyring.active.secret)
-        self._decrypt = {key.id: decryptor(key.secret) for key in keyring.all()}
+        self._take(keyring)
         self._frame_size, self._broken_frame = zstandard.frame_content_size, zstandard.ZstdError
         self._random, self._max_bytes = random, max_bytes
-        self._key_id = keyring.active.id
         self._hash = hashlib.blake2b(key=keyring.index, digest_size=DIGEST_BYTES)
         self._dictionary_id = 0 if dictionaries.active is None else dictionaries.active.id
         self._compress, self._decompress = _zstd(dictionaries)
         self._encode = msgspec.msgpack.Encoder().encode
         self._decoders: dict[Any, Callable[[bytes], Any]] = {}
         self._lasting: dict[tuple[str, ...], bytes] = {}
+
+    def renew(self, keyring: KeyRing) -> None:
+        """Seal with this ring's active key from now on, and open with all its keys.
+
+        Raises `KeyRingError`, and goes on as before, for a ring that does not follow this one's. May be called while
+        another thread seals: each record is sealed with one key, and names it.
+        """
+        check_successor(self.keyring, keyring, "key ring")
+        self._take(keyring)
 
     def seal(self, kind: RecordKind, id: str, value: Any) -> bytes:
         """Seal a struct as the record `id` of that kind. Raises `Unsealable` or `TooLarge`."""
@@ -145,8 +152,9 @@ class Sealer:
             raise TooLarge(f"{_place(kind, id)} has {length} bytes; a sealed record holds less than 4 GiB.")
         name = id.encode("utf-8", "surrogatepass")
         check, nonce = crc32(name) & 0xFFFF, self._random(NONCE_BYTES)
-        header = _HEADER.pack(MAGIC, VERSION, flags, kind, check, self._key_id, dictionary, length, nonce)
-        return header + self._encrypt(plain, header + name, nonce)
+        key_id, encrypt = self._sealing
+        header = _HEADER.pack(MAGIC, VERSION, flags, kind, check, key_id, dictionary, length, nonce)
+        return header + encrypt(plain, header + name, nonce)
 
     def open_bytes(self, kind: RecordKind, id: str, sealed: bytes) -> bytes:
         """Open the record `id` of that kind as the bytes that were sealed."""
@@ -188,6 +196,12 @@ class Sealer:
                 self._lasting.clear()
             known = self._lasting[purpose, *parts] = self.digest(purpose, *parts)
         return known
+
+    def _take(self, keyring: KeyRing) -> None:
+        self._decrypt = {key.id: decryptor(key.secret) for key in keyring.all()}
+        # Id and key in one place, read in one step: a record that names another key than its own never opens.
+        self._sealing = keyring.active.id, encryptor(keyring.active.secret)
+        self.keyring = keyring
 
     def _expand(self, kind: RecordKind, id: str, frame: bytearray, dictionary: int) -> bytes:
         decompress = self._decompress.get(dictionary)

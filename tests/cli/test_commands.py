@@ -224,7 +224,7 @@ def test_keys_are_made_listed_and_rotated_without_showing_a_secret(
     rotated = CliRunner().invoke(oclaw, ["keys", "rotate", "--json"])
     rows = json.loads(rotated.stdout)
     assert [row["role"] for row in rows] == ["active", "retired"]
-    assert "No gateway is running" in rotated.stderr
+    assert "no gateway is running" in rotated.stderr
     assert json.loads(CliRunner().invoke(oclaw, ["keys", "list", "--json"]).stdout) == rows
     assert all(set(row) == {"key", "role", "since"} for row in rows)
 

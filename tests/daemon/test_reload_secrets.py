@@ -31,8 +31,8 @@ def bearer(number: int) -> dict[str, str]:
 
 def signature(number: int) -> dict[str, str]:
     now = datetime.now(UTC)
-    signed = standardwebhooks.Webhook(SECRETS[number]).sign("msg_1", now, BODY)
-    return {"webhook-id": "msg_1", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signed}
+    signed = standardwebhooks.Webhook(SECRETS[number]).sign(f"msg_{number}", now, BODY)
+    return {"webhook-id": f"msg_{number}", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": signed}
 
 
 def post(daemon: Daemon, channel: str, fields: dict[str, str]) -> int:

@@ -7,9 +7,10 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gateway.errors import KeyRingError
-from gateway.message.keyring import format_keyring, new_keyring, parse_keyring, rotate
+from gateway.message.keyring import KeyRing, check_successor, format_keyring, new_keyring, parse_keyring, rotate
 
 RING = rotate(new_keyring(1_700_000_000, os.urandom), 1_800_000_000, os.urandom)
 
@@ -58,6 +59,22 @@ def test_a_damaged_ring_is_told_by_place(change, told):
     with pytest.raises(KeyRingError, match=told) as caught:
         parse_keyring(text, "state/keyring")
     assert str(caught.value).startswith("state/keyring")
+
+
+@pytest.mark.parametrize(
+    ("newer", "told"),
+    [
+        (KeyRing(RING.active, bytes(32), RING.retired), "another index key"),
+        (KeyRing(RING.active, RING.index), f"no longer has the key {RING.retired[0].id:08x}"),
+        (KeyRing(RING.retired[0], RING.index), f"no longer has the key {RING.active.id:08x}"),
+        (KeyRing(replace(RING.active, secret=bytes(32)), RING.index, RING.retired), f"{RING.active.id:08x}"),
+    ],
+)
+def test_a_ring_follows_another_only_with_all_its_keys(newer, told):
+    with pytest.raises(KeyRingError, match=told):
+        check_successor(RING, newer, "state/keyring")
+    for follows in (RING, rotate(RING, 0, os.urandom), KeyRing(RING.retired[0], RING.index, (RING.active,))):
+        check_successor(RING, follows, "state/keyring")
 
 
 @given(st.text(max_size=200) | st.text(max_size=100).map(lambda tail: format_keyring(RING) + tail))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
+import threading
 import tracemalloc
 from itertools import count
 from zlib import crc32
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from gateway.config.dictionaries import load_dictionaries
 from gateway.errors import (
     Altered,
+    KeyRingError,
     SealError,
     TooLarge,
     Truncated,
@@ -284,3 +287,46 @@ def test_a_record_whose_text_is_not_utf_8_is_no_record_of_its_kind():
     plain = msgspec.msgpack.encode(ENVELOPE).replace("é".encode(), b"\xff\xff")
     with pytest.raises(WrongRecord):
         open_envelope(SEALER.seal_bytes(RecordKind.ENVELOPE, "e-1", plain))
+
+
+def test_a_renewed_sealer_seals_with_the_fresh_key_and_opens_what_the_old_one_sealed():
+    sealer, fresh = Sealer(KEYS, load_dictionaries(), os.urandom), rotate(KEYS, 1, os.urandom)
+    digest = sealer.digest("lane", "web")
+    sealer.renew(fresh)
+    sealed = sealer.seal(RecordKind.ENVELOPE, "e-1", ENVELOPE)
+    assert open_envelope(SEALED, sealer=sealer) == open_envelope(sealed, sealer=sealer) == ENVELOPE
+    assert sealer.digest("lane", "web") == digest
+    with pytest.raises(UnknownKey, match=f"{fresh.active.id:08x}"):
+        open_envelope(sealed)
+
+
+def test_a_ring_that_does_not_follow_leaves_a_sealer_as_it_was():
+    ring = rotate(KEYS, 1, os.urandom)
+    sealer = Sealer(ring, load_dictionaries(), os.urandom)
+    for wrong in (KEYS, new_keyring(0, os.urandom)):
+        with pytest.raises(KeyRingError):
+            sealer.renew(wrong)
+    sealed = sealer.seal(RecordKind.ENVELOPE, "e-1", ENVELOPE)
+    assert open_envelope(sealed, sealer=Sealer(ring, load_dictionaries(), os.urandom)) == ENVELOPE
+
+
+def test_a_record_that_another_thread_seals_during_a_renewal_opens():
+    ring = KEYS
+    sealer, over, made = Sealer(ring, load_dictionaries(), os.urandom), threading.Event(), []
+
+    def seal() -> None:
+        while not over.is_set():
+            made.append(sealer.seal(RecordKind.ENVELOPE, "e-1", ENVELOPE))
+
+    before, thread = sys.getswitchinterval(), threading.Thread(target=seal)
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        for at in range(100):
+            ring = rotate(ring, at, os.urandom)
+            sealer.renew(ring)
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(before)
+    assert all(open_envelope(sealed, sealer=sealer) == ENVELOPE for sealed in made)
