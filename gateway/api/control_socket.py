@@ -17,7 +17,7 @@ from gateway.api.control import Control, DisabledAddress, Kind, SendOrder
 from gateway.api.errors import BadField
 from gateway.api.router import Endpoint, Route
 from gateway.api.tail import stream_tail
-from gateway.telemetry import Masks, Watchers
+from gateway.telemetry import Masks, Verbosity, Watchers
 from protocols.http1.messages import Response
 from protocols.json_text import encode_json
 from protocols.problem import problem
@@ -34,8 +34,8 @@ _LIMIT, _MOST = 50, 1000
 _LONGEST_WAIT_SECONDS = 600.0
 
 
-def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts: bool = False) -> list[Route]:
-    """Make the routes. `masks` and `texts` say what `tail` may show, as for the log."""
+def control_routes(control: Control, watchers: Watchers, *, masks: Masks, verbosity: Verbosity) -> list[Route]:
+    """Make the routes. `masks` and `verbosity` say what `tail` may show, as for the log."""
 
     async def held(exchange: Exchange) -> Response:
         return as_json(await control.held(limit=_limit_of(_query(exchange))))
@@ -46,7 +46,7 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, texts:
     return [
         Route("/status", {"GET": _ask(control.status)}),
         Route("/send", {"POST": _send(control)}),
-        Route("/tail", {"GET": lambda exchange: stream_tail(exchange, watchers, masks=masks, texts=texts)}),
+        Route("/tail", {"GET": lambda exchange: stream_tail(exchange, watchers, masks=masks, verbosity=verbosity)}),
         Route("/trace/{id}", {"GET": _ask(control.trace)}),
         Route("/dead", {"GET": _dead(control)}),
         Route("/dead/export", {"GET": _dead_stories(control)}),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import trio
 
-from gateway.telemetry import Gap, Masks, Seen, Watchers
+from gateway.telemetry import Gap, Masks, Seen, Verbosity, Watchers
 from gateway.telemetry.lines import json_line, record_of
 
 if TYPE_CHECKING:
@@ -23,22 +23,22 @@ _HEADERS = (("Content-Type", "application/x-ndjson"), ("Cache-Control", "no-stor
 HEARTBEAT_SECONDS = 15.0
 
 
-async def stream_tail(exchange: Exchange, watchers: Watchers, *, masks: Masks, texts: bool = False) -> None:
+async def stream_tail(exchange: Exchange, watchers: Watchers, *, masks: Masks, verbosity: Verbosity) -> None:
     """Answer with every notice from now on, until the reader goes away or the gateway ends."""
     with watchers.watch() as seen:
         async with exchange.stream(200, _HEADERS) as answer:
             # At once, so that the reader knows from when on nothing is missed.
             await answer.send(b"\n")
             while True:
-                await _next(seen, answer, masks, texts=texts)
+                await _next(seen, answer, masks, verbosity)
 
 
 async def _next(
-    seen: trio.MemoryReceiveChannel[Seen | Gap], answer: AnswerStream, masks: Masks, *, texts: bool
+    seen: trio.MemoryReceiveChannel[Seen | Gap], answer: AnswerStream, masks: Masks, verbosity: Verbosity
 ) -> None:
     line = b"\n"
     with trio.move_on_after(HEARTBEAT_SECONDS):
-        line = _line(await seen.receive(), masks, texts=texts)
+        line = _line(await seen.receive(), masks, texts=verbosity.texts)
     await answer.send(line)
 
 

@@ -115,7 +115,7 @@ async def _with_journal(
             why = await stop.asked()
             telling.report(GatewayDraining(why))
             notify(STOPPING)
-            await serving.drain(settings.gateway.drain_seconds)
+            await serving.drain(serving.parts.settings.gateway.drain_seconds)
             ending.begins(tree)
             left = (flow.lanes.total, flow.outbox.pending)
             nursery.cancel_scope.cancel()

@@ -8,7 +8,7 @@ were edited go live by themselves (`rulereload.py`) and touch nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from gateway.config.load import load
 from gateway.daemon.build import Parts, build
+from gateway.daemon.differences import differences, stranded
 from gateway.daemon.ground import next_keyring
 from gateway.daemon.overruns import carry_overruns
 from gateway.daemon.stages import Staged
@@ -55,6 +56,7 @@ class Reloader:
         self._serving = serving
         self._asked, self._rules_changed = trio.Event(), trio.Event()
         self._round = _Round()
+        self._began = serving.parts.settings
         self._once = trio.Lock()
         self.generation = 1
         self.loaded_at = serving.ground.now()
@@ -120,10 +122,13 @@ class Reloader:
             return self._refused(why, (why,))
         again = sorted(name for name in parts.channels if name not in kept and _unchanged(serving.parts, parts, name))
         left = stranded(serving.flow.outbox.depths(), parts.channels)
-        changes = (*differences(serving.parts, parts), *(f"channel {name} started again" for name in again), *left)
-        changes += self._renew(keyring)
-        serving.telling.masks.add(*secrets_of(parts.settings))
-        serving.telling.book.expect(parts.channels)
+        changes = (
+            *differences(serving.parts, parts, self._began),
+            *(f"channel {name} started again" for name in again),
+            *left,
+            *self._renew(keyring),
+        )
+        self._tell_as(parts)
         old_files = serving.parts.rule_files
         await self._swap(parts, staged, kept)
         self._note_rules(parts, old_files)
@@ -150,6 +155,12 @@ class Reloader:
         before, after = sealer.keyring.active, keyring.active
         sealer.renew(keyring)
         return (f"records are sealed with key {after.id:08x}",) if after != before else ()
+
+    def _tell_as(self, parts: Parts) -> None:
+        telling, gateway = self._serving.telling, parts.settings.gateway
+        telling.verbosity.change(gateway.log_level, texts=gateway.log_content)
+        telling.masks.add(*secrets_of(parts.settings))
+        telling.book.expect(parts.channels)
 
     def _note_rules(self, parts: Parts, old_files: dict[str, bytes]) -> None:
         done, rules = parts.rules_done, self._serving.rules
@@ -185,43 +196,6 @@ class Reloader:
             for name, channel in parts.channels.items():
                 if name not in kept:
                     nursery.start_soon(serving.start_channel, channel)
-
-
-def differences(old: Parts, new: Parts) -> tuple[str, ...]:
-    """Say what a new configuration changes, by name."""
-    pairs = (
-        ("channel", old.settings.channels, new.settings.channels),
-        ("model", old.settings.models, new.settings.models),
-        ("pipeline", old.pipelines, new.pipelines),
-        ("rule file", old.rule_files, new.rule_files),
-    )
-    changes = []
-    for what, before, after in pairs:
-        changes += [f"{what} {name} added" for name in after if name not in before]
-        changes += [f"{what} {name} removed" for name in before if name not in after]
-        both = [(name, before[name], after[name]) for name in after if name in before]
-        changes += [f"{what} {name} {_way(one, other)}" for name, one, other in both if one != other]
-    if new.rules_done is not None:
-        changes += new.rules_done.changes
-    for section in ("gateway", "listen", "journal", "flow", "delivery", "access", "hooks"):
-        if getattr(old.settings, section) != getattr(new.settings, section):
-            late = " (takes effect at the next start)" if section in ("listen", "journal") else ""
-            changes.append(f"[{section}] changed{late}")
-    return tuple(changes)
-
-
-def _way(before: object, after: object) -> str:
-    # What names a secret reads the same, here as in oclaw.toml, while the secret has another value.
-    same = isinstance(after, Struct) and repr(before) == repr(after)
-    return "has another secret" if same else "changed"
-
-
-def stranded(depths: Mapping[str, int], channels: Iterable[str]) -> tuple[str, ...]:
-    """Say for which channels replies wait that are none of `channels`: renamed, removed or switched off."""
-    gone = {name: waiting for name, waiting in depths.items() if waiting and name not in channels}
-    return tuple(
-        f"replies wait for channel {name}, which is not there: {count}" for name, count in sorted(gone.items())
-    )
 
 
 def edited(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class Serving:
             full=self.flow.door.full,
         )
         control = Router(
-            control_routes(desk, self.telling.watchers, masks=self.telling.masks, texts=self.telling.texts),
+            control_routes(desk, self.telling.watchers, masks=self.telling.masks, verbosity=self.telling.verbosity),
             nursery,
             self.telling.report,
         )

@@ -21,6 +21,7 @@ from gateway.telemetry.log import Format, Log, open_log
 from gateway.telemetry.report import make_report
 from gateway.telemetry.stall import LoopLag
 from gateway.telemetry.tail import Watchers
+from gateway.telemetry.verbosity import Verbosity
 
 
 class Telling(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,12 @@ class Telling(Struct, frozen=True, kw_only=True):
     masks: Masks
     lag: LoopLag
     log: Log
-    texts: bool
+    verbosity: Verbosity
+
+    @property
+    def texts(self) -> bool:
+        """Whether texts that may quote messages may be shown, at the moment."""
+        return self.verbosity.texts
 
 
 def secrets_of(settings: Any) -> Iterator[str]:
@@ -63,17 +69,9 @@ def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[T
         book, watchers, latest, masks = Book(), Watchers(), LatestErrors(), Masks()
         masks.add(*secrets_of(settings))
         book.expect(settings.channels)
-        catch_logging(log, masks=masks, texts=gateway.log_content)
-        report = make_report(
-            book,
-            watchers,
-            log,
-            time.time,
-            level=gateway.log_level,
-            masks=masks,
-            latest=latest,
-            texts=gateway.log_content,
-        )
+        catch_logging(log, masks=masks)
+        verbosity = Verbosity(gateway.log_level, texts=gateway.log_content)
+        report = make_report(book, watchers, log, time.time, verbosity=verbosity, masks=masks, latest=latest)
         yield Telling(
             report=report,
             book=book,
@@ -82,5 +80,5 @@ def open_telling(settings: Settings, stream: IO[str] = sys.stderr) -> Iterator[T
             masks=masks,
             lag=LoopLag(),
             log=log,
-            texts=gateway.log_content,
+            verbosity=verbosity,
         )

@@ -9,6 +9,7 @@ from gateway.telemetry.lines import Masks
 from gateway.telemetry.log import Log, open_log
 from gateway.telemetry.report import make_report
 from gateway.telemetry.tail import Gap, Seen, Watchers
+from gateway.telemetry.verbosity import Verbosity
 
 __all__ = [
     "Book",
@@ -17,6 +18,7 @@ __all__ = [
     "Log",
     "Masks",
     "Seen",
+    "Verbosity",
     "Watchers",
     "about",
     "current",

@@ -17,6 +17,7 @@ from gateway.telemetry.lines import LEVELS, Masks, envelope_of, record_of, stamp
 from gateway.telemetry.log import Log
 from gateway.telemetry.tail import Seen, Watchers
 from gateway.telemetry.throttle import SUPPRESS, Throttle
+from gateway.telemetry.verbosity import Verbosity
 
 
 def make_report(
@@ -25,23 +26,19 @@ def make_report(
     log: Log | None,
     now: Callable[[], float],
     *,
-    level: str = "info",
+    verbosity: Verbosity | None = None,
     masks: Masks | None = None,
     latest: LatestErrors | None = None,
-    texts: bool = False,
 ) -> Report:
-    """Build it. Notices below `level` are counted and shown, and not logged.
+    """Build it. Notices that `verbosity` leaves out are counted and shown, and not logged.
 
-    `latest` remembers errors for `oclaw status`; `texts` lets texts that may quote messages into the log.
+    `latest` remembers errors for `oclaw status`.
     """
-    threshold = LEVELS[level]
-    masks = masks or Masks()
-    # Who asks for "debug" asks for everything.
-    throttle = Throttle() if level != "debug" else None
+    verbosity, masks, throttle = verbosity or Verbosity(), masks or Masks(), Throttle()
     entries: dict[type[Notice], Entry] = book.entries
     watching = watchers.all
     # Most notices are of this kind, so they are counted and gone after one look.
-    unseen = frozenset(name for name, rank in LEVELS.items() if name != "error" and (log is None or rank < threshold))
+    unseen = verbosity.unlogged if log is not None else LEVELS.keys() - {"error"}
 
     def report(notice: Notice) -> None:
         kind = type(notice)
@@ -55,13 +52,13 @@ def make_report(
             watcher.put(_seen(notice, now()))
         if latest is not None and notice.level == "error":
             latest.put(_seen(notice, now()))
-        if log is not None and LEVELS[notice.level] >= threshold:
+        if log is not None and notice.level not in unseen:
             at = now()
-            suppressed = throttle.admit(type(notice), at) if throttle else 0
+            suppressed = throttle.admit(type(notice), at) if verbosity.level != "debug" else 0
             if suppressed > 0:
                 log.put(_sum_of(type(notice), suppressed, at))
             if suppressed != SUPPRESS:
-                log.put(_line(notice, at, masks, texts=texts))
+                log.put(_line(notice, at, masks, texts=verbosity.texts))
 
     return report
 

@@ -28,7 +28,7 @@ from gateway.api.control_socket import control_routes
 from gateway.api.errors import NotPossible, NotThere
 from gateway.errors import Overloaded
 from gateway.notices import EnvelopeAccepted
-from gateway.telemetry import Book, Masks, Watchers, make_report
+from gateway.telemetry import Book, Masks, Verbosity, Watchers, make_report
 
 LETTER = DeadLetter(
     id="e1.0", kind="delivery", channel="shop", conversation="c", state="dead", why="410", attempt=3, created_at=1.0,
@@ -109,7 +109,7 @@ class FakeControl:
 
 async def opened(serve):
     control, watchers = FakeControl(), Watchers()
-    return control, watchers, await serve(control_routes(control, watchers, masks=Masks()))
+    return control, watchers, await serve(control_routes(control, watchers, masks=Masks(), verbosity=Verbosity()))
 
 
 async def test_every_request_reaches_the_gateway_and_its_answer_reads_back(serve):
@@ -134,7 +134,7 @@ async def test_a_refused_reload_tells_every_problem(serve):
 
 
 async def test_all_dead_letters_are_told_line_by_line(serve):
-    caller = await serve(control_routes(FakeControl(), Watchers(), masks=Masks()))
+    caller = await serve(control_routes(FakeControl(), Watchers(), masks=Masks(), verbosity=Verbosity()))
     answer = await caller.ask("GET", "/dead/export")
     lines = answer.body.splitlines()
     assert [msgspec.json.decode(line)["letter"]["id"] for line in lines] == ["e1.0", "e1.0"]
@@ -170,7 +170,7 @@ async def test_half_a_surrogate_pair_costs_a_character_and_not_the_answer(serve)
     troubled = msgspec.structs.replace(status, last_errors=(LastError(1.0, "ChildCrashed", "a\ud800b"),))
     refused = ReloadReport(applied=False, generation=1, problems=("a.rules: '\udcff'",))
     control.status, control.reload = (lambda: answer(troubled)), (lambda: answer(refused))
-    caller = await serve(control_routes(control, Watchers(), masks=Masks()))
+    caller = await serve(control_routes(control, Watchers(), masks=Masks(), verbosity=Verbosity()))
     assert (await caller.ask("GET", "/status")).json["last_errors"][0]["text"] == "a\ufffdb"
     assert (await caller.ask("POST", "/reload")).json["problems"] == ["a.rules: '\ufffd'"]
 

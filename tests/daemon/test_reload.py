@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gateway.config import paths
-from gateway.daemon.reload import stranded
+from gateway.daemon.differences import stranded
 from tests.support.rules_daemon import Daemon, a_daemon
 
 
@@ -61,3 +61,30 @@ def test_replies_that_wait_for_a_channel_that_is_gone_are_told() -> None:
     assert stranded({"shop": 2, "desk": 1, "irc": 0}, ["desk"]) == (
         "replies wait for channel shop, which is not there: 2",
     )
+
+
+def test_how_much_is_logged_follows_a_reload(daemon: Daemon) -> None:
+    path = daemon.folder / "oclaw.toml"
+    before = path.read_text()
+    (daemon.folder / "hooks" / "quoting.py").write_text("def quoting(message):\n    raise KeyError(message.content)\n")
+
+    def logged(more: str) -> list[str]:
+        hook = '[[hooks.inbound]]\nuse = "quoting:quoting"\n'
+        path.write_text(before.replace('log_format = "json"\n', f'log_format = "json"\n{more}') + hook)
+        changes: list[str] = daemon.control.post("reload")["changes"]
+        daemon.says("a word of theirs")
+        return changes
+
+    logged("")
+    assert "a word of theirs" not in daemon.until("HookFailed")["error"]
+    assert logged('log_level = "debug"\nlog_content = true\n') == [
+        "[gateway] log_level changed",
+        "[gateway] log_content changed",
+    ]
+    assert "a word of theirs" in daemon.until("HookFailed")["error"]
+    daemon.says("hi")
+    daemon.until("EnvelopeAccepted")
+    logged("")
+    assert "a word of theirs" not in daemon.until("HookFailed")["error"]
+    path.write_text(before)
+    daemon.control.post("reload")

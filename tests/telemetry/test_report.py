@@ -18,7 +18,7 @@ from gateway.notices import (
     Notice,
     UnknownEvent,
 )
-from gateway.telemetry import Book, Gap, LatestErrors, Seen, Watchers, about, make_report, open_log
+from gateway.telemetry import Book, Gap, LatestErrors, Seen, Verbosity, Watchers, about, make_report, open_log
 from gateway.telemetry.counts import MOST_SERIES
 from gateway.telemetry.throttle import LINES_PER_SECOND
 
@@ -46,7 +46,7 @@ def test_every_kind_of_notice_can_be_reported():
     samples = {str: "x", int: 1, float: 0.5, "str": "x", "int": 1, "float": 0.5}
     out = io.StringIO()
     with open_log(out, "json") as log:
-        report = settled_report(log=log, level="debug")
+        report = settled_report(log=log, verbosity=Verbosity("debug"))
         for kind in Notice.__subclasses__():
             fields = {name: samples[kind.__annotations__[name]] for name in kind.__struct_fields__}
             report(kind(**fields))
@@ -138,3 +138,18 @@ def test_the_latest_errors_are_remembered_newest_first():
         report(ACCEPTED)
     ids = [seen.envelope_id for seen in latest.read()]
     assert ids == [f"e{number}" for number in range(24, 4, -1)]
+
+
+def test_verbosity_is_changed_while_everything_reports():
+    out, verbosity = io.StringIO(), Verbosity("debug")
+    with open_log(out, "json") as log:
+        report = settled_report(log=log, verbosity=verbosity)
+        report(ACCEPTED)
+        verbosity.change("warning", texts=True)
+        report(ACCEPTED)
+        report(EnvelopeRefused("shop", "bad_field", "found 'what anna wrote'"))
+        verbosity.change("warning", texts=False)
+        report(EnvelopeRefused("shop", "bad_field", "found 'what anna wrote'"))
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["event"] for line in lines] == ["EnvelopeAccepted", "EnvelopeRefused", "EnvelopeRefused"]
+    assert ["anna" in line.get("detail", "") for line in lines[1:]] == [True, False]
