@@ -107,6 +107,7 @@ class ChannelsEndpoint:
         self._otherwise, self._now, self._report, self._full = otherwise, now, report, full
         # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
         self._entries: dict[str, tuple[Door, Webhook]] = {}
+        self._waits: set[trio.CancelScope] = set()
 
     def body_bytes(self, target: str) -> int:
         """Return how long a body may be for the sake of the platform that is served there; 0 says nothing."""
@@ -128,6 +129,11 @@ class ChannelsEndpoint:
             self._elsewhere(exchange, exchange.request)
         else:
             self._otherwise(exchange)
+
+    def wait_no_longer(self) -> None:
+        """Answer whoever waits for a reply with what there is: the message is kept, and this is where to ask later."""
+        for scope in self._waits:
+            scope.cancel()
 
     def _enter(self, exchange: Exchange, request: Request) -> None:
         """Answer what stands below `/channels/`."""
@@ -221,7 +227,11 @@ class ChannelsEndpoint:
         result = Result(envelope_id=envelope_id, state=InboundState.ACCEPTED)
         with trio.move_on_after(seconds) as scope:
             exchange.on_gone(scope.cancel)
-            result = await self._results.wait(envelope_id) or result
+            self._waits.add(scope)
+            try:
+                result = await self._results.wait(envelope_id) or result
+            finally:
+                self._waits.discard(scope)
         response = awaited.render(result)
         place = (("Preference-Applied", "wait"), ("Location", f"{exchange.request.path}/messages/{envelope_id}"))
         exchange.answer(replace(response, headers=(*response.headers, *place)))

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Callable
 from errno import EADDRINUSE
+from math import inf
 from pathlib import Path
 
 from msgspec import Struct
@@ -89,6 +90,7 @@ def http_limits(listen: ListenSettings, longer: Callable[[str], int] | None = No
         body_seconds=listen.body_seconds,
         idle_seconds=listen.idle_seconds,
         write_seconds=listen.write_seconds,
+        drain_seconds=inf,  # until the drain of the gateway is over, which has its own
     )
 
 

@@ -48,6 +48,7 @@ class Serving:
 
     flow: Flow
     rpc: Rpc
+    _endpoint: ChannelsEndpoint
 
     def __init__(
         self, parts: Parts, plugins: PluginTable, kit: Kit, ground: Ground, tree: Supervisor, telling: Telling
@@ -82,7 +83,7 @@ class Serving:
             nursery.start_soon(self._start_channel, channel)
         desk = Desk(self)
         routes = health_routes(partial(vitals, self), metrics(self), access(self.parts.settings))
-        endpoint = ChannelsEndpoint(
+        self._endpoint = endpoint = ChannelsEndpoint(
             self.doors,
             nursery,
             otherwise=Router(routes, nursery, self.telling.report).dispatch,
@@ -160,14 +161,21 @@ class Serving:
         """Take nothing more, finish what is in hand within `seconds`; the rest stays in the journal."""
         self.state, self.since = "draining", self.ground.now()
         self.flow.door.close("draining")
-        self._hubs[0].drain()
+        public, control = self._hubs
+        public.drain()
         await self.rpc.drain()
         with trio.move_on_after(seconds):
+            await public.finished()
             await self.flow.lanes.drained()
             await self.flow.outbox.empty()
             await self.rpc.finished()
+            control.drain()
+            await control.finished()
+        self._endpoint.wait_no_longer()
         with trio.move_on_after(min(2.0, seconds)):
-            await self.flow.outbox.drain()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(public.finished)
+                nursery.start_soon(self.flow.outbox.drain)
         await self.rpc.end()
 
     def _live_rules(self) -> Live:

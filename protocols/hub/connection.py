@@ -55,6 +55,13 @@ class Connection:
 
     # ── what the hub calls ──────────────────────────────────────────────
 
+    @property
+    def owes(self) -> bool:
+        """Whether a request has no answer yet, or its answer has not gone out whole; a stream may have no end."""
+        if self.exchange is not None:
+            return not self.exchange.answered
+        return self.pipe.established and bool(self.pipe.unsent)
+
     def wake(self, events: int) -> None:
         """The socket is ready. Never raises."""
         try:
@@ -289,6 +296,7 @@ class Connection:
         # Closing with unread bytes in the socket sends a reset, which can overtake the answer: say that
         # we are done, then read on for a moment (RFC 9112, section 9.6).
         self._lingering = True
+        self.state.look_again()
         if self._peer_finished:
             self.close()
             return

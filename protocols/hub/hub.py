@@ -115,6 +115,14 @@ class Hub:
             connection.drain()
         self._check_drained()
 
+    async def finished(self) -> None:
+        """After `drain`: return once every request that was read has its answer, but for what is streamed.
+
+        The caller sets the deadline; who sends half a request does not count.
+        """
+        while any(connection.owes for connection in self._state.connections.values()):
+            await self._state.changed.park()
+
     def _knocked(self, listener: Listener, _events: int) -> None:
         self._watch.afterwards(partial(self._accept, listener))
 

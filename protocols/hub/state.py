@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import trio
+
 from protocols.http1.heads import ReadHead
 from protocols.http1.limits import HttpLimits
 from protocols.hub.crowd import Crowd
@@ -22,7 +24,7 @@ H2Entrance = Callable[[PipeStream], None]
 class HubState:
     """One per hub; used by one task and by plain calls from the same thread."""
 
-    __slots__ = ("by_address", "connections", "crowd", "date_line", "detached", "dispatch", "draining",
+    __slots__ = ("by_address", "changed", "connections", "crowd", "date_line", "detached", "dispatch", "draining",
                  "h2_entrance", "limits", "now", "on_empty", "read_head", "report")  # fmt: skip
 
     def __init__(
@@ -44,6 +46,8 @@ class HubState:
         self.by_address: dict[str, int] = {}
         self.detached = 0
         self.draining = False
+        # Woken while draining, whenever a connection may have said its last word.
+        self.changed = trio.lowlevel.ParkingLot()
         self.date_line = b""
         # The time of the last sweep: exact enough for deadlines that are kept to half a second.
         self.now = 0.0
@@ -64,6 +68,7 @@ class HubState:
         del self.connections[descriptor]
         self.crowd.remove(descriptor)
         self.uncount(host)
+        self.look_again()
         if not self.connections:
             self.on_empty()
 
@@ -72,6 +77,7 @@ class HubState:
         del self.connections[descriptor]
         self.crowd.remove(descriptor)
         self.detached += 1
+        self.look_again()
         if not self.connections:
             self.on_empty()
 
@@ -79,6 +85,11 @@ class HubState:
         """A connection that was handed over is closed."""
         self.detached -= 1
         self.uncount(host)
+
+    def look_again(self) -> None:
+        """Something was answered or is gone."""
+        if self.draining:
+            self.changed.unpark_all()
 
     def uncount(self, host: str) -> None:
         left = self.by_address[host] - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import tempfile
@@ -13,6 +14,7 @@ import trio
 
 from gateway.journal import FILE_NAME, open_journal
 from gateway.message.lifecycle import InboundState
+from tests.support.raw import Answer, Raw
 from tests.support.rules_daemon import PATIENCE_SECONDS, Daemon, running, write_configuration
 
 HOOK = """
@@ -20,7 +22,7 @@ import time
 
 def slow(message):
     print("asked", flush=True)
-    time.sleep(0.3)
+    time.sleep(0.3 if message.content == "soon" else 3600)
 """
 HOOKS = '[[hooks.inbound]]\nuse = "mine:slow"\nmode = "isolated"\ndeadline_ms = 60000\n'
 
@@ -49,7 +51,7 @@ async def state_of(journal: Path, id: str) -> InboundState | None:
 
 
 def test_what_was_accepted_passes_an_isolated_hook_although_every_process_is_told_to_stop(daemon: Daemon) -> None:
-    id = daemon.says("hi", wait_seconds=0)["id"]
+    id = daemon.says("soon", wait_seconds=0)["id"]
     daemon.until("", text="asked\n")
     processes = everybody(daemon.process.pid)
     assert len(processes) == 2
@@ -57,3 +59,29 @@ def test_what_was_accepted_passes_an_isolated_hook_although_every_process_is_tol
         os.kill(pid, signal.SIGTERM)
     assert daemon.process.wait(PATIENCE_SECONDS) == 0
     assert trio.run(state_of, daemon.folder.parent / "state" / FILE_NAME, id) is InboundState.DONE
+
+
+def stopped_while_it_waits(daemon: Daemon, content: str) -> Answer:
+    """Ask for the reply at once, stop the daemon while the hook looks at the message, and return what is answered."""
+    body = json.dumps({"text": content})
+    lines = ["POST /channels/desk HTTP/1.1", "Host: localhost", "Prefer: wait=50", f"Content-Length: {len(body)}"]
+    with Raw(daemon.port) as connection:
+        connection.write("\r\n".join([*lines, "Content-Type: application/json", "", body]).encode())
+        daemon.until("", text="asked\n")
+        daemon.process.terminate()
+        answer = connection.answer()
+    assert daemon.process.wait(PATIENCE_SECONDS) == 0
+    return answer
+
+
+def test_who_waits_for_a_reply_gets_it_although_it_is_the_last_thing_in_hand(daemon: Daemon) -> None:
+    answer = stopped_while_it_waits(daemon, "soon")
+    assert (answer.status, [reply["data"]["text"] for reply in answer.json["replies"]]) == (200, ["soon"])
+
+
+def test_who_waits_in_vain_hears_that_the_message_is_kept_and_where_to_ask(daemon: Daemon) -> None:
+    path = daemon.folder / "oclaw.toml"
+    path.write_text(path.read_text().replace("[gateway]\n", "[gateway]\ndrain_seconds = 0.3\n"))
+    assert daemon.control.post("reload")["changes"] == ["[gateway] drain_seconds changed"]
+    answer = stopped_while_it_waits(daemon, "late")
+    assert (answer.status, answer.fields["location"]) == (202, f"/channels/desk/messages/{answer.json['id']}")

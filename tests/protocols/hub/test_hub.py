@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 import trio
 
 from protocols.http1.messages import Response
 from protocols.hub.exchange import Exchange
-from tests.protocols.serving import GET, open_site
+from tests.protocols.serving import GET, RawClient, open_site
 
 
 async def test_a_request_is_answered_and_the_connection_is_kept() -> None:
@@ -64,6 +67,43 @@ async def test_draining_closes_idle_connections_and_finishes_running_exchanges()
             assert await busy.rest() == b""
         with trio.fail_after(60):
             await site.over.wait()
+
+
+def reset(client: RawClient) -> None:
+    """Leave without a farewell, as a process does that is killed."""
+    assert isinstance(client.stream, trio.SocketStream)
+    client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.stream.socket.close()
+
+
+async def test_draining_is_finished_when_every_request_that_was_read_is_answered() -> None:
+    waiting: list[Exchange] = []
+    finished = trio.Event()
+
+    async def finish() -> None:
+        await site.hub.finished()
+        finished.set()
+
+    async with (
+        open_site(waiting.append) as site,
+        trio.open_nursery() as nursery,
+        await site.connect() as busy,
+        await site.connect() as gone,
+        await site.connect() as half,
+    ):
+        await busy.send_all(GET)
+        await gone.send_all(GET)
+        await half.send_all(GET[:-2])
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        site.hub.drain()
+        nursery.start_soon(finish)
+        reset(gone)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert not finished.is_set()
+        next(exchange for exchange in waiting if not exchange.gone).answer(Response(200, (), b"done"))
+        with trio.fail_after(60):
+            await finished.wait()
+        assert (await busy.answer()).body == b"done"
 
 
 async def test_a_streamed_answer_arrives_in_pieces_and_ends() -> None:
