@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import ceil
+from types import MappingProxyType
 from typing import Any
 
 import trio
@@ -45,6 +46,8 @@ FRONT = ("/", "/chat")
 _LONGEST_ID = 64
 # What waited unread for too long is not taken, so that what has just come in is in time.
 LATE = Refused("overloaded", retry_after=1.0)
+# While a reload puts another channel in the place of one, for two seconds at most.
+CHANGING = Refused("reload", retry_after=1.0)
 
 
 class Door(Struct, frozen=True):
@@ -88,8 +91,9 @@ def door_to(channel: Any, inlet: Inlet) -> Door:
 class ChannelsEndpoint:
     """Dispatches requests to channels, and to `otherwise` those on paths that are neither theirs nor a platform's.
 
-    `doors` may change while serving; `nursery` holds what waits. `full` says why no message can be taken now, whoever
-    sends it: under overload a refusal must cost a fraction of a message, so it comes before anything is looked at.
+    `doors` may change while serving; where one is closed for a moment it stands in `changing`, and callers are told to
+    come again; `nursery` holds what waits. `full` says why no message can be taken now, whoever sends it: under
+    overload a refusal must cost a fraction of a message, so it comes before anything is looked at.
     """
 
     def __init__(
@@ -102,8 +106,9 @@ class ChannelsEndpoint:
         now: Callable[[], float],
         report: Report,
         full: Callable[[], Refused | None] = lambda: None,
+        changing: Mapping[str, Door] = MappingProxyType({}),
     ) -> None:
-        self._doors, self._nursery, self._results = doors, nursery, results
+        self._doors, self._changing, self._nursery, self._results = doors, changing, nursery, results
         self._otherwise, self._now, self._report, self._full = otherwise, now, report, full
         # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
         self._entries: dict[str, tuple[Door, Webhook]] = {}
@@ -125,7 +130,7 @@ class ChannelsEndpoint:
             self._receive(exchange, *entry)
         elif path.startswith(PREFIX):
             self._enter(exchange, exchange.request)
-        elif path in FRONT or self._routed(path):
+        elif path in FRONT or self._routed(path) or self._closed(path):
             self._elsewhere(exchange, exchange.request)
         else:
             self._otherwise(exchange)
@@ -139,7 +144,9 @@ class ChannelsEndpoint:
         """Answer what stands below `/channels/`."""
         name, _, rest = request.path[len(PREFIX) :].partition("/")
         door = self._doors.get(name)
-        if door is None:
+        if door is None and name in self._changing:
+            exchange.answer(busy(CHANGING))
+        elif door is None:
             exchange.answer(problem(404, "There is no channel of this name."))
         elif rest and door.webhook is not None and door.routes(f"/{rest}"):
             self._receive(exchange, door, door.webhook)
@@ -157,10 +164,17 @@ class ChannelsEndpoint:
     def _routed(self, path: str) -> list[Door]:
         return [door for door in self._doors.values() if door.routes(path)]
 
+    def _closed(self, path: str) -> bool:
+        return any(door.routes(path) for door in self._changing.values())
+
     def _elsewhere(self, exchange: Exchange, request: Request) -> None:
         """Answer what stands outside `/channels/`."""
         doors = self._routed(request.path)
-        door = next((door for door in doors if door.claims(request)), doors[0] if doors else None)
+        door = next((door for door in doors if door.claims(request)), None)
+        if door is None and self._closed(request.path):
+            exchange.answer(busy(CHANGING))
+            return
+        door = door or next(iter(doors), None)
         if door is not None and door.webhook is not None:
             self._receive(exchange, door, door.webhook)
         else:
@@ -172,6 +186,8 @@ class ChannelsEndpoint:
         for door in self._doors.values():
             if door.front_page is not None:
                 return door.front_page(request, self._now())
+        if any(door.front_page is not None for door in self._changing.values()):
+            return busy(CHANGING)
         return problem(404, "There is no page here: no channel of type webchat is switched on.")
 
     # -- messages in ------------------------------------------------------------------------------

@@ -183,6 +183,8 @@ class Reloader:
 
     async def _swap(self, parts: Parts, staged: Staged, kept: set[str]) -> None:
         serving = self._serving
+        replaced = {name for name in parts.channels if name not in kept}
+        serving.changing.update({name: door for name, door in serving.doors.items() if name in replaced})
         async with trio.open_nursery() as nursery:
             for name in [name for name in serving.channels if name not in kept]:
                 nursery.start_soon(serving.stop_channel, name)
@@ -196,6 +198,7 @@ class Reloader:
             for name, channel in parts.channels.items():
                 if name not in kept:
                     nursery.start_soon(serving.start_channel, channel)
+        serving.changing.clear()
 
 
 def edited(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> tuple[str, ...]:

@@ -57,6 +57,8 @@ class Serving:
         self.tree, self.telling = tree, telling
         self.channels: dict[str, Channel] = dict(parts.channels)
         self.doors: dict[str, Door] = {}
+        # The doors that a reload has closed and opens again in a moment.
+        self.changing: dict[str, Door] = {}
         self.workers = WorkerPool(ground.now)
         self.staging = Staging(
             ground,
@@ -91,6 +93,7 @@ class Serving:
             now=self.ground.now,
             report=self.telling.report,
             full=self.flow.door.full,
+            changing=self.changing,
         )
         control = Router(
             control_routes(desk, self.telling.watchers, masks=self.telling.masks, verbosity=self.telling.verbosity),

@@ -25,8 +25,10 @@ from protocols.websocket.connection import WebSocketConnection
 class House:
     """What a test sees of the running endpoint."""
 
-    def __init__(self, port: int, doors: dict[str, Door], results: FakeResults, notices: list[Notice]) -> None:
-        self.port, self.doors, self.results, self.notices = port, doors, results, notices
+    def __init__(
+        self, port: int, doors: dict[str, Door], changing: dict[str, Door], results: FakeResults, notices: list[Notice]
+    ) -> None:
+        self.port, self.doors, self.changing, self.results, self.notices = port, doors, changing, results, notices
         self.url = f"http://127.0.0.1:{port}"
         self.http = HttpClient()
 
@@ -85,6 +87,7 @@ async def open_house(
 ) -> AsyncIterator[House]:
     notices: list[Notice] = []
     doors: dict[str, Door] = {}
+    changing: dict[str, Door] = {}
     results = FakeResults()
     async with trio.open_nursery() as nursery:
         others = Router([], nursery, notices.append)
@@ -96,6 +99,7 @@ async def open_house(
             now=bench().kit.now,
             report=notices.append,
             full=full,
+            changing=changing,
         )
         listener = open_tcp("127.0.0.1", 0)[0]
         await nursery.start(Hub(endpoint.dispatch, notices.append, reluctant=reluctant).serve, [listener])
@@ -103,5 +107,5 @@ async def open_house(
             inlet = FakeInlet()
             doors[channel.name] = door_to(channel, inlet)
             await nursery.start(channel.run, inlet)
-        yield House(listener.port, doors, results, notices)
+        yield House(listener.port, doors, changing, results, notices)
         nursery.cancel_scope.cancel()

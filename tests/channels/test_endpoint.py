@@ -55,6 +55,38 @@ async def test_a_message_is_answered_after_its_commit_with_its_id():
     assert json.loads(again.body) == {"id": FIRST, "duplicate": True}
 
 
+class Routed(WebhookChannel):
+    """A webhook on a path that its platform chose; it claims the requests that name it."""
+
+    paths = ("/platform/",)
+    body_bytes = 0
+
+    def claims(self, request: Request) -> bool:
+        return request.query == self.name
+
+    def front_page(self, request: Request, now: float) -> Response:
+        return Response(200, (), b"a page")
+
+
+def routed(name: str) -> Routed:
+    settings = Settings(auth="none", reply_body={"id": "$id", "reply": "$text"})
+    return Routed(name, settings, bench().kit, outside=lambda: bench().http)
+
+
+async def test_a_channel_that_is_being_changed_says_when_to_come_again_wherever_it_is_called():
+    async with open_house(routed("it"), routed("other")) as house:
+        house.changing["it"] = house.doors.pop("it")
+        for path in ("/channels/it", "/platform/x?it"):
+            busy = await house.post(path, {"text": "x"})
+            assert (busy.status, busy.headers.get("Retry-After")) == (503, "1"), path
+        assert (await house.post("/platform/x?other", {"text": "x"})).status == 202
+        assert (await house.post("/channels/nobody", {"text": "x"})).status == 404
+        del house.doors["other"]
+        assert [(await house.get(path)).status for path in ("/", "/platform/x", "/channels/it")] == [503] * 3
+        house.changing.clear()
+        assert [(await house.get(path)).status for path in ("/", "/platform/x", "/channels/it")] == [404] * 3
+
+
 async def test_a_gateway_that_is_full_says_when_to_come_again():
     async with open_house(webhook()) as house:
         house.inlet().refusing = Refused("overloaded", 1.2)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.cli.frame import NotDone
+from tests.support.raw import Answer, Raw
 from tests.support.rules_daemon import PATIENCE_SECONDS, Daemon, a_daemon
 
 PLUGIN = """
@@ -147,3 +149,24 @@ def test_a_hook_that_was_moved_off_the_loop_stays_there_until_something_about_it
     file.write_text(HOOK + "\n# mended\n")
     reload(HOOKS)
     assert daemon.says("here")["replies"] == ["main"]
+
+
+def test_callers_of_a_changed_channel_are_told_to_come_again_and_not_that_it_is_gone(daemon: Daemon) -> None:
+    reload, port, body = Reloads(daemon).with_, daemon.port, '{"text": "x"}'
+    shop = '[channels.shop]\ntype = "webhook"\nauth = "none"\nbody_bytes = {}\n'
+    request = ["POST /channels/shop HTTP/1.1", "Host: localhost", "Content-Type: application/json",
+               f"Content-Length: {len(body)}", "", body]  # fmt: skip
+
+    def post() -> Answer:
+        with Raw(port) as connection:
+            connection.write("\r\n".join(request).encode())
+            return connection.answer()
+
+    reload(moody("deaf", "deaf"), shop.format(2000))
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(reload, moody("good", "deaf"), shop.format(3000))
+        while (answer := post()).status == 202 and not done.done():
+            pass
+        assert (answer.status, answer.fields.get("retry-after")) == (503, "1")
+        assert done.result()["applied"]
+    assert post().status == 202
