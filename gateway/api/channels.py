@@ -36,6 +36,7 @@ from gateway.ports import (
     Sockets,
     Webhook,
 )
+from gateway.supervise.crash import tell
 from protocols.http1.messages import Request, Response
 from protocols.hub.exchange import Exchange
 from protocols.problem import problem
@@ -234,7 +235,7 @@ class ChannelsEndpoint:
                     self._nursery.start_soon(self._guarded, exchange, wait)
                 case _:
                     exchange.answer(came.answer(acceptances))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._fail(exchange, error)
 
     # -- replies asked for ------------------------------------------------------------------------
@@ -274,13 +275,17 @@ class ChannelsEndpoint:
     # -- what goes wrong --------------------------------------------------------------------------
 
     async def _guarded(self, exchange: Exchange, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Contain what a channel raises, whether plain or out of a nursery of its own, and were it `sys.exit()`."""
+        crash: BaseException | None = None
         try:
             await work(*arguments)
-        except Exception as error:
-            self._fail(exchange, error)
+        except* (Exception, SystemExit) as group:
+            crash = group
+        if crash is not None:
+            self._fail(exchange, crash)
 
-    def _fail(self, exchange: Exchange, error: Exception) -> None:
-        self._report(RequestFailed(exchange.request.path, f"{type(error).__name__}: {error}"))
+    def _fail(self, exchange: Exchange, error: BaseException) -> None:
+        self._report(RequestFailed(exchange.request.path, tell(error)))
         if not exchange.answered:
             exchange.answer(problem(500, "The gateway failed while it looked at this request."))
 

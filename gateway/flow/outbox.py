@@ -390,5 +390,5 @@ def _circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
         return channel, ""
     try:
         return channel, desk.circuit_of(delivery)
-    except Exception:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+    except (Exception, SystemExit):  # the channel's bug; the attempt itself will tell what is wrong with this delivery
         return channel, ""

@@ -141,7 +141,7 @@ class PlanDraft:
         )
         try:
             done = list(installed.apply(call))
-        except Exception as error:  # somebody else's code; contained to this action
+        except (Exception, SystemExit) as error:  # somebody else's code; contained to this action
             return f"{type(error).__name__}: {error}"
         for do in done[:MOST_DONE]:
             if do.action in self._installed:

@@ -61,7 +61,7 @@ class Typist:
         try:
             with trio.fail_after(_MOST_SECONDS):
                 await show(message.conversation, working=working)
-        except Exception as error:  # a channel's decoration must not reach the walk
+        except (Exception, SystemExit) as error:  # a channel's decoration must not reach the walk
             self._report(TypingFailed(channel.name, f"{type(error).__name__}: {error}"))
             return False
         return True

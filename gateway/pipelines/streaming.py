@@ -43,7 +43,7 @@ class _Heard:
         except ModelError as error:
             self.broke = error
             raise
-        except Exception as error:  # a third party's provider; contained to this reply
+        except (Exception, SystemExit) as error:  # a third party's provider; contained to this reply
             self.broke = ModelError(f"{type(error).__name__}: {error}", passing=False)
             raise self.broke from error
         self.ended = True
@@ -82,7 +82,8 @@ class Streamer:
             async with aclosing(heard.pieces()) as pieces:
                 try:
                     receipt = await to(delivery, pieces)
-                except Exception:  # the model broke off, or it is the channel's bug and the outbox sends what was said
+                except (Exception, SystemExit):
+                    # The model broke off, or it is the channel's bug and the outbox sends what was said.
                     receipt = None
         if scope.cancelled_caught:
             why = f"not through within {step.deadline_seconds:g} s, after {len(heard.text)} characters"

@@ -103,7 +103,7 @@ class Child:
         self._up_since = None
         try:
             await self._run(self)
-        except* Exception as group:
+        except* (Exception, SystemExit) as group:  # sys.exit() in a channel is a crash like any other
             crash = group
         if self._scope.cancel_called:
             # What a child raises while it is being stopped is worth a line in `status`, and is no crash.

@@ -273,7 +273,7 @@ class Connection:
         self._timed = Phase.IDLE
         try:
             self.state.dispatch(exchange)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # what the application plugs in may call sys.exit()
             self.state.report(DispatchCrashed(request, error))
             exchange.crash()
 

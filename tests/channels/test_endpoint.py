@@ -230,14 +230,22 @@ class Slow:
 
     name, platform, traits = "it", "slow", Traits()
 
-    def __init__(self, *, check: Exception | None = None, answer: Exception | None = None) -> None:
-        self.check, self.broken = check, answer
+    def __init__(
+        self,
+        *,
+        at_once: BaseException | None = None,
+        check: BaseException | None = None,
+        answer: BaseException | None = None,
+    ) -> None:
+        self.at_once, self.check, self.broken = at_once, check, answer
 
     async def run(self, inlet, *, task_status):
         task_status.started()
         await trio.sleep_forever()
 
     def receive(self, request: Request, now: float) -> Awaitable[Arrived | Response]:
+        if self.at_once:
+            raise self.at_once
         return self._receive()
 
     async def _receive(self) -> Arrived | Response:
@@ -252,15 +260,28 @@ class Slow:
         return Response(200)
 
 
+EXIT = SystemExit(3)
+
+
 @pytest.mark.parametrize(
-    "channel, status", [(Slow(), 200), (Slow(check=ValueError("x")), 500), (Slow(answer=KeyError("x")), 500)]
+    "channel, told",
+    [
+        (Slow(), ""),
+        (Slow(check=ValueError("x")), "RequestFailed"),
+        (Slow(answer=KeyError("x")), "RequestFailed"),
+        (Slow(at_once=EXIT), "DispatchCrashed"),
+        (Slow(check=EXIT), "RequestFailed"),
+        (Slow(check=BaseExceptionGroup("a nursery's", [EXIT])), "RequestFailed"),
+        (Slow(answer=EXIT), "RequestFailed"),
+    ],
 )
-async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_request(channel, status):
+async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_request(channel, told):
     async with open_house(channel) as house:
+        status = 500 if told else 200
         got = await house.post("/channels/it", {})
         assert got.status == status
         assert b"ValueError" not in got.body
-        assert [type(notice).__name__ for notice in house.notices] == (["RequestFailed"] if status == 500 else [])
+        assert [type(notice).__name__ for notice in house.notices] == ([told] if told else [])
         assert (await house.post("/channels/it", {})).status == status
 
 

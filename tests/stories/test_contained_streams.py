@@ -37,6 +37,10 @@ async def breaks() -> None:
     raise LookupError("a bug")
 
 
+async def leaves() -> None:
+    raise SystemExit(3)
+
+
 async def nothing() -> None:
     await trio.sleep(0.1)
 
@@ -52,14 +56,21 @@ async def fails(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
     raise LookupError("a bug")
 
 
+async def quits(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    await anext(pieces)
+    raise SystemExit(3)
+
+
 @pytest.mark.parametrize(
     ("trouble", "stream", "state", "said"),
     [
         (trio.sleep_forever, reads, "dead", ["sorry"]),
         (breaks, reads, "dead", ["sorry"]),
+        (leaves, reads, "dead", ["sorry"]),
         (nothing, fails, "done", ["whole"]),
+        (nothing, quits, "done", ["whole"]),
     ],
-    ids=["the model hangs", "the provider raises", "the channel raises"],
+    ids=["the model hangs", "the provider raises", "the provider exits", "the channel raises", "the channel exits"],
 )
 async def test_trouble_in_a_stream(trouble: Any, stream: Any, state: str, said: list[str], autojump_clock: Any) -> None:
     how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Model(trouble)}, "default_pipeline": "it"}

@@ -213,6 +213,8 @@ class Escalate:
     spec = ActionSpec((Param("level", "number"),), about="tell the people on call")
 
     def apply(self, call: ActionCall) -> Iterable[Do]:
+        if call.args["level"] > 9:
+            raise SystemExit("no such level at all")
         if call.args["level"] > 8:
             raise RuntimeError("no such level")
         yield Do("tag", {"names": ("escalated",)})
@@ -227,7 +229,12 @@ async def test_an_installed_action_says_which_of_the_gateways_actions_are_done(a
         await story.receives("fire")
         await story.settles()
         assert (story.sent(), story.sent(channel="oncall")) == (["fire"], ["fire"])
-    for level, why in ((9, "RuntimeError: no such level"), (6, 'no "nowhere" among the channels')):
+    refused = (
+        (10, "SystemExit: no such level at all"),
+        (9, "RuntimeError: no such level"),
+        (6, 'no "nowhere" among the channels'),
+    )
+    for level, why in refused:
         async with gateway(rules=rules.format(level=level), actions=actions) as story:
             await story.receives("fire")
             await story.settles()
