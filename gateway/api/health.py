@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import Struct
 
-from gateway.api.peers import Access, is_local
+from gateway.api.peers import Access, not_local
 from gateway.api.router import Endpoint, Route
 from gateway.supervise import ChildState
 from gateway.telemetry.metrics import Metrics
@@ -74,7 +74,7 @@ def health_routes(read: Callable[[], Vitals], metrics: Metrics, access: Access) 
 def _readyz(read: Callable[[], Vitals]) -> Endpoint:
     def readyz(exchange: Exchange) -> Response:
         found = readiness(read())
-        shown: Any = found if is_local(exchange.request) else {"status": found.status}
+        shown: Any = {"status": found.status} if not_local(exchange.request) else found
         headers = _JSON if found.status == "ready" else (*_JSON, ("Retry-After", "1"))
         return Response(200 if found.status == "ready" else 503, headers, msgspec.json.encode(shown))
 
@@ -87,8 +87,10 @@ def _metrics(metrics: Metrics, access: Access) -> Endpoint:
         return Response(200, (("Content-Type", content_type), ("Cache-Control", "no-store")), text)
 
     def endpoint(exchange: Exchange) -> Any:
-        if not access.allows(exchange.request):
-            return problem(403, "Metrics are for local peers, the networks listed in the configuration, and its token.")
+        objection = access.objection(exchange.request)
+        if objection:
+            whose = "Metrics are for local peers, and for the networks of metrics_from in [listen]."
+            return problem(403, f"{whose} {objection}")
         return scrape(exchange.request.headers.get("Accept"))
 
     return endpoint

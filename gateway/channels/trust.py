@@ -2,7 +2,8 @@
 
 A page in the operator's browser, a name that was rebound to 127.0.0.1 and a reverse proxy all
 look like loopback to a socket. So a request without credentials is believed only when the peer
-is loopback, nothing says it was forwarded, and Host and Origin are names the operator expects.
+is loopback, nothing says it was forwarded, it speaks HTTP/1.1, and Host and Origin are names the
+operator expects.
 """
 
 from __future__ import annotations
@@ -34,13 +35,18 @@ class Neighbours:
         """Return why the request is not believed, or ''."""
         index = request.headers.index
         forwarded = not _FORWARDING.isdisjoint(index)
-        return self._judge(request.peer.host, index.get(b"host", b""), index.get(b"origin"), forwarded=forwarded)
+        host, origin = index.get(b"host", b""), index.get(b"origin")
+        return self._judge(request.peer.host, request.version, host, origin, forwarded=forwarded)
 
-    def _judged(self, peer: str, host: bytes, origin: bytes | None, *, forwarded: bool) -> str:
+    def _judged(self, peer: str, version: str, host: bytes, origin: bytes | None, *, forwarded: bool) -> str:
         if not Peer(peer).is_loopback:
             return "Without credentials only programs on this machine are served."
         if forwarded:
             return "A request that was forwarded by a proxy needs credentials."
+        if version == "1.0":
+            # An nginx before 1.29.7 that is told nothing but `proxy_pass http://127.0.0.1:8420` speaks HTTP/1.0, names
+            # that address as the Host, and adds no field that says it forwards.
+            return "A request in HTTP/1.0 may come through a proxy: without credentials, HTTP/1.1 must be spoken."
         if _name_of(host) not in self._hosts:
             return "The Host header names a machine that is not expected here."
         if not self._origins.allow(origin, host):

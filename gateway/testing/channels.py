@@ -198,12 +198,13 @@ def request(
     body: bytes = b"",
     headers: Fields = (),
     peer: str = "127.0.0.1",
+    version: str = "1.1",
 ) -> Request:
     """Make a request as a JSON client on this machine would send it; `headers` come in place of those named alike."""
     given = {name.lower() for name, _ in headers}
     usual = (("Host", "localhost:8420"), ("Content-Type", "application/json"))
     fields = (*(field for field in usual if field[0].lower() not in given), *headers)
-    return Request(method, path, path, "", "1.1", Headers.of(fields), body, Peer(peer, 40_000))
+    return Request(method, path, path, "", version, Headers.of(fields), body, Peer(peer, 40_000))
 
 
 def delivery(message: Message, *, attempt: int = 1, index: int = 0, **fields: Any) -> Delivery:

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gateway.api.health import Vitals, health_routes, readiness
-from gateway.api.peers import Access, is_local
+from gateway.api.peers import Access, not_local
 from gateway.supervise import ChildState
 from gateway.telemetry import Book
 from gateway.telemetry.metrics import Metrics
@@ -16,9 +16,9 @@ from protocols.http1.messages import Peer, Request
 WELL = Vitals(state="ready", journal_alive=True, journal_failing="", journal_backlog=0, loop_lag_seconds=0.001)
 
 
-def asked(host="127.0.0.1", **headers):
+def asked(host="127.0.0.1", version="1.1", **headers):
     fields = {"Host": "127.0.0.1:8420"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request("GET", "/metrics", "/metrics", "", "1.1", Headers.of(tuple(fields.items())), b"", Peer(host, 1))
+    return Request("GET", "/metrics", "/metrics", "", version, Headers.of(tuple(fields.items())), b"", Peer(host, 1))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,8 @@ async def test_the_three_endpoints_answer(serve):
 
 @pytest.mark.parametrize("name", ["127.0.0.1:8420", "localhost", "LOCALHOST:80", "[::1]:8420", "[::1]"])
 def test_a_request_from_this_machine_to_this_machine_is_local(name):
-    assert is_local(asked(Host=name))
+    assert not_local(asked(Host=name)) == ""
+    assert not_local(asked("", Host="x")) == "", "who opens a Unix socket is on this machine"
 
 
 @pytest.mark.parametrize(
@@ -74,17 +75,28 @@ def test_a_request_from_this_machine_to_this_machine_is_local(name):
         {"X_Forwarded_For": "203.0.113.9"},
         {"Forwarded": "for=203.0.113.9"},
         {"Via": "1.1 proxy"},
+        {"CF_Connecting_IP": "203.0.113.9"},
+        {"Origin": "https://evil.example"},
+        {"version": "1.0"},
     ],
 )
-def test_a_rebound_name_or_a_proxy_is_not_local(headers):
-    assert not is_local(asked(**headers))
+def test_a_rebound_name_a_page_or_a_proxy_is_not_local(headers):
+    assert not_local(asked(**headers))
 
 
 def test_metrics_are_for_local_peers_listed_networks_and_the_token():
     access = Access(["10.0.0.0/8", "fd00::/8"], token="s3cret-token")
-    assert access.allows(asked())
-    assert access.allows(asked("10.1.2.3", Host="gateway.example"))
-    assert access.allows(asked("::ffff:10.1.2.3", Host="gateway.example"))
-    assert access.allows(asked("203.0.113.9", Host="gateway.example", Authorization="Bearer s3cret-token"))
-    assert not access.allows(asked("203.0.113.9", Host="gateway.example", Authorization="Bearer wrong"))
-    assert not Access().allows(asked("203.0.113.9", Host="gateway.example", Authorization="Bearer "))
+    for welcome in (
+        asked(),
+        asked("10.1.2.3", Host="gateway.example"),
+        asked("::ffff:10.1.2.3", version="1.0", Host="gateway.example"),
+        asked("203.0.113.9", Host="gateway.example", Authorization="Bearer s3cret-token"),
+    ):
+        assert access.objection(welcome) == ""
+    assert access.objection(asked("203.0.113.9", Host="gateway.example", Authorization="Bearer wrong"))
+    assert Access().objection(asked("203.0.113.9", Host="gateway.example", Authorization="Bearer "))
+
+
+def test_a_scraper_on_this_machine_that_speaks_http_1_0_is_told_what_to_do():
+    assert "HTTP/1.1" in Access().objection(asked(version="1.0"))
+    assert Access(["127.0.0.1"]).objection(asked(version="1.0")) == ""

@@ -55,6 +55,7 @@ def test_words_of_the_operator_are_text_and_not_markup():
         ({}, {"peer": "192.0.2.1"}, 403, b""),
         ({}, {"headers": (("Host", "evil.example"),)}, 403, b""),
         ({}, {"headers": (("X-Forwarded-For", "192.0.2.1"),)}, 403, b""),
+        ({}, {"version": "1.0"}, 403, b""),
         ({"tokens": {"ada": Secret("env:T", "t")}}, {"peer": "192.0.2.1"}, 200, b'data-token="needed"'),
         ({"tokens": {"ada": Secret("env:T", "t")}, "local": False}, {}, 200, b'data-token="needed"'),
     ],

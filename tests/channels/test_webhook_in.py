@@ -132,6 +132,14 @@ def test_without_credentials_a_page_a_proxy_and_a_rebound_name_are_refused(name,
     assert status_of(got) == status
 
 
+def test_without_credentials_http_1_0_is_refused_for_a_proxy_may_hide_behind_it():
+    got = channel(auth="none").receive(request(body=BODY, version="1.0"), MOMENT)
+    assert status_of(got) == 403 and b"HTTP/1.1 must be spoken" in got.body
+    it = channel(auth="bearer", tokens=(secret("good"),))
+    known = request(body=BODY, headers=(("Authorization", "Bearer good"),), version="1.0")
+    assert status_of(it.receive(known, MOMENT)) is None
+
+
 @pytest.mark.parametrize("peer, status", [("127.0.0.1", None), ("::1", None), ("", None), ("192.0.2.1", 403)])
 def test_without_credentials_only_this_machine_is_served(peer, status):
     assert status_of(channel(auth="none").receive(request(body=BODY, peer=peer), MOMENT)) == status
