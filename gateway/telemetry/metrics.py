@@ -18,6 +18,7 @@ from msgspec import Struct
 from gateway.message.message import storable
 from gateway.telemetry.book import Book
 from gateway.telemetry.counts import Histogram, Labels, Series
+from gateway.telemetry.process import OwnProcess
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry, Metric
@@ -70,11 +71,11 @@ class Metrics:
         return content_type, encode(self._own_registry())
 
     def _own_registry(self) -> CollectorRegistry:
-        from prometheus_client import CollectorRegistry, GCCollector, ProcessCollector
+        from prometheus_client import CollectorRegistry, GCCollector
 
         if self._registry is None:
             self._registry = CollectorRegistry(auto_describe=False)
-            ProcessCollector(registry=self._registry)
+            self._registry.register(OwnProcess())
             GCCollector(registry=self._registry)
             self._registry.register(self)
         return self._registry

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+
+import pytest
+
 from gateway.notices import DeadLettersShed, DeliverySettled, EnvelopeAccepted, EnvelopeBuried, EnvelopeSettled
 from gateway.telemetry import Book, Watchers, make_report
 from gateway.telemetry.metrics import Gauge, Metrics
@@ -45,8 +49,31 @@ async def test_numbers_without_labels_are_there_before_anything_happened():
     found = await scrape(Metrics(Book()))
     assert found["oclaw_journal_failures_total",] == 0
     assert found["oclaw_overhead_seconds_count",] == 0
-    assert found["process_resident_memory_bytes",] > 0
-    assert found["process_cpu_seconds_total",] > 0
+
+
+async def test_the_process_is_measured_where_the_rest_of_proc_is_hidden(monkeypatch):
+    opened = builtins.open
+
+    def hides(path, *rest, **more):
+        if path == "/proc/stat":
+            raise FileNotFoundError(path)
+        return opened(path, *rest, **more)
+
+    from prometheus_client import ProcessCollector
+
+    theirs = {
+        sample.name: sample.value for family in ProcessCollector(registry=None).collect() for sample in family.samples
+    }
+    assert len(theirs) == 6
+    monkeypatch.setattr(builtins, "open", hides)
+    metrics = Metrics(Book())
+    found = {name[0]: value for name, value in (await scrape(metrics)).items() if name[0].startswith("process_")}
+    assert found.keys() == theirs.keys()
+    assert found["process_max_fds"] == theirs["process_max_fds"]
+    assert found["process_start_time_seconds"] == pytest.approx(theirs["process_start_time_seconds"], abs=2)
+    for name in ("process_cpu_seconds_total", "process_resident_memory_bytes", "process_virtual_memory_bytes"):
+        assert 0.5 * theirs[name] < found[name] < 2 * theirs[name] + 1
+    assert (await scrape(metrics))["process_start_time_seconds",] == found["process_start_time_seconds"]
 
 
 async def test_gauges_are_read_when_they_are_asked_for():
