@@ -6,6 +6,7 @@ status and no more.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -50,7 +51,7 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
     from gateway.cli.checkup import machine, place
     from gateway.cli.checkup.channels import try_channels
     from gateway.cli.faults import examine
-    from gateway.config.load import load
+    from gateway.config.load import load, state_of
     from gateway.plugins import PluginTable
     from gateway.ports import Finding
 
@@ -68,7 +69,7 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
         trio.run(try_channels, settings, plugins, tell, only)
         return
     tell("machine", machine.files(settings.listen.max_connections))
-    for finding in place.state(settings.state_dir):
+    for finding in place.state(state_of(config, os.environ)):
         tell("state", finding)
     for finding in place.port(settings.listen.addresses, config):
         tell("port", finding)

@@ -38,12 +38,14 @@ def read_keyring(path: Path) -> KeyRing | None:
 def write_keyring(path: Path, ring: KeyRing) -> None:
     """Replace the file with `ring`: whoever reads sees the old or the new, also after a power cut.
 
-    The file is made with mode 0600 before the first secret is written. Raises `KeyRingError`; blocks on the disk.
+    The file is made with mode 0600 before the first secret is written, and belongs to whom the old one belonged:
+    what root replaces is still the service's. Raises `KeyRingError`; blocks on the disk.
     """
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.unlink(missing_ok=True)
         _write_new(fresh, format_keyring(ring).encode())
+        _give_to_the_owner_of(path, fresh)
         fresh.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
@@ -79,6 +81,15 @@ def _write_new(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _give_to_the_owner_of(path: Path, fresh: Path) -> None:
+    try:
+        owner = path.stat()
+    except FileNotFoundError:
+        return
+    if os.geteuid() == 0:  # nobody else may give a file away
+        os.chown(fresh, owner.st_uid, owner.st_gid)
 
 
 def _discard(fresh: Path) -> None:

@@ -61,8 +61,11 @@ def load(directory: Path, shapes: Shapes, environment: Mapping[str, str] | None 
 
 
 def state_of(directory: Path, environment: Mapping[str, str]) -> Path:
-    """Return the state folder alone, for tools that need no more; raises `SettingErrors` for a file that is no TOML."""
-    return paths.state_dir(directory, _state_setting(_parse(directory / FILE)), environment)
+    """Return the state folder alone, for tools that work beside the gateway or its service.
+
+    Raises `SettingErrors` for a file that is no TOML.
+    """
+    return paths.state_beside(directory, _state_setting(_parse(directory / FILE)), environment)
 
 
 def _state_setting(raw: dict[str, Any]) -> str:

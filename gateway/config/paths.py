@@ -4,6 +4,9 @@ State: systemd's `$STATE_DIRECTORY`, else `[gateway] state_dir`, else a folder o
 below the XDG state folder. Control socket: systemd's `$RUNTIME_DIRECTORY`, else
 `$XDG_RUNTIME_DIR/oclaw`, else /tmp/oclaw-UID. Both carry a digest of the configuration
 folder's path, so that two gateways of one user do not meet.
+
+A command that is typed beside the service has none of systemd's variables: it looks where
+our unit lets systemd put things.
 """
 
 from __future__ import annotations
@@ -15,6 +18,9 @@ from pathlib import Path
 
 from gateway.errors import SettingError
 
+# ConfigurationDirectory=, StateDirectory= and RuntimeDirectory= of the unit.
+SYSTEMD_CONFIG = Path("/etc/oclaw")
+SYSTEMD_STATE = Path("/var/lib/oclaw")
 SYSTEMD_RUNTIME = Path("/run/oclaw")
 
 
@@ -31,6 +37,14 @@ def state_dir(directory: Path, setting: str, environment: Mapping[str, str]) -> 
         wanted = "outside the folder of oclaw.toml, in which nothing is written"
         raise SettingError("gateway.state_dir", found=f'"{setting}"', wanted=wanted)
     return path
+
+
+def state_beside(directory: Path, setting: str, environment: Mapping[str, str]) -> Path:
+    """Return where a tool finds the state: where systemd keeps the service's, if this is its configuration."""
+    own = state_dir(directory, setting, environment)
+    if environment.get("STATE_DIRECTORY") or (setting and os.access(own, os.F_OK)) or not _is_the_services(directory):
+        return own
+    return SYSTEMD_STATE
 
 
 def control_socket(directory: Path, environment: Mapping[str, str]) -> Path:
@@ -73,3 +87,10 @@ def digest(directory: Path) -> str:
 def _socket_name(directory: Path) -> str:
     # A Unix socket's path may have 107 bytes, so the folder is named by digest, not by path.
     return f"control-{digest(directory)}.sock"
+
+
+def _is_the_services(directory: Path) -> bool:
+    # Not followed: with DynamicUser it is a link to where only root and the service may look.
+    named = directory.resolve() == SYSTEMD_CONFIG.resolve()
+    runs = os.path.lexists(SYSTEMD_RUNTIME / _socket_name(directory))
+    return (named or runs) and os.path.lexists(SYSTEMD_STATE)

@@ -43,6 +43,15 @@ def test_writing_replaces_the_ring_and_leaves_nothing_beside_it(tmp_path):
     assert os.listdir(tmp_path) == ["keyring"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a file away")
+def test_a_ring_that_root_replaces_stays_the_services(tmp_path):
+    path = tmp_path / "keyring"
+    create_keyring(path, RING)
+    os.chown(path, 65_000, 65_001)
+    write_keyring(path, rotate(RING, 1, os.urandom))
+    assert (path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (65_000, 65_001, 0o600)
+
+
 @pytest.mark.parametrize("mode", [0o604, 0o640, 0o644, 0o660])
 def test_a_file_that_others_can_read_is_refused_with_the_way_out(tmp_path, mode):
     path = tmp_path / "keyring"

@@ -20,9 +20,9 @@ _ROOM_BYTES = 1_000_000_000
 
 def state(folder: Path) -> list[Finding]:
     """Look at the state directory, which may not be there before the first run."""
-    place = next(each for each in (folder, *folder.parents) if each.exists())
+    place = next(each for each in (folder, *folder.parents) if os.access(each, os.F_OK))
     if not os.access(place, os.W_OK | os.X_OK):
-        what = f"{place} may not be written by this user (uid {os.getuid()})"
+        what = f"{folder} may not be written by this user (uid {os.getuid()})"
         return [Finding(ok=False, what=what, way_out="Run this as the gateway's user, or give it the folder.")]
     findings = [_room(place)]
     if place != folder:
@@ -54,7 +54,7 @@ def _keyring(folder: Path) -> Finding:
         return Finding(ok=False, what=str(error), way_out="Restore it from its backup if it is damaged.")
     if ring is None:
         return Finding(ok=True, what="there is no key ring yet; the first run makes one")
-    return Finding(ok=True, what="the key ring opens; only this user can read it")
+    return Finding(ok=True, what="the key ring opens; only its owner can read it")
 
 
 def _journal(folder: Path) -> Finding:
