@@ -50,8 +50,8 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
 
     from gateway.cli.checkup import machine, place
     from gateway.cli.checkup.channels import try_channels
-    from gateway.cli.faults import examine
-    from gateway.config.load import load, state_of
+    from gateway.cli.faults import examine, tryable
+    from gateway.config.load import state_of
     from gateway.plugins import PluginTable
     from gateway.ports import Finding
 
@@ -64,16 +64,17 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
         return
     tell("configuration", Finding(ok=True, what=f"no faults in {', '.join(found.checked)}"))
     plugins = PluginTable(config / "hooks")
-    settings = load(config, plugins)
-    if only:
+    settings, left = tryable(config, plugins)
+    for where in [each for each in left if only in ("", each.removeprefix("channels."))]:
+        tell(where, Finding(ok=True, what=left[where]))
+    if not only:
+        tell("machine", machine.files(settings.listen.max_connections))
+        for finding in place.state(state_of(config, os.environ)):
+            tell("state", finding)
+        for finding in place.port(settings.listen.addresses, config):
+            tell("port", finding)
+    if f"channels.{only}" not in left:
         trio.run(try_channels, settings, plugins, tell, only)
-        return
-    tell("machine", machine.files(settings.listen.max_connections))
-    for finding in place.state(state_of(config, os.environ)):
-        tell("state", finding)
-    for finding in place.port(settings.listen.addresses, config):
-        tell("port", finding)
-    trio.run(try_channels, settings, plugins, tell)
 
 
 def _print(place: str, finding: Finding) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.config.load import load
 from gateway.config.outline import outline
@@ -40,8 +41,9 @@ def examine(directory: Path) -> Found:
     faults: list[SettingError] = []
     notes: list[str] = []
     try:
-        settings = load(directory, table)
-        notes += _missing_secrets(settings)
+        settings, left = tryable(directory, table)
+        notes += [f"{place} {why}" for place, why in left.items()]
+        notes += _missing_secrets(settings, left)
     except SettingErrors as error:
         faults += error.problems
         if not outline(directory).known:  # whatever refers to a name would seem wrong
@@ -56,6 +58,29 @@ def examine(directory: Path) -> Found:
     )
     checked = ["oclaw.toml", _count(pipelines, "pipeline"), _count(rules, "rule file")]
     return Found([str(fault) for fault in faults], notes, checked)
+
+
+def tryable(directory: Path, table: PluginTable) -> tuple[Settings, dict[str, str]]:
+    """Return the settings without what needs a credential that only the service is given, and why, by its place.
+
+    Raises `SettingErrors`.
+    """
+    settings = load(directory, table, beside=True)
+    entries = {f"channels.{name}": entry.settings for name, entry in settings.channels.items() if entry.enabled}
+    entries |= {f"models.{name}": entry.settings for name, entry in settings.models.items()}
+    unread = {place: [s.source for s in _secrets(own) if not s.known] for place, own in entries.items()}
+    why = "which systemd passes to the service alone: it is not tried here"
+    left = {place: f"needs {', '.join(sources)}, {why}" for place, sources in unread.items() if sources}
+    channels = {
+        name: replace(entry, enabled=False) if f"channels.{name}" in left else entry
+        for name, entry in settings.channels.items()
+    }
+    model = echo.Settings()
+    models = {
+        name: replace(entry, provider="echo", settings=model) if f"models.{name}" in left else entry
+        for name, entry in settings.models.items()
+    }
+    return replace(settings, channels=channels, models=models), left
 
 
 def by_name(directory: Path) -> Settings:
@@ -84,11 +109,11 @@ def _kit(settings: Settings) -> Kit:
     )
 
 
-def _missing_secrets(settings: Settings) -> list[str]:
+def _missing_secrets(settings: Settings, left: dict[str, str]) -> list[str]:
     notes = []
     for channel in settings.channels.values():
         sources = [secret.source for secret in _secrets(channel.settings)]
-        if sources and not channel.enabled:
+        if sources and not channel.enabled and f"channels.{channel.name}" not in left:
             notes.append(f"channels.{channel.name} is switched off; it needs {', '.join(sources)} to be switched on")
     return notes
 

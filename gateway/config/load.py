@@ -45,11 +45,16 @@ class Shapes(Protocol):
         """Return the known names, for "did you mean"."""
 
 
-def load(directory: Path, shapes: Shapes, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read and check `directory`/oclaw.toml; raises `SettingErrors` that holds every fault found."""
+def load(
+    directory: Path, shapes: Shapes, environment: Mapping[str, str] | None = None, *, beside: bool = False
+) -> Settings:
+    """Read and check `directory`/oclaw.toml; raises `SettingErrors` that holds every fault found.
+
+    `beside` the service, secrets that systemd passes to it alone stay unread.
+    """
     environment = os.environ if environment is None else environment
     raw = _parse(directory / FILE)
-    gather = Gather(secret.SecretStore(directory, environment).read)
+    gather = Gather(secret.SecretStore(directory, environment, beside=beside).read)
     values = _sections(raw, shapes, gather)
     try:
         place = paths.state_dir(directory, _state_setting(raw), environment)

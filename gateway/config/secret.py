@@ -45,10 +45,15 @@ class Secret:
 
 
 class SecretStore:
-    """Reads secrets out of the environment, files and credentials. `directory` is where relative paths start."""
+    """Reads secrets out of the environment, files and credentials. `directory` is where relative paths start.
 
-    def __init__(self, directory: Path, environment: Mapping[str, str]) -> None:
+    `beside` the service, credentials are named and not read: systemd passes them to the service alone.
+    """
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], *, beside: bool = False) -> None:
         self._directory, self._environment = directory, environment
+        self._credentials = environment.get("CREDENTIALS_DIRECTORY", "")
+        self._unread = beside and not self._credentials
 
     def read(self, text: object, place: str) -> Secret:
         """Return the secret that `text` names, with its value; raises `SettingError` saying how to supply it."""
@@ -59,6 +64,8 @@ class SecretStore:
                 value = self._variable(where, place)
             case "file":
                 value = self._file(self._directory / where, place, f"the file {where}")
+            case _ if self._unread:
+                return secret
             case _:
                 value = self._credential(where, place)
         return Secret(secret.source, value)
@@ -73,9 +80,8 @@ class SecretStore:
         raise SettingError(place, found=found, wanted="a secret with a value", hint=f"Set {variable} and start again.")
 
     def _credential(self, credential: str, place: str) -> str:
-        folder = self._environment.get("CREDENTIALS_DIRECTORY", "")
-        if folder:
-            return self._file(Path(folder) / credential, place, f"the credential {credential}")
+        if self._credentials:
+            return self._file(Path(self._credentials) / credential, place, f"the credential {credential}")
         raise SettingError(
             place,
             found=f"the credential {credential}, but systemd passed no credentials",

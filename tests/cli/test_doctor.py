@@ -45,6 +45,19 @@ def test_a_fresh_configuration_is_in_order(config: Path) -> None:
     assert "webchat calls the gateway; there is nothing to try" in answer.output
 
 
+def test_a_channel_whose_credential_only_the_service_has_is_left_alone(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    shop = '\n[channels.shop]\ntype = "webhook"\nauth = "bearer"\ntokens = ["credential:shop"]\n'
+    (config / "oclaw.toml").write_text(CONFIG + shop)
+    for options in ((), ("shop",)):
+        answer = asked(config, *options)
+        assert answer.exit_code == 0, answer.output
+        assert "ok   channels.shop: needs credential:shop, which systemd passes" in answer.output
+        assert ("webchat" in answer.output) == (not options)
+
+
 def test_every_finding_is_there_as_json(config: Path) -> None:
     findings = json.loads(asked(config, "--json").stdout)
     assert {"machine", "configuration", "state", "port", "channels.chat"} == {each["place"] for each in findings}

@@ -24,6 +24,24 @@ def test_a_right_folder_has_none(config: Path) -> None:
     assert examine(config).faults == []
 
 
+SHOP = '\n[channels.shop]\ntype = "webhook"\nauth = "bearer"\ntokens = ["credential:shop"]\n'
+
+
+def test_what_systemd_passes_to_the_service_alone_is_no_fault_beside_it(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    (config / "oclaw.toml").write_text((config / "oclaw.toml").read_text() + SHOP)
+    (config / "rules.d" / "a.rules").write_text('WHEN message.content == "x" THEN forward("shop")\n')
+    found = examine(config)
+    assert found.faults == []
+    (note,) = found.notes
+    assert note.startswith("channels.shop needs credential:shop, which systemd passes to the service alone")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(config / "gone"))
+    (fault,) = examine(config).faults
+    assert "the credential shop: No such file" in fault, "here systemd did pass some"
+
+
 def test_a_file_that_is_no_toml_is_the_only_fault(config: Path) -> None:
     (config / "oclaw.toml").write_text("x = = 3\n")
     (fault,) = examine(config).faults

@@ -56,3 +56,11 @@ def test_a_secret_never_shows_its_value() -> None:
     assert repr(secret) == repr(name("env:TOKEN", "x"))
     with pytest.raises(SettingError, match="not supplied"):
         name("env:TOKEN", "x").reveal()
+
+
+def test_beside_the_service_a_credential_is_named_and_not_read(tmp_path: Path) -> None:
+    beside = SecretStore(tmp_path, {"TOKEN": "t"}, beside=True)
+    assert not beside.read("credential:key", "x").known
+    assert beside.read("env:TOKEN", "x").reveal() == "t"
+    with pytest.raises(SettingError, match="No such file"):
+        SecretStore(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, beside=True).read("credential:key", "x")
