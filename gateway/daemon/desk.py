@@ -29,13 +29,15 @@ from gateway.api.control import (
 )
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
-from gateway.daemon.gauges import queues, vitals
+from gateway.daemon.gauges import children, queues, vitals
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
 from gateway.errors import Overloaded
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender, nfc
 from gateway.ports import Accepted, Duplicate, Refused
+from gateway.telemetry.lines import Masks, record_of
+from gateway.telemetry.tail import Seen
 
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
@@ -79,12 +81,12 @@ class Desk:
             rules=rules_status(serving),
             waiting_for_reload=serving.watch.waiting(),
             journal=JournalStatus(failing=self._journal.failing, backlog=self._journal.backlog, tally=tally),
-            children=serving.tree.children(),
+            children=children(serving),
             queues=queues(serving),
             counters=serving.telling.book.summary(),
             loop_lag_seconds=serving.telling.lag.worst,
             last_errors=tuple(
-                LastError(seen.at, type(seen.notice).__name__, _words(seen.notice), seen.envelope_id)
+                last_error(seen, serving.telling.masks, texts=serving.telling.texts)
                 for seen in serving.telling.latest.read()
             ),
         )
@@ -241,8 +243,10 @@ class Desk:
         raise NotThere(f"there is no dead letter {letter_id}; `oclaw dead list` names them all")
 
 
-def _words(notice: object) -> str:
-    return str(getattr(notice, "why", "") or getattr(notice, "error", ""))
+def last_error(seen: Seen, masks: Masks, *, texts: bool) -> LastError:
+    """Put an error into words; secrets and message text are kept out of them as they are out of the log."""
+    told = record_of(seen.notice, seen.at, masks=masks, envelope_id=seen.envelope_id, texts=texts)
+    return LastError(seen.at, told["event"], str(told.get("why") or told.get("error", "")), told.get("envelope_id", ""))
 
 
 def _version() -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import trio
+from msgspec.structs import replace
 
 from gateway.api.health import Vitals
 from gateway.api.peers import Access
 from gateway.config.settings import Settings
 from gateway.daemon.ruledesk import rule_count, series
+from gateway.supervise import ChildState
 from gateway.telemetry.metrics import Gauge, Metrics
 
 if TYPE_CHECKING:
@@ -28,7 +30,15 @@ def vitals(serving: Serving) -> Vitals:
         journal_failing=journal.failing,
         journal_backlog=journal.backlog,
         loop_lag_seconds=serving.telling.lag.seconds,
-        children=serving.tree.children(),
+        children=children(serving),
+    )
+
+
+def children(serving: Serving) -> tuple[ChildState, ...]:
+    """Return how the children stand; what a crash or a platform said may hold a secret, which is masked."""
+    hide = serving.telling.masks.hide
+    return tuple(
+        replace(each, why=hide(each.why), last_error=hide(each.last_error)) for each in serving.tree.children()
     )
 
 

@@ -16,6 +16,7 @@ from tests.support.rules_daemon import PATIENCE_SECONDS, Daemon, a_daemon
 PLUGIN = """
 import os
 import msgspec, trio
+from gateway.config.secret import Secret
 from gateway.errors import SettingError
 from gateway.message.receipt import Delivered
 from gateway.ports import Traits
@@ -24,13 +25,15 @@ from gateway.ports import Traits
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     mood: str = "good"
     number: int = 0
+    token: Secret | None = None
 
 
 class Moody:
     platform, traits = "moody", Traits()
 
     def __init__(self, name, settings, kit):
-        self.name, self._mood, self._needed = name, settings.mood, kit.config_dir + "/needed"
+        self.name, self._mood, self._token = name, settings.mood, settings.token
+        self._needed = kit.config_dir + "/needed"
 
     @property
     def claims(self):
@@ -39,6 +42,8 @@ class Moody:
         raise AttributeError
 
     async def run(self, inlet, *, task_status):
+        if self._mood == "leaky":
+            raise OSError("refused: " + self._token.reveal())
         if self._mood == "mute":
             await trio.sleep_forever()
         if self._mood == "needy" and not os.path.exists(self._needed):
@@ -79,6 +84,7 @@ def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     (marks / "entry_points.txt").write_text("[oclaw.channels]\nmoody = moody\n")
     (tmp_path / "moody.py").write_text(PLUGIN)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("MOODY_TOKEN", "s3cret-token")
     with a_daemon() as served:
         yield served
 
@@ -135,6 +141,15 @@ def test_a_channel_that_was_given_up_is_tried_again_by_a_reload_that_changes_not
     (daemon.folder / "needed").touch()
     assert reload(moody("needy"))["changes"] == ["channel moody started again"]
     assert {child["name"]: child["state"] for child in daemon.status()["children"]}["moody"] == "ready"
+
+
+def test_a_secret_that_a_channel_breaks_with_is_masked_wherever_it_is_told(daemon: Daemon) -> None:
+    assert Reloads(daemon).with_(moody("leaky"), 'token = "env:MOODY_TOKEN"\n')["applied"]
+    status = daemon.status()
+    (broken,) = [child for child in status["children"] if child["name"] == "moody"]
+    assert "refused: [secret]" in broken["last_error"]
+    assert [error["text"][:25] for error in status["last_errors"]] == ["OSError: refused: [secret"]
+    assert "s3cret-token" not in str(status)
 
 
 def test_a_hook_that_was_moved_off_the_loop_stays_there_until_something_about_it_changes(daemon: Daemon) -> None:
