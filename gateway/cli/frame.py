@@ -75,7 +75,9 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that was typed, or name the nearest one."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        # While a shell completes nobody reads a complaint.
+        judged = args and not ctx.resilient_parsing
+        if judged and args[0] not in COMMANDS and not args[0].startswith("-"):
             from gateway.config.describe import similar
 
             ctx.fail(f'There is no command "{args[0]}". {similar(args[0], COMMANDS)}'.strip())

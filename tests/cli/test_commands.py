@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from gateway.cli.frame import COMMANDS, oclaw
@@ -107,6 +108,12 @@ def test_status_leaves_out_what_is_nought_except_for_programs(runtime: Path) -> 
     assert result.stdout.splitlines() == ["state  ready", "", "counters:", "  accepted  3"]
     result, _ = asking(runtime, {"GET /status": (200, answer)}, "status", "--json")
     assert json.loads(result.stdout) == answer
+
+
+@pytest.mark.parametrize("typed", [[], ["statsu"]], ids=["nothing yet", "a command that is none"])
+def test_a_shell_may_complete_commands_whatever_was_typed_before(typed: list[str]) -> None:
+    found = ShellComplete(oclaw, {}, "oclaw", "_OCLAW_COMPLETE").get_completions(typed, "stat")
+    assert [each.value for each in found] == ["status"]
 
 
 def test_an_id_with_odd_characters_stays_one_part_of_the_path(runtime: Path) -> None:
