@@ -104,6 +104,10 @@ class Commands(click.Group):
                 raise
             whose = ". Are you the gateway's user?" if isinstance(error, PermissionError) else ""
             sys.exit(complain(NotDone(f"{error.filename}: {error.strerror}{whose}")))
+        except BaseExceptionGroup as group:  # Ctrl-C out of a nursery; click knows it plain
+            if group.subgroup(KeyboardInterrupt) is None:
+                raise
+            raise KeyboardInterrupt from None
 
 
 def version_text() -> str:

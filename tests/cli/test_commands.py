@@ -8,9 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
+import trio
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
@@ -128,6 +131,20 @@ def test_what_is_no_text_is_refused_in_a_sentence(runtime: Path, command: tuple[
     with control_socket(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)}), {}):
         result = CliRunner().invoke(oclaw, command, input=b"a\xff")
     assert (result.exit_code, result.stderr) == (1, "oclaw: what was given is not text in UTF-8\n")
+
+
+async def interrupted() -> None:
+    async with trio.open_nursery() as outer, trio.open_nursery():
+        outer.start_soon(trio.sleep_forever)
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits = click.Command("wait", callback=lambda: trio.run(interrupted))
+    monkeypatch.setitem(sys.modules, "waits", SimpleNamespace(command=waits))
+    monkeypatch.setitem(COMMANDS, "wait", ("waits", "Wait."))
+    result = CliRunner().invoke(oclaw, ["wait"])
+    assert (result.exit_code, result.stderr.strip()) == (1, "Aborted!")
 
 
 def test_no_error_steers_the_terminal(runtime: Path) -> None:
