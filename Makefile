@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 
 run: $(VENV)/.installed
 	@test -f $(DEMO)/oclaw.toml || $(BIN)/oclaw init $(DEMO)
-	@$(BIN)/python -c 'import sys, tomllib; listen = tomllib.load(open(sys.argv[1], "rb"))["listen"]; \
-		print("Web chat: http://" + listen["addresses"][0] + "/ (stop with Ctrl-C)")' $(DEMO)/oclaw.toml
+	@$(BIN)/python -c 'import sys, tomllib; listen = tomllib.load(open(sys.argv[1], "rb")).get("listen", {}); \
+		[print("Web chat: http://" + each + "/ (stop with Ctrl-C)") for each in listen.get("addresses", ["127.0.0.1:8420"])[:1]]' \
+		$(DEMO)/oclaw.toml
 	@exec $(BIN)/oclaw run --config $(DEMO)
 
 test: $(VENV)/.installed-test
