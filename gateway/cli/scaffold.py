@@ -60,11 +60,12 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
             raise NotDone(f'"{name}" is no name for a model: letters, digits and . _ - / : are')
     files, notes = _files(env, models or ["assistant"], channels)
     private = _private(channels)
+    for folder in dict.fromkeys((directory / name).parent for name in files | private):
+        _make(folder)
     written, kept = [], []
     for name, text in (files | private).items():
         path = directory / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             with open(path, "x", encoding="utf-8", opener=_own if name in private else None) as file:
                 file.write(text)
             written.append(str(path))
@@ -73,6 +74,13 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
         except OSError as error:
             raise NotDone(f"{path} cannot be written: {error.strerror}") from error
     return {"written": written, "kept": kept, "notes": notes}
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotDone(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
 def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -51,6 +51,16 @@ def test_every_mixture_is_accepted(env: str, models: str, channels: str) -> None
     assert (checked.exit_code, json.loads(checked.stdout)["faults"]) == (0, [])
 
 
+def test_a_file_in_the_place_of_a_folder_is_told_before_anything_is_written(here: Path) -> None:
+    place = here / "conf" / "hooks"
+    place.parent.mkdir()
+    place.write_text("mine")
+    made = run("init", "conf")
+    assert (made.exit_code, made.stdout) == (1, "")
+    assert made.stderr == "oclaw: the folder conf/hooks cannot be made: File exists\n"
+    assert [path for path in here.rglob("*") if path.is_file()] == [place]
+
+
 def test_a_channel_type_may_write_a_file_beside_its_section_that_only_the_owner_reads(here: Path) -> None:
     made = run("init", "--channel", "matrix")
     assert made.exit_code == 0, made.output
