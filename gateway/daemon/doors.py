@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from errno import EADDRINUSE
 from math import inf
 from pathlib import Path
@@ -28,6 +30,17 @@ class Listeners(Struct, frozen=True):
 
     public: list[Listener]
     control: list[Listener]
+
+
+def allow_files() -> None:
+    """Let as many sockets and files be open as the system lets us.
+
+    The limit that counts, the soft one, is mostly 1024 outside systemd, for the sake of programs that use select(2):
+    fewer than max_connections, so that idle connections would leave none for deliveries.
+    """
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with suppress(OSError, ValueError):  # above fs.nr_open, which was lowered since
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def open_listeners(settings: Settings, *, control: Path) -> Listeners:

@@ -49,6 +49,7 @@ MEDIA = "media"
 async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code. Raises `SettingErrors` and `JournalError` at start."""
     began = time.monotonic()
+    doors.allow_files()
     media = SealedFiles(settings.state_dir / MEDIA)
     async with (
         open_watch(),

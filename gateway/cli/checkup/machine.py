@@ -15,11 +15,11 @@ _EARLIEST = 1_767_225_600  # 2026-01-01
 
 
 def files(connections: int) -> Finding:
-    """Compare the limit of open files with how many connections are allowed."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft >= connections + _SPARE_FILES:
-        return Finding(ok=True, what=f"{soft} files may be open, enough for {connections} connections")
-    what = f"{soft} files may be open, too few for the {connections} connections of listen.max_connections"
+    """Compare the limit of open files, to which the gateway raises its own, with how many connections are allowed."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most >= connections + _SPARE_FILES:
+        return Finding(ok=True, what=f"{most} files may be open, enough for {connections} connections")
+    what = f"{most} files may be open, too few for the {connections} connections of listen.max_connections"
     return Finding(ok=False, what=what, way_out="Raise LimitNOFILE in the unit, or lower the setting.")
 
 
