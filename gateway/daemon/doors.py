@@ -44,14 +44,22 @@ def allow_files() -> None:
 
 
 def open_listeners(settings: Settings, *, control: Path) -> Listeners:
-    """Open all sockets. Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`."""
-    listen, public = settings.listen, []
+    """Open all sockets; those that systemd passes stand for the addresses.
+
+    Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`.
+    """
+    listen, tls, passed = settings.listen, _tls(settings), _passed()
+    public = adopt(passed, tls=tls) if passed else _tcp(listen, tls)
+    beside = settings.directory / listen.unix_socket
+    if listen.unix_socket and str(beside) not in [each.socket.getsockname() for each in public]:
+        public.append(_unix(beside, "listen.unix_socket", mode=0o660))
+    return Listeners(public, [_unix(control, "the control socket")])
+
+
+def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
+    public: list[Listener] = []
     problems: list[SettingError] = []
     taken: list[str] = []
-    tls = _tls(settings)
-    passed = _passed()
-    if passed:
-        return Listeners(adopt(passed, tls=tls), [_unix(control, "the control socket")])
     for index, address in enumerate(listen.addresses):
         host, port = split_address(address) or ("", 0)
         try:
@@ -68,9 +76,7 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
         for listener in public:
             listener.socket.close()
         raise SettingErrors(problems) if problems else AddressTaken(" ".join(taken))
-    if listen.unix_socket:
-        public.append(_unix(settings.directory / listen.unix_socket, "listen.unix_socket", mode=0o660))
-    return Listeners(public, [_unix(control, "the control socket")])
+    return public
 
 
 def _tls(settings: Settings) -> ssl.SSLContext | None:
