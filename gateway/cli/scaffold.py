@@ -13,19 +13,22 @@ from pathlib import Path
 
 import gateway
 from gateway.cli.frame import NotDone
+from gateway.cli.resolvers import cut_off
 from gateway.config.describe import similar
 from gateway.config.load import FILE
 from gateway.plugins import PluginTable
 
 HOME = Path(gateway.__file__).resolve().parents[1]
 CONF, SYSTEMD = HOME / "conf", HOME / "systemd"
+RESOLV_CONF = Path("/etc/resolv.conf")
+POLICY = "systemd/oclaw.service.d/network.conf"
 # The models that the example pipeline names, and the built-in provider that stands in for each.
 EXAMPLE_MODELS = {"bert-base-multilingual": "echo", "qianwen-34b": "faq"}
 COPIED = ("faq.md", "hooks/my_hooks.py", "rules.d/main.rules", "pipelines.d/text_processing_pipeline.yaml")
 PROD = {
     "systemd/oclaw.service": SYSTEMD / "oclaw.service",
     "systemd/oclaw.socket": SYSTEMD / "oclaw.socket",
-    "systemd/oclaw.service.d/network.conf": SYSTEMD / "oclaw.service.d" / "network.conf",
+    POLICY: SYSTEMD / "oclaw.service.d" / "network.conf",
     "prometheus/oclaw.rules.yml": CONF / "prometheus" / "oclaw.rules.yml",
 }
 
@@ -94,7 +97,20 @@ def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, 
     if env == "prod":
         files |= {name: path.read_text("utf-8") for name, path in PROD.items()}
         notes.append("For systemd: see the comments at the top of systemd/oclaw.service.")
+        notes += _resolvers(files[POLICY])
     return files, notes
+
+
+def _resolvers(policy: str) -> list[str]:
+    """Return a note when this machine asks name servers that the service could not reach."""
+    try:
+        away = cut_off(policy, RESOLV_CONF.read_text("utf-8", "replace"))
+    except (OSError, ValueError):  # what is no address is the system's to tell
+        return []
+    if not away:
+        return []
+    allow = f"IPAddressAllow={' '.join(away)}"
+    return [f"{POLICY} denies private networks, and {RESOLV_CONF} names a server there: add the line {allow} to it."]
 
 
 def _private(channels: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from gateway.cli import scaffold
 from gateway.cli.frame import oclaw
 
 
@@ -39,6 +40,31 @@ def test_the_documented_call_succeeds_and_names_the_secrets_still_to_be_supplied
     checked = run("check")
     assert checked.exit_code == 0, checked.output
     assert "no faults in oclaw.toml, 2 pipelines, 1 rule file" in checked.output
+
+
+@pytest.mark.parametrize(
+    ("servers", "away"),
+    [
+        ("nameserver 127.0.0.53\noptions edns0", ""),
+        ("nameserver 9.9.9.9\nnameserver 2620:fe::fe", ""),
+        ("# mine\nnameserver 192.168.7.1\nnameserver 9.9.9.9\nnameserver fe80::1%eth0", "192.168.7.1 fe80::1"),
+        ("nameserver 169.254.169.254", "169.254.169.254"),
+        ("nameserver 1.2.3.4.5", ""),
+        (None, ""),
+    ],
+)
+def test_a_name_server_that_the_service_could_not_reach_is_noted(
+    servers: str | None, away: str, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = here / "resolv.conf"
+    if servers is not None:
+        place.write_text(servers)
+    monkeypatch.setattr(scaffold, "RESOLV_CONF", place)
+    made = run("init", "--env", "prod")
+    assert made.exit_code == 0
+    assert ("names a server there" in made.stdout) == bool(away)
+    assert f"IPAddressAllow={away} to it" in made.stdout or not away
+    assert "names a server" not in run("init", "dev").stdout
 
 
 @pytest.mark.parametrize(
