@@ -1,4 +1,8 @@
-"""SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reads the configuration again."""
+"""SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reads the configuration again.
+
+SIGHUP is also what the system sends when a terminal is closed; whoever was run from it then drains, and does not go
+on unseen. `nohup` and `setsid` keep a gateway from that, as they keep any program.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +40,25 @@ async def watch_signals(
     stop: Stop, reload: Callable[[], None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     """Obey signals until cancelled."""
+    tethered = _has_terminal() and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as received:
         task_status.started()
         async for number in received:
-            if number == signal.SIGHUP:
+            if number == signal.SIGHUP and tethered and not _has_terminal():
+                stop.ask("the terminal was closed")
+            elif number == signal.SIGHUP:
                 reload()
             elif stop.is_asked:
                 # The journal holds whatever is unfinished; a hanging drain must not need a third signal.
                 os._exit(128 + number)
             else:
                 stop.ask(signal.Signals(number).name)
+
+
+def _has_terminal() -> bool:
+    """Say whether a terminal controls this process; one that was closed does no longer."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
