@@ -14,6 +14,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +91,8 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what it raises on purpose becomes a sentence on stderr and an exit code."""
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal of another encoding than UTF-8 shows the rest escaped
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
         except OclawError as error:

@@ -133,6 +133,12 @@ def test_what_is_no_text_is_refused_in_a_sentence(runtime: Path, command: tuple[
     assert (result.exit_code, result.stderr) == (1, "oclaw: what was given is not text in UTF-8\n")
 
 
+def test_what_a_terminal_has_no_character_for_is_escaped() -> None:
+    result = CliRunner(charset="latin-1").invoke(oclaw, ["init", "--help"])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "NAME,\\u2026" in result.stdout
+
+
 async def interrupted() -> None:
     async with trio.open_nursery() as outer, trio.open_nursery():
         outer.start_soon(trio.sleep_forever)
