@@ -7,7 +7,7 @@ that crosses a seam is a frozen value.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from msgspec import Struct
@@ -367,8 +367,11 @@ class Journal(Protocol):
     def stuck_seconds(self) -> float:
         """For how long the commit under way has lasted so far; 0 between commits."""
 
-    def recover(self) -> AsyncIterator[Recovered]:
-        """Read back all that is unfinished, once, at start; counts an attempt for the head of every lane."""
+    def recover(self, blamed: Collection[str] = ()) -> AsyncIterator[Recovered]:
+        """Read back all that is unfinished, once, at start; counts an attempt for the accepted ones that are `blamed`.
+
+        The count is committed before the first page comes.
+        """
 
     async def message(self, envelope_id: str) -> InboundRow | None: ...
 

@@ -133,7 +133,7 @@ Outcome = tuple[Stored | Known, ...] | Moved | Impossible | Failed
 class InboundRow(Struct, frozen=True, kw_only=True):
     """An inbound message read back; `note` is its sealed story so far: the last one that was given beside it.
 
-    `attempt` is the number of its next walk: 1 at first, and one more for each stop that found it in flight.
+    `attempt` is the number of its next walk: 1 at first, and one more for each crash that it is blamed for.
     """
 
     seq: int
@@ -174,7 +174,7 @@ class DeliveryRow(Struct, frozen=True, kw_only=True):
 
 
 class Recovered(Struct, frozen=True):
-    """One page of what a stop left unfinished, oldest first; attempts of what was in flight are counted.
+    """One page of what a stop left unfinished, oldest first; attempts of what was under way are counted.
 
     Pages of deliveries come before pages of messages, so that replies of new walks queue behind the old ones.
     Messages are ACCEPTED or DELAYED (with `due_at`), deliveries PENDING, SENDING, STREAMING or DEFERRED; what waits

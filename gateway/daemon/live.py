@@ -93,13 +93,13 @@ async def _with_journal(
         serving = Serving(parts, plugins, kit, standing, tree, telling)
         async with (
             open_flow(standing, serving.channels, serving.first_stages()) as flow,
-            careful(settings.state_dir, flow.door),
+            careful(settings.state_dir, flow.door, flow.lanes) as caution,
             trio.open_nursery() as nursery,
         ):
             serving.flow = flow
             stop = Stop()
             await nursery.start(watch_signals, stop, serving.reload_soon)
-            await flow.recovery.at_start(serving.channels)
+            await flow.recovery.at_start(serving.channels, caution.blamed)
             listeners = doors.open_listeners(settings, control=_control_socket(settings))
             addresses = await serving.open(nursery, listeners)
             telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
@@ -114,6 +114,7 @@ async def _with_journal(
             nursery.start_soon(telling.lag.watch)
             nursery.start_soon(_sweep_media, media, journal, settings)
             why = await stop.asked()
+            caution.acquit()
             telling.report(GatewayDraining(why))
             notify(STOPPING)
             await serving.drain(serving.parts.settings.gateway.drain_seconds)

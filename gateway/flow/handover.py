@@ -128,11 +128,8 @@ class Clerk:
         return made
 
     def _shown_before(self, envelope: Envelope) -> bool:
-        """Say whether an earlier walk, that a crash cut short, may have streamed the reply already.
-
-        One that a person put back counts its walks anew, and its crash may have been before that.
-        """
-        return (envelope.attempt > 1 or envelope.passed) and self._traits_of(envelope.message.channel).can_stream
+        """Say whether an earlier walk, that failed or that a stop cut short, may have streamed the reply already."""
+        return (envelope.attempt > 1 or envelope.returned) and self._traits_of(envelope.message.channel).can_stream
 
     def _pieces(self, reply: Message) -> list[Message]:
         cut = self._cut_of(reply.channel)

@@ -19,6 +19,7 @@ import trio
 from msgspec.structs import replace
 
 from gateway.flow.aside import Turn, carry_on, straight
+from gateway.flow.flight import Flight
 from gateway.flow.lane import ENDED, Key, Lane, Led
 from gateway.flow.opening import Opening
 from gateway.flow.walk import Ending
@@ -55,6 +56,7 @@ class Lanes:
         self._report, self._poison_attempts = report, poison_attempts
         self._lanes: dict[Key, Lane] = {}
         self._gathered: dict[Key, Lane] | None = None
+        self.flight: Flight | None = None  # names what is walked, while the gateway goes carefully after a crash
         self._aside = self._queued = 0
         self.total = 0  # messages in all lanes, walking or waiting
         self._empty = trio.lowlevel.ParkingLot()
@@ -118,7 +120,7 @@ class Lanes:
         lane.coming -= expected
         self.total += 1
         if self._gathered is None and lane.may_start and not lane.queue:
-            self._start(lane, envelope)
+            self._named(envelope, partial(self._start, lane, envelope))
         elif message.action == "new" or not self._changes_a_queued_one(lane, envelope):
             lane.queue.append(envelope)
             self._queued += 1
@@ -145,8 +147,19 @@ class Lanes:
         """Walk what waits, one after the other, until one steps aside or enough ends are under way."""
         while lane.queue and lane.may_start:
             self._queued -= 1
-            self._start(lane, lane.queue.popleft())
+            envelope = lane.queue.popleft()
+            self._named(envelope, partial(self._start, lane, envelope))
         self._tidy(lane)
+
+    def _named(self, envelope: Envelope, step: Callable[[], object]) -> None:
+        """Take a step of a message's walk, under its name if names are taken: it may be the gateway's last."""
+        flight = self.flight
+        if flight is None:
+            step()
+        else:
+            flight.begins(envelope.id)
+            step()
+            flight.pauses()
 
     def _start(self, lane: Lane, envelope: Envelope, opening: Opening | None = None) -> Led:
         """Walk a message as far as it gets; what remains is done, but for a message that is still to be accepted."""
@@ -197,13 +210,13 @@ class Lanes:
         about(envelope.id)
         try:
             await self._all_settled(lane, walk)
-            ending = await carry_on(walk)
+            ending = await (self.flight.carry_on(envelope.id, walk) if self.flight else carry_on(walk))
         except Exception as error:
             self._aside -= 1
             self._failed(lane, envelope, error)
         else:
             self._aside -= 1
-            self._end(lane, envelope, ending)
+            self._named(envelope, partial(self._end, lane, envelope, ending))
         self._advance(lane)
 
     async def _all_settled(self, lane: Lane, walk: Coroutine[Any, Any, Ending]) -> None:
@@ -264,7 +277,7 @@ class Lanes:
     async def _again(self, lane: Lane, envelope: Envelope) -> None:
         await trio.sleep(0.25 * 2.0 ** (envelope.attempt - 2))
         self._aside -= 1
-        self._start(lane, envelope)
+        self._named(envelope, partial(self._start, lane, envelope))
         self._advance(lane)
 
     def _changes_a_queued_one(self, lane: Lane, change: Envelope) -> bool:

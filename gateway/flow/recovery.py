@@ -1,8 +1,8 @@
 """Take up again what a stop left unfinished, and what was set aside and comes back.
 
 At start every unfinished message is fed to its lane in the order in which it was accepted, before
-the door opens, so that nothing new overtakes it. Its deadline starts anew and its attempt is
-counted by the journal when it may have been in flight.
+the door opens, so that nothing new overtakes it. Its deadline starts anew. What may have caused a crash
+(`flight.py`) has its attempt counted by the journal, and is buried after too many.
 """
 
 from __future__ import annotations
@@ -60,16 +60,20 @@ class Recovery:
         self._delayed: list[tuple[float, str]] = []
         self._changed = trio.Event()
 
-    async def at_start(self, channels: Iterable[str] = ()) -> None:
-        """Feed everything unfinished, oldest first; returns when all of it is queued."""
+    async def at_start(self, channels: Iterable[str] = (), blamed: Collection[str] = ()) -> None:
+        """Feed everything unfinished, oldest first; returns when all of it is queued.
+
+        `blamed`: the messages of which one may have ended the last life; empty after an orderly stop.
+        """
         began, inbound, deliveries = trio.current_time(), 0, 0
+        seen = set[bytes]()
         await self._outbox.disabled.load(channels)
-        async for page in self._journal.recover():
+        async for page in self._journal.recover(blamed):
             for row in page.deliveries:  # first: replies of earlier messages go before those of later ones
                 self._outbox.restore(row)
             with self._lanes.gathering():  # an edit must find the message it is about still waiting
                 for message in page.inbound:
-                    await self._take_up(message)
+                    await self._take_up(message, seen)
             inbound, deliveries = inbound + len(page.inbound), deliveries + len(page.deliveries)
             await trio.lowlevel.checkpoint()
         self._outbox.restored()
@@ -98,7 +102,7 @@ class Recovery:
             return False
 
         def moved() -> None:
-            self._lanes.feed(replace(envelope, passed=True, attempt=1))
+            self._lanes.feed(replace(envelope, passed=True, returned=True, attempt=1))
 
         return await self._revive(Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now()), why, moved)
 
@@ -146,17 +150,21 @@ class Recovery:
             self._report(JournalFailed(f"{envelope_id} cannot come back from its delay: {error}"))
             self._delay(envelope_id, _AGAIN_SECONDS)
 
-    async def _take_up(self, row: InboundRow) -> None:
+    async def _take_up(self, row: InboundRow, seen: set[bytes]) -> None:
+        """Feed one message; `seen` are the lanes that have one already."""
         if row.state is InboundState.DELAYED:
             # A clock that was set back while we were down cannot make the delay longer than it was.
             self._delay(row.id, min(row.due_at - self._now(), row.due_at - row.changed_at))
         elif row.state is InboundState.ACCEPTED and (envelope := await self._open(row)) is not None:
+            first = row.lane not in seen
+            seen.add(row.lane)
             if row.attempt > self._poison_attempts:
                 why = f"in flight at {row.attempt - 1} crashes"
                 self._report(EnvelopeBuried(row.id, row.channel, why))
                 self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="recovery"), lambda: None)
             else:
-                self._lanes.feed(envelope)
+                # A reply is only streamed when all before it is committed: none but the first can have been seen.
+                self._lanes.feed(replace(envelope, returned=True) if first else envelope)
 
     async def _open(self, row: InboundRow) -> Envelope | None:
         try:
@@ -170,6 +178,7 @@ class Recovery:
             attempt=row.attempt,
             deadline=self._now() + self._deadline_seconds,
             passed=walked,
+            returned=walked,
             replies_before=len(await self._journal.deliveries_of(row.id)) if walked else 0,
         )
 

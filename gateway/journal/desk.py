@@ -5,7 +5,7 @@ A journal is composed of a `submit` and a `read`; this adds the Protocol's other
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -79,8 +79,8 @@ class Desk:
         self._store.submit(chore, lambda outcome: committed.set())
         await committed.wait()
 
-    async def recover(self) -> AsyncIterator[Recovered]:
-        found = Unfinished()
+    async def recover(self, blamed: Collection[str] = ()) -> AsyncIterator[Recovered]:
+        found = Unfinished(blamed)
         await self.perform(found.chore())
         for page in pages(found.deliveries):
             yield Recovered(deliveries=tuple(await self._store.read(reading.deliveries_at, page)))

@@ -16,11 +16,12 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `id` is a UUIDv7 in canonical form. `received_at` and `deadline` are seconds since the
     epoch; the deadline drives admission and metrics and never cancels what was accepted.
-    `trace` is a W3C traceparent or empty. `attempt` counts the times the message was taken
-    up after a crash, `hops` the gateways it came through. `tags` are what rules wrote.
+    `trace` is a W3C traceparent or empty. `attempt` is the number of this walk, of which those are counted
+    that raised, or may have ended the process; `hops` counts the gateways it came through. `tags` are what rules wrote.
     `priority` is what rules asked for: higher goes first when the gateway is busy. `passed` says that
     it was held or delayed before and is through with that: neither is done to it again.
     `replies_before` counts the replies of its earlier walks, behind which new ones are numbered.
+    `returned` says that a walk in an earlier life may have shown part of the reply already.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     priority: int = 0
     passed: bool = False
     replies_before: int = 0
+    returned: bool = False
 
 
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -111,5 +111,5 @@ class Streamer:
             created_at=now,
             expires_at=now + self._expiry_seconds,
             # An earlier walk may have shown part of it.
-            repeated=envelope.attempt > 1 or envelope.passed,
+            repeated=envelope.attempt > 1 or envelope.returned,
         )

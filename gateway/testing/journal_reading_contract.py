@@ -79,7 +79,7 @@ async def gives_a_reply_that_shares_its_messages_record_wherever_replies_are_rea
         }
 
 
-async def recovers_what_is_unfinished_and_counts_what_was_in_flight(fresh: Fresh) -> None:
+async def recovers_what_is_unfinished_and_counts_who_is_blamed(fresh: Fresh) -> None:
     async with fresh() as journal:
         lanes = {"a": "one", "b": "one", "c": "two", "delayed": "three", "held": "four", "done": "one"}
         await committed(journal, Accept(tuple(a_message(name, lane=lane) for name, lane in lanes.items())))
@@ -92,8 +92,8 @@ async def recovers_what_is_unfinished_and_counts_what_was_in_flight(fresh: Fresh
             done_with("done", *replies),
         )
     async with fresh() as journal:
-        inbound, deliveries = await recovered(journal)
-        assert [(row.id, row.attempt) for row in inbound] == [("a", 2), ("b", 1), ("c", 2), ("delayed", 1)]
+        inbound, deliveries = await recovered(journal, ("b", "done", "delayed", "nobody"))
+        assert [(row.id, row.attempt) for row in inbound] == [("a", 1), ("b", 2), ("c", 1), ("delayed", 1)]
         assert inbound[3].due_at == 77.0
         assert [(row.id, row.attempt) for row in deliveries] == [("done.0", 0), ("done.1", 1), ("done.2", 1)]
 
@@ -161,7 +161,7 @@ READING: tuple[Promise, ...] = (
     brings_a_message_back_at_the_tail,
     brings_a_delivery_back_at_the_tail,
     gives_a_reply_that_shares_its_messages_record_wherever_replies_are_read,
-    recovers_what_is_unfinished_and_counts_what_was_in_flight,
+    recovers_what_is_unfinished_and_counts_who_is_blamed,
     recovers_page_by_page_without_what_came_later,
     lists_by_state_channel_and_destination_in_pages,
     remembers_the_last_turns_of_a_conversation,

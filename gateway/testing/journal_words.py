@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import trio
 
 from gateway.message.lifecycle import DeliveryState, InboundState
@@ -69,11 +71,11 @@ async def committed(journal: Journal, *works: Work) -> list[Outcome]:
     return outcomes
 
 
-async def recovered(journal: Journal) -> tuple[list[InboundRow], list[DeliveryRow]]:
+async def recovered(journal: Journal, blamed: Collection[str] = ()) -> tuple[list[InboundRow], list[DeliveryRow]]:
     """Read a whole recovery."""
     inbound: list[InboundRow] = []
     deliveries: list[DeliveryRow] = []
-    async for page in journal.recover():
+    async for page in journal.recover(blamed):
         assert not (page.deliveries and inbound), "deliveries come before messages"
         inbound.extend(page.inbound)
         deliveries.extend(page.deliveries)

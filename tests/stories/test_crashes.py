@@ -37,10 +37,10 @@ async def _talk(story: Story, acknowledged: list[str], texts: list[str], convers
         await trio.sleep(0.002)
 
 
-def _slow_echo() -> Any:
+def _slow_echo(seconds: float = 0.01) -> Any:
     class Slow:
         async def answer(self, call: ModelCall) -> ModelAnswer:
-            await trio.sleep(0.01)
+            await trio.sleep(seconds)
             return ModelAnswer(text=call.turns[-1].text)
 
         def stream(self, call: ModelCall) -> Any:
@@ -165,6 +165,80 @@ async def test_a_message_that_kills_the_process_is_buried_after_its_attempts(aut
         assert story.sent() == ["fine"]
         tally = await story.flow.ground.journal.tally()
         assert tally["inbound.dead"] == 1
+
+
+def _at_once(die: Callable[[], None]) -> Callable[[Any], None]:
+    def kills(message: Any) -> None:
+        if message.content == "poison":
+            die()
+
+    return kills
+
+
+def _after_a_wait(die: Callable[[], None]) -> Callable[[Any], Any]:
+    async def kills(message: Any) -> None:
+        if message.content == "poison":
+            await trio.sleep(0.02)
+            die()
+
+    return kills
+
+
+async def _life(memory: Memory, poisoned: Callable[..., Any], *messages: tuple[str, str], **how: Any) -> list[str]:
+    """Take messages (conversation, text), live until all is settled or one kills the process; return what was sent."""
+    sent = list[str]()
+    with trio.CancelScope() as scope:
+
+        def die() -> None:
+            memory.crash()
+            scope.cancel()
+
+        async with gateway(memory=memory, inbound=[hook(poisoned(die))], **how) as story:
+            try:
+                if messages:
+                    story.offer(*[story.message(text, conversation=room) for room, text in messages])
+                with trio.move_on_after(10):
+                    await story.settles()
+            finally:
+                sent += story.sent()
+    return sent
+
+
+def _attempts(memory: Memory) -> dict[str, str]:
+    """Return the attempts of the messages in each state."""
+    return dict(memory.db.execute("SELECT state, group_concat(attempt) FROM inbound GROUP BY state").fetchall())
+
+
+async def test_a_message_that_kills_the_process_is_found_between_two_that_do_not(autojump_clock: Any) -> None:
+    memory = Memory()
+    sent = await _life(memory, _at_once, ("a", "fine"), ("a", "poison"), ("a", "fine too"))
+    for _ in range(4):
+        assert sent == []
+        sent += await _life(memory, _at_once)
+    assert sent == ["fine", "fine too"]
+    assert _attempts(memory) == {"dead": "4", "done": "1,1"}
+
+
+async def test_who_waits_for_a_model_while_another_kills_the_process_is_not_blamed(autojump_clock: Any) -> None:
+    memory = Memory()
+    how: dict[str, Any] = {"pipelines": {"p": "pipeline: [{name: x, model: slow}]"}, "default_pipeline": "p"}
+    how["models"] = {"slow": _slow_echo(seconds=1.0)}
+    sent = await _life(memory, _after_a_wait, ("a", "fine"), ("b", "poison"), **how)
+    for _ in range(4):
+        assert sent == []
+        sent += await _life(memory, _after_a_wait, **how)
+    assert sent == ["fine"]
+    assert _attempts(memory) == {"dead": "4", "done": "1"}
+
+
+async def test_orderly_stops_count_nothing_against_who_waits_for_a_model(autojump_clock: Any) -> None:
+    memory = Memory()
+    how: dict[str, Any] = {"pipelines": {"p": "pipeline: [{name: x, model: slow}]"}, "default_pipeline": "p"}
+    how["models"] = {"slow": _slow_echo(seconds=3600.0)}
+    await _life(memory, _at_once, ("a", "one"), ("a", "two"), ("b", "three"), ("c", "poison"), **how)
+    for _ in range(8):
+        await _life(memory, _at_once, **how)
+    assert _attempts(memory) == {"dead": "4", "accepted": "1,1,1"}
 
 
 async def _known(story: Story) -> bool:

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import trio
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from gateway.daemon.build import Parts
 from gateway.daemon.stages import Staging
 from gateway.flow.accept import Limits
 from gateway.flow.actions import InstalledAction
+from gateway.flow.flight import Flight, blamed
 from gateway.flow.hooks import Link
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Flow, Ground, open_flow
@@ -47,6 +49,9 @@ from rules import Ruleset, load
 
 EPOCH = 1_800_000_000.0
 ECHO = "pipeline: [{name: say, model: echo}]"
+_PLACES = 1000
+# What stands in a file beside the journal: that a gateway runs, and whom it walks. An orderly stop takes it away.
+_RUNNING: WeakKeyDictionary[Memory, dict[int, str]] = WeakKeyDictionary()
 
 
 class FakeChannel:
@@ -195,8 +200,9 @@ async def gateway(
         if prepare is not None:
             prepare(channel)
     parts = _parts(rules, pipelines, models, functions, inbound, outbound, default_pipeline, actions or {})
+    last = None if memory is None else _RUNNING.get(memory)
+    names = dict[int, str]()
     # Another life over the same memory must not name its messages as the last one did.
-    cautious = memory is not None and memory.crashed
     chance = random.Random(f"{seed}/{memory.commits if memory else 0}")
     async with journal or open_memory_journal(memory, report=notices.append) as opened:
         ground = Ground(
@@ -220,11 +226,26 @@ async def gateway(
         )
         async with open_flow(ground, channels, staging.stages(parts)) as flow:
             flows.append(flow)
-            flow.door.cautious = cautious
+            if memory is not None:
+                _RUNNING[memory] = names
+            if memory is not None and last is not None:
+                flow.door.cautious, flow.lanes.flight = True, Flight(_named_in(names, memory))
             for channel in channels.values():
                 flow.outbox.attach(channel)
-            await flow.recovery.at_start(channels)
-            yield Story(flow, staging, channels, notices, wall, parts)
+            await flow.recovery.at_start(channels, blamed([(last or {}).get(place, "") for place in range(_PLACES)]))
+            try:
+                yield Story(flow, staging, channels, notices, wall, parts)
+            finally:
+                if memory is not None and not memory.crashed:
+                    del _RUNNING[memory]
+
+
+def _named_in(names: dict[int, str], memory: Memory) -> Callable[[int, str], None]:
+    def put(place: int, name: str) -> None:
+        if not memory.crashed:
+            names[place] = name
+
+    return put
 
 
 def hook(call: Callable[..., Any], **how: Any) -> Link:
