@@ -64,6 +64,7 @@ class Serving:
             ground,
             self.channels,
             clear=lambda key: self.flow.outbox.clear(key),
+            occupied=lambda key: self.flow.outbox.occupied(key),
             workers=self.workers.asker,
             working=lambda message: self.flow.typist.working(message),
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from msgspec import Struct
 
 from gateway.daemon.build import Parts
 from gateway.flow.aside import Turn
+from gateway.flow.destination import Key
 from gateway.flow.hooks import Chain
 from gateway.flow.memory import RuleMemory
 from gateway.flow.plan import Plan
@@ -18,8 +20,9 @@ from gateway.flow.route import Router
 from gateway.flow.spine import Ground
 from gateway.flow.typing import Working, nobody
 from gateway.flow.walk import Produced, Stages
-from gateway.message.envelope import Envelope, lane_key
+from gateway.message.envelope import Delivery, Envelope, lane_key
 from gateway.message.message import Message
+from gateway.message.receipt import Receipt
 from gateway.pipelines.actor import Actor, Crew
 from gateway.pipelines.history import History
 from gateway.pipelines.inputs import Render
@@ -42,8 +45,8 @@ class Staged(Struct, frozen=True):
 class Staging:
     """Makes stages of parts, again at every reload; what must outlive a reload stands here.
 
-    `clear` says whether a destination has nothing waiting, so that a streamed reply overtakes nothing; `working` shows
-    the sender that a model is being waited for.
+    `clear` says whether a destination has nothing waiting, so that a streamed reply overtakes nothing, and `occupied`
+    keeps it while one is shown; `working` shows the sender that a model is being waited for.
     """
 
     def __init__(
@@ -51,12 +54,13 @@ class Staging:
         ground: Ground,
         channels: Mapping[str, Channel],
         *,
-        clear: Callable[[tuple[str, str, str]], bool],
+        clear: Callable[[Key], bool],
+        occupied: Callable[[Key], AbstractContextManager[None]],
         workers: Workers,
         working: Working = nobody,
     ) -> None:
         self._ground, self._channels, self._clear, self._workers = ground, channels, clear, workers
-        self._working = working
+        self._working, self._occupied = working, occupied
         # Slow hooks share a few threads: a hook that hangs must not eat the journal's or the files' threads.
         self._threads = trio.CapacityLimiter(8)
         self.actors: dict[str, Actor] = {}
@@ -126,10 +130,14 @@ class Staging:
         channel = self._channels.get(message.channel)
         if channel is None or not channel.traits.can_stream or outbound.concerns(message.channel):
             return None
-        if not self._clear(lane_key(message.channel, message.conversation)):
-            return None
+        key = lane_key(message.channel, message.conversation)
         stream: StreamTo | None = getattr(channel, "stream", None)
-        return stream
+        return partial(self._alone, stream, key) if stream is not None and self._clear(key) else None
+
+    async def _alone(self, stream: StreamTo, key: Key, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        """Show a reply while what somebody else has for the same place waits behind it."""
+        with self._occupied(key):
+            return await stream(delivery, pieces)
 
     def _address_of(self, message: Message) -> dict[str, Any]:
         channel = self._channels.get(message.channel)

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import trio
 
 from gateway.flow import retry
-from gateway.flow.destination import Destination
+from gateway.flow.destination import Desk, Destination
 from gateway.flow.timers import Timers
+from gateway.message.envelope import Delivery
 from gateway.notices import BreakerChanged, Report
 
 # How soon the next one is tried when a probe has not come back, or turned out to be none.
@@ -113,3 +114,14 @@ class Circuits:
             self._go(circuit.parked.popleft())
             if circuit.parked:
                 self._time(name, circuit)
+
+
+def circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
+    """Name the circuit that a delivery goes through."""
+    channel = delivery.message.channel
+    if desk is None or desk.circuit_of is None:
+        return channel, ""
+    try:
+        return channel, desk.circuit_of(delivery)
+    except (Exception, SystemExit):  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+        return channel, ""

@@ -9,14 +9,15 @@ not be repeated. Pauses and expiry run on Trio's clock, which never jumps; the j
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 
 import trio
 
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
-from gateway.flow.circuits import Circuit, Circuits
+from gateway.flow.circuits import Circuit, Circuits, circuit_of
 from gateway.flow.destination import Desk, Destination, Key, Waiting, fresh, timed
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
@@ -126,7 +127,7 @@ class Outbox:
         for key in [only] if only else [key for key in self._destinations if key[0] == channel]:
             destination = self._destinations.get(key)
             if destination is not None and destination.queue and destination.paused:
-                self._circuits.forgive(_circuit_of(self._desks.get(channel), destination.queue[0].delivery))
+                self._circuits.forgive(circuit_of(self._desks.get(channel), destination.queue[0].delivery))
                 destination.blocked_until = 0.0
                 self._resume(destination, destination.paused)
 
@@ -147,6 +148,16 @@ class Outbox:
     def clear(self, key: Key) -> bool:
         """Say whether a destination has nothing waiting."""
         return key not in self._destinations
+
+    @contextmanager
+    def occupied(self, key: Key) -> Iterator[None]:
+        """Keep a clear destination for a reply that is streamed there; what is added meanwhile waits behind it."""
+        destination = self._destinations[key] = Destination(key)
+        destination.busy = True
+        try:
+            yield
+        finally:
+            self._go_on(destination)
 
     async def empty(self) -> None:
         """Return when nothing waits any more, paused destinations excepted. The caller sets the deadline."""
@@ -216,7 +227,7 @@ class Outbox:
         if desk.ready or desk.beginning or desk.to_spare <= 0:
             return False
         head = destination.queue[0]
-        circuit = _circuit_of(desk, head.delivery)
+        circuit = circuit_of(desk, head.delivery)
         if self._may_wait(destination, head, circuit, now):
             return False
         attempt = Attempt()
@@ -287,7 +298,7 @@ class Outbox:
             await self._fill(destination)
         else:
             head = destination.queue[0]
-            circuit = _circuit_of(desk, head.delivery)
+            circuit = circuit_of(desk, head.delivery)
             if not self._hindered(destination, head, circuit):
                 attempt.begins(channel, destination, head, circuit, self._now())
                 self._attempting += 1
@@ -331,6 +342,9 @@ class Outbox:
             destination.queue.popleft()
             self.pending -= 1
         destination.blocked_until = 0.0
+        self._go_on(destination)
+
+    def _go_on(self, destination: Destination) -> None:
         if destination.queue or destination.shelved:
             self._make_ready(destination, self._moment())
         else:
@@ -382,13 +396,3 @@ class Outbox:
         if number and destination.paused == number:
             destination.paused = 0
             self._make_ready(destination, self._moment())
-
-
-def _circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
-    channel = delivery.message.channel
-    if desk is None or desk.circuit_of is None:
-        return channel, ""
-    try:
-        return channel, desk.circuit_of(delivery)
-    except (Exception, SystemExit):  # the channel's bug; the attempt itself will tell what is wrong with this delivery
-        return channel, ""

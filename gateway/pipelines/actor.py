@@ -40,7 +40,7 @@ class Stream(Protocol):
         """Says where to; None when the channel, a hook or the order forbids it."""
 
     async def __call__(
-        self, to: StreamTo, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+        self, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
     ) -> tuple[str, Delivery | None] | None: ...
 
 
@@ -174,8 +174,8 @@ class _Run:
             temperature=spec.temperature,
             options={} if step.asker is None else self._options(step, given),
         )
-        if step.streams and (to := self._actor.crew.stream.streaming(envelope)) is not None:
-            shown = await self._actor.crew.stream(to, spec, envelope, call, self._turn, self._slot)
+        if step.streams and self._actor.crew.stream.streaming(envelope) is not None:
+            shown = await self._actor.crew.stream(spec, envelope, call, self._turn, self._slot)
             if shown is not None:
                 return self._shown(*shown), 1
         answer, tries = await ask(spec, call, step.asker or self._actor.model(model), self._turn, self._slot)

@@ -65,16 +65,20 @@ class Streamer:
         self._now, self._expiry_seconds = now, expiry_seconds
 
     async def __call__(
-        self, to: StreamTo, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
+        self, step: StepSpec, envelope: Envelope, call: ModelCall, turn: WalkTurn, slot: Slot
     ) -> tuple[str, Delivery | None] | None:
         """Return the whole text and the delivery it made; a None delivery must be sent again by the outbox.
 
-        None when the channel gave up before the model ended.
+        None when the channel gave up before the model ended, or may not show it any more.
         Raises `ModelError` when the model broke off, or was not through at the step's deadline.
         """
         provider = self._provider(call.model)
         await turn.aside()
         await slot()
+        # Only now is all that was before this walk committed, and on its way to the same place.
+        to = self.streaming(envelope)
+        if to is None:
+            return None
         delivery = self._delivery(envelope)
         heard = _Heard(provider.stream(call))
         receipt: Receipt | None = None

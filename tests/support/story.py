@@ -221,6 +221,7 @@ async def gateway(
             ground,
             channels,
             clear=lambda key: flows[0].outbox.clear(key),
+            occupied=lambda key: flows[0].outbox.occupied(key),
             workers=WorkerPool(ground.now).asker,
             working=lambda message: flows[0].typist.working(message),
         )
