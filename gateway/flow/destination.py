@@ -111,3 +111,14 @@ class Desk:
         """How many attempts more may be under way: negative after a reload that allows fewer than there are."""
         most = 0 if self.channel is None else self.channel.traits.sends_at_once
         return most - self.begun - self.workers + len(self.idle)
+
+    async def rest(self) -> None:
+        """Return when this worker is wanted again: whoever wants one takes it out of `idle` and reschedules it."""
+        self.idle.append(task := trio.lowlevel.current_task())
+
+        def left(_raise: object) -> trio.lowlevel.Abort:
+            if task in self.idle:
+                self.idle.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(left)

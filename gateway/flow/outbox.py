@@ -9,6 +9,7 @@ not be repeated. Pauses and expiry run on Trio's clock, which never jumps; the j
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
@@ -84,8 +85,13 @@ class Outbox:
 
     def detach(self, name: str) -> None:
         """Stop serving a channel; its deliveries wait, here and in the journal, until it is attached again."""
-        if name in self._desks:
-            self._desks[name].serve(None)
+        desk = self._desks.get(name)
+        if desk is not None:
+            desk.serve(None)
+            for destination in desk.ready:  # nobody is left to take them: they wait for the channel as all others do
+                destination.busy = False
+            desk.ready.clear()
+            self._tell_quiet()
 
     def add(self, delivery: Delivery, *, old: bool = False) -> None:
         """Queue a committed delivery behind what its destination has, in commit order; `old`: of an earlier life."""
@@ -95,7 +101,7 @@ class Outbox:
             destination.shelve(delivery.id)
             self._shelved += 1
         elif old or delivery.replayed:
-            destination.queue.append(self._waiting(delivery, now, old=old, since=now))
+            destination.queue.append(timed(delivery, now=now, wall=self._now(), since=-inf if old else now))
         else:
             destination.queue.append(fresh(delivery, now))
         if not destination.busy:
@@ -172,10 +178,9 @@ class Outbox:
 
     def depths(self) -> dict[str, int]:
         """Return how many deliveries each channel has waiting."""
-        depths: dict[str, int] = {}
-        for destination in self._destinations.values():
-            waiting = len(destination.queue) + destination.shelved
-            depths[destination.key[0]] = depths.get(destination.key[0], 0) + waiting
+        depths = Counter[str]()
+        for key, destination in self._destinations.items():
+            depths[key[0]] += len(destination.queue) + destination.shelved
         return depths
 
     # -- who is next ------------------------------------------------------------------------------
@@ -190,9 +195,6 @@ class Outbox:
         if destination is None:
             destination = self._destinations[key] = Destination(key)
         return destination
-
-    def _waiting(self, delivery: Delivery, now: float, *, old: bool, since: float) -> Waiting:
-        return timed(delivery, now=now, wall=self._now(), since=-inf if old else since)
 
     def _make_ready(self, destination: Destination, now: float) -> None:
         desk = self._desks.get(destination.key[0])
@@ -279,14 +281,7 @@ class Outbox:
                 await self._attempt(desk, desk.ready.popleft(), attempt)
                 if attempt.scope.cancel_called:
                     return
-            desk.idle.append(task := trio.lowlevel.current_task())
-
-            def left(_raise: object, task: trio.lowlevel.Task = task) -> trio.lowlevel.Abort:
-                if task in desk.idle:
-                    desk.idle.remove(task)
-                return trio.lowlevel.Abort.SUCCEEDED
-
-            await trio.lowlevel.wait_task_rescheduled(left)
+            await desk.rest()
 
     # -- the head's turn --------------------------------------------------------------------------
 
@@ -370,8 +365,9 @@ class Outbox:
         finally:
             self._attempting -= 1
             self._tell_quiet()
-        now = self._moment()
-        read = [self._waiting(each.delivery, now, old=each.old, since=self._began) for each in taken]
+        now, wall = self._moment(), self._now()
+        since = {True: -inf, False: self._began}
+        read = [timed(each.delivery, now=now, wall=wall, since=since[each.old]) for each in taken]
         self._filled(destination, read, before)
 
     def _filled(self, destination: Destination, waiting: list[Waiting], before: int) -> None:

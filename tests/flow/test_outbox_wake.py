@@ -135,3 +135,27 @@ async def test_no_more_is_sent_at_once_than_the_channel_takes_also_after_a_reloa
             many.answers()
             few.answers()
         assert (many.most, few.most) == (6, 2)
+
+
+async def test_what_was_ready_when_a_channel_was_taken_away_is_sent_when_it_is_back(autojump_clock):
+    class OneAtATime:
+        name, platform, traits = "it", "fake", Traits(idempotent=True, sends_at_once=1)
+
+        async def deliver(self, given):
+            await trio.sleep(1)
+            return Delivered()
+
+    notes, channel = Notes(), OneAtATime()
+    async with open_outbox(notes) as outbox:
+        outbox.attach(channel)
+        for number in range(3):
+            outbox.add(reply(str(number), f"c{number}"))
+        await trio.testing.wait_all_tasks_blocked()
+        outbox.detach("it")
+        with trio.fail_after(60):
+            await outbox.empty()
+        assert notes.done == ["0"]
+        outbox.attach(channel)
+        await trio.sleep(10)
+        assert notes.done == ["0", "1", "2"]
+        assert outbox.pending == 0
