@@ -23,6 +23,7 @@ from gateway.flow.destination import Desk, Destination, Key, Waiting, fresh, tim
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
+from gateway.flow.standstill import Standstill
 from gateway.flow.timers import Timers
 from gateway.message.envelope import Delivery, lane_key
 from gateway.message.message import Conversation
@@ -39,7 +40,7 @@ _READ_AGAIN_SECONDS = 1.0
 
 
 class Outbox:
-    """All destinations of all channels. `nursery` holds the workers."""
+    """All destinations of all channels. `nursery` holds the workers; `refused` says that nothing may be sent now."""
 
     def __init__(
         self,
@@ -54,11 +55,13 @@ class Outbox:
         now: Callable[[], float],
         spread: Callable[[], float],
         most_in_memory: int = 50_000,
+        refused: Callable[[], bool] = lambda: False,
     ) -> None:
         self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
         self._circuits = Circuits(timers, self._go, spread, report, policy.cap_seconds)
+        self._standstill = Standstill(refused, timers, self._go)
         self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread, timers)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}
@@ -262,6 +265,7 @@ class Outbox:
             or head.ends_at <= now
             or self._circuits.troubled(circuit)
             or self.disabled.holds(circuit[0], disabled_as(circuit, head.delivery))
+            or self._standstill.refused()
         )
 
     async def _work(self, desk: Desk) -> None:
@@ -330,7 +334,7 @@ class Outbox:
         if why:
             self._settler.buried(delivery, Bounced(why), self._now(), lambda: self._next(destination, head))
             return True
-        return self._circuits.holds(circuit, destination)
+        return self._standstill.holds(destination) or self._circuits.holds(circuit, destination)
 
     def _next(self, destination: Destination, settled: Waiting) -> None:
         if destination.queue and destination.queue[0] is settled:  # else a person dropped it meanwhile

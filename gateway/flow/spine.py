@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 from msgspec import Struct
@@ -24,6 +25,7 @@ from gateway.flow.retry import RetryPolicy
 from gateway.flow.seen import Seen
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
+from gateway.flow.standstill import refuses
 from gateway.flow.timers import Timers
 from gateway.flow.typing import Typist
 from gateway.flow.walk import Stages, Walker
@@ -70,6 +72,7 @@ class Flow:
             now=now,
             spread=ground.spread,
             most_in_memory=ground.limits.most_replies_in_memory,
+            refused=partial(refuses, journal),
         )
         self.clerk = Clerk(
             journal=journal,

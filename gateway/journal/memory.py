@@ -202,7 +202,7 @@ class MemoryStore:
         """Return when there is something to commit. Idle, it sets no timer: a mocked clock may leap over days."""
         if self._clerk.failing:
             await trio.sleep(AGAIN_SECONDS)
-        else:
+        elif not self._clerk.due:
             await self._news.wait()
             with trio.move_on_after(RIDE_SECONDS):
                 await self._wanted.wait()

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from itertools import islice
 
-from gateway.journal.clerk import AGAIN_SECONDS, Clerk, Done, Item, Settled
+from gateway.journal.clerk import AGAIN_SECONDS, LARGEST, Clerk, Done, Item, Settled
 from gateway.journal.ledger import Chore, Entry
 
 # Rested after each commit: cost follows commits, not messages, and at 1,000/s this halves the CPU of both threads. What
@@ -29,8 +29,6 @@ FEW = 16
 RIDE_SECONDS = 1.0
 # Beyond this many, gathering gains nothing (the sync is 1 % of the group's cost): commit at once.
 LARGE = 64
-# Bounds one transaction, and so the time until the first of a flood is acknowledged, to some 20 ms.
-LARGEST = 512
 
 
 class Writer:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 import trio
 
 from gateway.journal import Memory, open_journal, open_memory_journal
+from gateway.journal.clerk import LARGEST
+from gateway.journal.ledger import Entry, Ledger
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.notices import JournalFailed, JournalRecovered
 from gateway.records import Accept, Failed, Moved, Outcome, Revive, Stored
@@ -140,3 +142,31 @@ async def test_a_full_disk_loses_nothing_and_recovers_when_space_returns(tiny_di
         assert tally["inbound.accepted"] == refused
         outcomes = await committed(journal, Accept((a_message(f"late{refused}"),)))
         assert isinstance(outcomes[0], tuple)
+
+
+async def test_what_a_refusing_disk_kept_waiting_is_written_in_transactions_of_bounded_size(
+    autojump_clock, monkeypatch
+) -> None:
+    sizes, commit = [], Ledger.commit
+
+    def measured(ledger: Ledger, works: Sequence[Entry]) -> list[Outcome]:
+        sizes.append(len(works))
+        return commit(ledger, works)
+
+    memory, called = Memory(), []
+    count = 2 * LARGEST + 7
+    async with open_memory_journal(memory) as journal:
+        names = [f"m{number}" for number in range(count)]
+        for start in range(0, count, LARGEST):
+            await committed(journal, Accept(tuple(map(a_message, names[start : start + LARGEST]))))
+        monkeypatch.setattr(Ledger, "commit", measured)
+        memory.fail_commits()
+        for name in names:
+            journal.submit(done_with(name), lambda _, name=name: called.append(name))
+        await trio.sleep(10)
+        assert journal.backlog == count
+        memory.fail_commits(0)
+        await trio.sleep(1)
+        assert called == names
+        assert journal.backlog == 0
+    assert max(sizes) <= LARGEST
