@@ -63,13 +63,15 @@ class Shelf:
         idempotent = self._traits_of(row.channel).idempotent
         under_way, fresh = row.state in UNDER_WAY, row.state is DeliveryState.PENDING
         if under_way and not idempotent:
-            self._settler.parked(delivery, Unknown("the gateway stopped while it was being sent"), row.changed_at)
+            cut_short = replace(delivery, attempt=row.attempt)  # the journal has counted it
+            self._settler.parked(cut_short, Unknown("the gateway stopped while it was being sent"), row.changed_at)
             return None
+        replayed = row.expires_at != delivery.expires_at  # only a person's word gives it another expiry
         taken = replace(
             delivery,
             attempt=1 if fresh else row.attempt + 1,
-            repeated=under_way or (idempotent and row.seq <= self.old_seq),
-            replayed=fresh and bool(row.notes),
+            repeated=under_way or replayed or (idempotent and row.seq <= self.old_seq),
+            replayed=replayed,
             expires_at=row.expires_at,
         )
         return TakenDown(taken, self.pause_left(row), old=row.seq <= self.old_seq)

@@ -145,6 +145,34 @@ async def test_a_send_that_must_not_be_repeated_is_parked_after_a_crash(autojump
         assert again.sent() == ["hi"]
 
 
+async def test_a_parked_send_keeps_its_number_and_what_a_person_resends_says_so_after_a_restart(
+    autojump_clock: Any,
+) -> None:
+    memory, traits = Memory(), Traits(idempotent=False)
+    with trio.CancelScope() as scope:
+        async with gateway(memory=memory, traits=traits) as story:
+
+            async def sent_then_killed() -> Any:
+                memory.crash()
+                scope.cancel()
+                await trio.sleep_forever()
+
+            story.channels["chat"].will(Deferred("busy", after_seconds=0.01), sent_then_killed)
+            envelope = await story.receives("hi")
+            await trio.sleep_forever()
+    async with gateway(memory=memory, traits=traits) as again:
+        await again.settles()
+        row = await again.flow.ground.journal.delivery(f"{envelope}.0")
+        assert row is not None and (row.state.value, row.attempt) == ("unknown", 2)
+        again.channels["chat"].will(Deferred("busy", after_seconds=60.0))
+        assert await again.flow.recovery.resend(row.id, "an operator decided")
+        await trio.sleep(1)
+    async with gateway(memory=memory, traits=traits) as last:
+        await last.settles()
+        (delivery,) = last.channels["chat"].deliveries
+        assert (delivery.replayed, delivery.repeated, delivery.attempt) == (True, True, 2)
+
+
 async def test_a_message_that_kills_the_process_is_buried_after_its_attempts(autojump_clock: Any) -> None:
     memory = Memory()
     for _ in range(4):  # the first kill comes before the commit; the platform sends it again
