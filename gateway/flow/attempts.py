@@ -143,6 +143,7 @@ class Attempts:
         """Record what came of an attempt; unless it is to be tried again, `gone` is called when the next may go."""
         self._owed.pop(attempt, None)
         if receipt is None:
+            self._circuits.not_tried(attempt.circuit)  # else the circuit would wait for its answer for ever
             gone()
             return None
         channel, delivery, circuit, began = attempt.channel, attempt.head.delivery, attempt.circuit, attempt.began
