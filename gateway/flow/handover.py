@@ -24,7 +24,7 @@ from gateway.message.envelope import Delivery, Envelope, delivery_id
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.seal import RecordKind, Sealer
-from gateway.notices import EnvelopeSettled, JournalFailed, Report
+from gateway.notices import EnvelopeBuried, EnvelopeSettled, JournalFailed, Report
 from gateway.ports import Journal, Traits
 from gateway.records import DeliveryRecord, HandOver, Impossible, Moved, Outcome
 
@@ -156,16 +156,37 @@ class Clerk:
     def _committed(
         self, envelope: Envelope, ending: Ending, made: list[Delivery], done: Callable[[], None], outcome: Outcome
     ) -> None:
+        if isinstance(outcome, Impossible):
+            self._bury(envelope, outcome.why, done)
+            return
         try:
             self._follow(envelope, ending, made, outcome)
+        finally:
+            done()
+
+    def _bury(self, envelope: Envelope, why: str, done: Callable[[], None]) -> None:
+        """End a message whose own end was refused, without its replies: else it would stay in hand to the next start.
+
+        One that is elsewhere by now (a person dropped it) stays there.
+        """
+        self._report(JournalFailed(f"the end of {envelope.id} was refused: {why}"))
+        ending = Ending(InboundState.DEAD, why=f"its end cannot be kept: {why}", by="journal")
+        story = Story(attempt=envelope.attempt, by=ending.by, why=ending.why)
+        note = self._sealer.seal(RecordKind.NOTE, envelope.id, story)
+        work = HandOver(id=envelope.id, state=ending.state, at=self._now(), note=note)
+        self._journal.submit(work, partial(self._buried, envelope, ending, done))
+
+    def _buried(self, envelope: Envelope, ending: Ending, done: Callable[[], None], outcome: Outcome) -> None:
+        try:
+            if isinstance(outcome, Moved):
+                self._report(EnvelopeBuried(envelope.id, envelope.message.channel, ending.why))
+            self._follow(envelope, ending, [], outcome)
         finally:
             done()
 
     def _follow(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
         self.committed += 1
         if not isinstance(outcome, Moved):
-            if isinstance(outcome, Impossible):
-                self._report(JournalFailed(f"the end of {envelope.id} was refused: {outcome.why}"))
             self._ended(envelope, ending)  # whoever waits for it reads what the journal holds
             return
         for delivery in made:

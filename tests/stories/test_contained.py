@@ -9,12 +9,13 @@ import pytest
 import trio
 
 from gateway.flow.retry import RetryPolicy
+from gateway.journal import Memory
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.receipt import Deferred, Delivered, Receipt
 from gateway.message.seal import Sealer
 from gateway.notices import EnvelopeBuried, EnvelopeRejected, RequestFailed
-from gateway.ports import ModelAnswer, ModelCall, Traits
+from gateway.ports import Accepted, ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
 
 
@@ -234,3 +235,24 @@ async def test_a_reason_of_odd_text_is_kept_with_a_character_less(autojump_clock
         await story.settles()
         assert story.reported(EnvelopeRejected)
         assert not story.reported(EnvelopeBuried)
+
+
+async def test_a_message_whose_end_the_tables_refuse_is_a_dead_letter_and_its_conversation_goes_on(
+    autojump_clock: Any,
+) -> None:
+    memory = Memory()
+    memory.db.execute(
+        "CREATE TRIGGER picky BEFORE INSERT ON delivery WHEN NEW.id LIKE '%.0' AND (SELECT count(*) FROM inbound) = 2 "
+        "BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    )
+    async with gateway(memory=memory) as story:
+        answers = story.offer(story.message("one"), story.message("two"))
+        await story.settles()
+        assert story.sent() == []
+        assert [await story.state(answer.id) for answer in answers if isinstance(answer, Accepted)] == ["dead", "dead"]
+        assert [notice.why for notice in story.reported(EnvelopeBuried)] == [
+            "its end cannot be kept: the journal's tables refuse it: not this one"
+        ] * 2
+        await story.receives("three")
+        await story.settles()
+        assert story.sent() == ["three"]
