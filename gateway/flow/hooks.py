@@ -15,7 +15,7 @@ from typing import Any, Literal
 import trio
 from msgspec import Struct
 
-from gateway.errors import Hold, Reject
+from gateway.errors import DraftError, Hold, Reject
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
 from gateway.message.draft import Draft, verified
@@ -40,10 +40,11 @@ class Rejected(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """A hook set the message aside for a person."""
+    """A hook set the message aside for a person; released, it passes `hook`, which is stage and name."""
 
     by: str
     why: str
+    hook: str
 
 
 Verdict = Passed | Rejected | Held
@@ -121,7 +122,7 @@ class Chain:
         except Reject as refusal:
             return Rejected(link.name, refusal.reason, refusal.tell or link.tell), "reject"
         except Hold as hold:
-            return Held(link.name, hold.reason), "hold"
+            return self._held(link, envelope, message, draft, hold)
         except (Exception, SystemExit) as error:  # sys.exit() in a hook is no reason to end the gateway
             if type(error) is ValueError:
                 return Rejected(link.name, str(error), link.tell), "reject"
@@ -158,6 +159,16 @@ class Chain:
 
     def _context(self, envelope: Envelope, message: Message) -> HookContext:
         return HookContext(envelope.id, self.stage, message.channel, envelope.attempt, envelope.received_at)
+
+    def _held(self, link: Link, envelope: Envelope, message: Message, draft: Draft, hold: Hold) -> tuple[Verdict, str]:
+        """Set the message aside, unless a person let it pass this very hook: then it goes on as the hook left it."""
+        hook, release = f"{self.stage} {link.name}", envelope.release
+        if release is None or hook not in release.hooks:
+            return Held(link.name, hold.reason, hook), "hold"
+        try:
+            return Passed(draft.finish()), "released"
+        except DraftError as error:
+            return self._failed(link, envelope, message, error)
 
     def _failed(self, link: Link, envelope: Envelope, message: Message, error: BaseException) -> tuple[Verdict, str]:
         said = f"{type(error).__name__}: {error}"

@@ -18,10 +18,10 @@ from msgspec.structs import replace
 from gateway.errors import SealError
 from gateway.flow.lanes import Lanes
 from gateway.flow.outbox import Outbox
-from gateway.flow.rows import delivery_in, envelope_in, was_walked
+from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
-from gateway.message.envelope import Envelope
+from gateway.message.envelope import Envelope, Release
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeBuried, JournalFailed, JournalRecovered, Report
@@ -104,7 +104,8 @@ class Recovery:
         def moved() -> None:
             self._lanes.feed(replace(envelope, passed=True, returned=True, attempt=1))
 
-        return await self._revive(Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now()), why, moved)
+        work = Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now())
+        return await self._revive(work, why, moved, envelope.release)
 
     async def resend(self, delivery_id: str, why: str) -> bool:
         """Put a dead or parked delivery at the tail of its destination, marked as replayed."""
@@ -127,7 +128,7 @@ class Recovery:
 
         return await self._revive(Revive(id=record_id, to=to, at=self._now()), why, moved)
 
-    async def _revive(self, work: Revive, why: str, moved: Callable[[], None]) -> bool:
+    async def _revive(self, work: Revive, why: str, moved: Callable[[], None], release: Release | None = None) -> bool:
         """Commit what a person decided; `moved` runs with the commit, whether or not anybody still waits here."""
         outcomes: list[Outcome] = []
         committed = trio.Event()
@@ -138,7 +139,7 @@ class Recovery:
             if isinstance(outcome, Moved):
                 moved()
 
-        note = self._sealer.seal(RecordKind.NOTE, work.id, Story(by="operator", why=why, at=work.at))
+        note = self._sealer.seal(RecordKind.NOTE, work.id, Story(by="operator", why=why, at=work.at, release=release))
         self._journal.submit(replace(work, note=note), done)
         await committed.wait()
         return isinstance(outcomes[0], Moved)
@@ -168,18 +169,18 @@ class Recovery:
 
     async def _open(self, row: InboundRow) -> Envelope | None:
         try:
-            envelope = envelope_in(self._sealer, row)
+            envelope, story = envelope_in(self._sealer, row), story_in(self._sealer, row)
         except SealError as error:
             self._report(JournalFailed(f"message {row.id} does not open: {error}"))
             return None
-        walked = was_walked(row)
         return replace(
             envelope,
             attempt=row.attempt,
             deadline=self._now() + self._deadline_seconds,
-            passed=walked,
-            returned=walked,
-            replies_before=len(await self._journal.deliveries_of(row.id)) if walked else 0,
+            passed=story is not None,
+            returned=story is not None,
+            replies_before=len(await self._journal.deliveries_of(row.id)) if story is not None else 0,
+            release=story.release if story is not None else None,
         )
 
     def _delay(self, envelope_id: str, seconds: float) -> None:

@@ -31,11 +31,6 @@ def story_in(sealer: Sealer, row: InboundRow) -> Story | None:
     return None
 
 
-def was_walked(row: InboundRow) -> bool:
-    """Tell whether a walk of the message ended before."""
-    return bool(row.note) or kind_of(row.sealed) == RecordKind.WALKED
-
-
 def delivery_in(sealer: Sealer, row: DeliveryRow) -> Delivery:
     """Open the reply. Raises `SealError`."""
     if kind_of(row.sealed) == RecordKind.WALKED:

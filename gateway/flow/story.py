@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from gateway.message.envelope import Delivery, Envelope
+from gateway.message.envelope import Delivery, Envelope, Release
 from gateway.message.receipt import Receipt
 
 
 class HookNote(Struct, frozen=True, omit_defaults=True):
-    """One hook's answer: `verdict` is pass, replace, reject, hold, skip (it failed, policy skip) or overrun."""
+    """One hook's answer: `verdict` is pass, replace, reject, hold, skip (it failed, policy skip), or released (it holds
+    what a person let pass).
+    """
 
     name: str
     verdict: str
@@ -35,7 +37,8 @@ class StepNote(Struct, frozen=True, omit_defaults=True):
 class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear.
 
-    `passed`: an earlier walk set the message aside, and this one went on behind that.
+    `passed`: an earlier walk set the message aside, and this one went on behind that. `release`: what the message takes
+    along when a person puts it back.
     """
 
     attempt: int = 1
@@ -51,6 +54,7 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     by: str = ""
     why: str = ""
     tell: str = ""
+    release: Release | None = None
 
 
 class Walked(Struct, frozen=True, array_like=True):

@@ -17,7 +17,7 @@ from gateway.flow.aside import Turn
 from gateway.flow.hooks import Chain, Held, Passed, Rejected
 from gateway.flow.plan import Plan
 from gateway.flow.story import HookNote, StepNote, Story
-from gateway.message.envelope import Delivery, Envelope
+from gateway.message.envelope import Delivery, Envelope, Release
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Conversation, Message, storable
 from gateway.notices import (
@@ -61,6 +61,8 @@ class Produced(Struct, frozen=True):
 
 
 _NOTHING_YET = Produced(())
+# What is kept for a release stands in the story, which must be one record; a longer answer is made anew.
+_MOST_KEPT_CHARACTERS = 1_000_000
 _NO_PLAN = Plan(kind="nothing")
 
 
@@ -127,8 +129,8 @@ class _Run:
                     envelope = self._envelope = replace(envelope, message=verdict.message)
             case Rejected(by, why, tell):
                 return self._rejected("hooks", by, why, tell)
-            case Held(by, why):
-                return self._set_aside(InboundState.HELD, by, why)
+            case Held():
+                return self._held(verdict)
         marks["hooks"] = perf_counter() - self._began
         plan = self._plan = self._stages.route(envelope)
         marks["route"] = perf_counter() - self._began
@@ -167,6 +169,10 @@ class _Run:
                 return None
             return self._ended(InboundState.DONE, why="said in a group without mentioning the gateway", by="walk")
         self._report(EnvelopeRouted(self._envelope.id, plan.pipeline, plan.by))
+        release = self._envelope.release
+        if release is not None and release.pipeline == plan.pipeline:  # it answered before a hook held the answer
+            self._produced = Produced(release.texts)
+            return None
         self._produced = await self._stages.run(self._envelope, plan, self._turn)
         self._marks["pipeline"] = perf_counter() - self._began
         return None
@@ -185,8 +191,8 @@ class _Run:
                     checked.append(verdict.message)
                 case Rejected(by, why, tell):
                     return self._rejected("outbound hooks", by, why, tell)
-                case Held(by, why):
-                    return self._set_aside(InboundState.HELD, by, why)
+                case Held():
+                    return self._held(verdict)
         self._marks["outbound"] = perf_counter() - self._began
         if produced.failed:
             self._report(EnvelopeBuried(envelope.id, self._came_in.channel, produced.failed))
@@ -223,9 +229,20 @@ class _Run:
         replies = (self._reply(tell),) if tell else ()
         return self._ended(InboundState.REJECTED, replies, why=why, by=by, tell=tell)
 
-    def _set_aside(self, state: InboundState, by: str, why: str, delay_seconds: float = 0.0) -> Ending:
+    def _held(self, held: Held) -> Ending:
+        """Wait for a person, and keep what spares the message this hook, and its pipeline, when it is let go."""
+        produced, plan = self._produced, self._plan
+        before = self._envelope.release or Release()
+        release = replace(before, hooks=(*before.hooks, held.hook))
+        if plan.kind == "pipeline" and not produced.failed and sum(map(len, produced.texts)) <= _MOST_KEPT_CHARACTERS:
+            release = replace(release, pipeline=plan.pipeline, texts=produced.texts)
+        return self._set_aside(InboundState.HELD, held.by, held.why, release=release)
+
+    def _set_aside(
+        self, state: InboundState, by: str, why: str, delay_seconds: float = 0.0, release: Release | None = None
+    ) -> Ending:
         self._report(EnvelopeSetAside(self._envelope.id, self._came_in.channel, state.value, why))
-        return self._ended(state, why=why, by=by, delay_seconds=delay_seconds)
+        return self._ended(state, why=why, by=by, delay_seconds=delay_seconds, release=release)
 
     def _unrouted(self) -> Ending:
         message = self._came_in
@@ -245,6 +262,7 @@ class _Run:
         tell: str = "",
         delay_seconds: float = 0.0,
         sent: Produced = _NOTHING_YET,
+        release: Release | None = None,
     ) -> Ending:
         """End here, with the story of how it came to that; `sent` is what went out while it was being written."""
         self._marks["end"] = perf_counter() - self._began
@@ -262,5 +280,6 @@ class _Run:
             by=by,
             why=why,
             tell=tell,
+            release=release or self._envelope.release,
         )
         return Ending(state, replies, why, by, tell, delay_seconds, story, sent.streamed, sent.repeated)

@@ -11,6 +11,18 @@ from msgspec import Struct
 from gateway.message.message import Conversation, Message
 
 
+class Release(Struct, frozen=True, omit_defaults=True):
+    """What a message takes along that hooks held, once a person has put it back.
+
+    `hooks` held it and hold it no more. `pipeline` had made `texts` of it by then and is not asked again; it is ''
+    when none had.
+    """
+
+    hooks: tuple[str, ...] = ()
+    pipeline: str = ""
+    texts: tuple[str, ...] = ()
+
+
 class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One inbound message under way.
 
@@ -21,7 +33,8 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `priority` is what rules asked for: higher goes first when the gateway is busy. `passed` says that
     it was held or delayed before and is through with that: neither is done to it again.
     `replies_before` counts the replies of its earlier walks, behind which new ones are numbered.
-    `returned` says that a walk in an earlier life may have shown part of the reply already.
+    `returned` says that a walk in an earlier life may have shown part of the reply already. `release` is what a
+    person let pass.
     """
 
     id: str
@@ -36,6 +49,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     passed: bool = False
     replies_before: int = 0
     returned: bool = False
+    release: Release | None = None
 
 
 class Delivery(Struct, frozen=True, kw_only=True, omit_defaults=True):

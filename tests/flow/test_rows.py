@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.errors import SealError
-from gateway.flow.rows import delivery_in, envelope_in, story_in, was_walked
+from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Story
 from gateway.message.dictionary import Dictionaries
 from gateway.message.envelope import Delivery, Envelope
@@ -81,7 +81,7 @@ def test_both_forms_of_a_row_open_to_the_same_message_and_story(envelope: Envelo
     apart = row(envelope.id, sealed_alone(envelope), noted(envelope.id, STORY))
     whole = row(envelope.id, sealed_whole(envelope))
     for each in (apart, whole):
-        assert (envelope_in(SEALER, each), story_in(SEALER, each), was_walked(each)) == (envelope, STORY, True)
+        assert (envelope_in(SEALER, each), story_in(SEALER, each)) == (envelope, STORY)
 
 
 ENVELOPE = Envelope(id="e-1", message=Message(channel="web", content="hello"), received_at=1.0, deadline=1.2)
@@ -98,7 +98,7 @@ def test_a_reply_opens_the_same_from_its_messages_record_and_beside_the_message(
     for sealed in (whole, alone):
         assert delivery_in(SEALER, reply_row(reply.id, sealed, envelope.id)) == reply
     both = row(envelope.id, whole)
-    assert (envelope_in(SEALER, both), story_in(SEALER, both), was_walked(both)) == (envelope, STORY, True)
+    assert (envelope_in(SEALER, both), story_in(SEALER, both)) == (envelope, STORY)
 
 
 def test_a_reply_that_its_messages_record_does_not_hold_is_not_found_there() -> None:
@@ -114,7 +114,7 @@ def test_a_reply_that_its_messages_record_does_not_hold_is_not_found_there() -> 
 
 def test_a_message_that_was_not_walked_yet_has_no_story() -> None:
     fresh = row("e-1", sealed_alone(ENVELOPE))
-    assert (envelope_in(SEALER, fresh), story_in(SEALER, fresh), was_walked(fresh)) == (ENVELOPE, None, False)
+    assert (envelope_in(SEALER, fresh), story_in(SEALER, fresh)) == (ENVELOPE, None)
 
 
 def test_what_was_noted_later_takes_the_place_of_the_story() -> None:

@@ -1,0 +1,121 @@
+"""A person lets go what a hook held: it passes that hook and no other, and nothing is done twice for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from gateway.errors import Hold
+from gateway.flow.hooks import Link
+from gateway.flow.rows import story_in
+from gateway.journal import Memory
+from gateway.ports import ModelAnswer, ModelCall
+from tests.support.story import Story, gateway, hook
+
+COUNTS = {"counts": "pipeline: [{name: say, model: counting}]"}
+
+
+class Counting:
+    """Answers with how often it was asked; `at_first` happens at the first question."""
+
+    def __init__(self, at_first: Any = None) -> None:
+        self.asked, self._at_first = 0, at_first
+
+    async def answer(self, call: ModelCall) -> ModelAnswer:
+        self.asked += 1
+        if self.asked == 1 and self._at_first is not None:
+            self._at_first()
+            await trio.sleep_forever()
+        return ModelAnswer(text=f"answer {self.asked}")
+
+    def stream(self, call: ModelCall) -> Any:
+        raise NotImplementedError
+
+
+def holding(name: str, **how: Any) -> Link:
+    """A hook that holds every message, behind a mark it leaves on it."""
+
+    def holds(message: Any) -> None:
+        message.content += f" [{name}]"
+        raise Hold(f"{name} wants it seen")
+
+    return hook(holds, name=name, **how)
+
+
+def sign(message: Any) -> None:
+    message.content += " (seen)"
+
+
+async def released(story: Story, envelope: str) -> None:
+    await story.settles()
+    assert await story.state(envelope) == "held"
+    assert await story.flow.recovery.readmit(envelope, "released by an operator")
+    await story.settles()
+
+
+async def verdicts(story: Story, envelope: str) -> list[tuple[str, str]]:
+    row = await story.flow.ground.journal.message(envelope)
+    assert row is not None
+    told = story_in(story.flow.ground.sealer, row)
+    assert told is not None
+    return [(note.name, note.verdict) for note in told.hooks]
+
+
+async def test_what_an_inbound_hook_held_goes_on_as_the_hook_left_it_and_through_all_others(
+    autojump_clock: Any,
+) -> None:
+    async with gateway(inbound=[holding("look"), hook(sign)]) as story:
+        envelope = await story.receives("odd")
+        await released(story, envelope)
+        assert story.sent() == ["odd [look] (seen)"]
+        assert await verdicts(story, envelope) == [("look", "released"), ("sign", "replace")]
+
+
+async def test_a_reply_that_an_outbound_hook_held_is_not_made_again(autojump_clock: Any) -> None:
+    model = Counting()
+    how: dict[str, Any] = {"pipelines": COUNTS, "models": {"counting": model}, "default_pipeline": "counts"}
+    async with gateway(outbound=[holding("look"), hook(sign)], **how) as story:
+        await released(story, await story.receives("odd"))
+        assert (story.sent(), model.asked) == (["answer 1 [look] (seen)"], 1)
+
+
+async def test_a_release_is_for_the_hook_that_held_and_for_no_other(autojump_clock: Any) -> None:
+    same = [holding("look")]
+    async with gateway(inbound=[holding("look"), holding("again")], outbound=same) as story:
+        envelope = await story.receives("odd")
+        for _ in range(3):
+            await released(story, envelope)
+        assert story.sent() == ["odd [look] [again] [look]"]
+
+
+async def test_a_message_that_comes_back_from_a_rules_delay_is_held_like_any_other(autojump_clock: Any) -> None:
+    rules = 'WHEN message.content == "later" THEN delay(1h)'
+    async with gateway(rules=rules, outbound=[holding("look")]) as story:
+        envelope = await story.receives("later")
+        await trio.sleep(4000)
+        assert await story.state(envelope) == "held"
+        await released(story, envelope)
+        assert story.sent() == ["later [look]"]
+
+
+async def test_a_release_outlives_a_crash(autojump_clock: Any) -> None:
+    memory = Memory()
+    how: dict[str, Any] = {
+        "pipelines": COUNTS,
+        "models": {"counting": Counting(at_first=memory.crash)},
+        "default_pipeline": "counts",
+        "inbound": [holding("look")],
+        "memory": memory,
+    }
+    with trio.CancelScope() as life:
+        async with gateway(**how) as story:
+            envelope = await story.receives("odd")
+            await story.settles()
+            assert await story.flow.recovery.readmit(envelope, "released by an operator")
+            await memory.until_crashed()
+            life.cancel()
+            await trio.lowlevel.checkpoint()
+    async with gateway(**how) as story:
+        await story.settles()
+        assert story.sent() == ["answer 2"]
