@@ -281,10 +281,12 @@ class Lanes:
         self._advance(lane)
 
     def _changes_a_queued_one(self, lane: Lane, change: Envelope) -> bool:
-        """Apply an edit or a delete to a message that still waits.
+        """Apply an edit or a delete to a message that still waits; a reaction is about one and changes nothing of it.
 
         The edit itself stays queued behind it, so that a crash finds both and applies it again.
         """
+        if change.message.type == "reaction":
+            return False
         for index, waiting in enumerate(lane.queue):  # noqa: B007
             if waiting.message.id == change.message.target_id and waiting.message.sender == change.message.sender:
                 break

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import trio
+from msgspec.structs import replace
 
 from gateway.flow.aside import Turn
 from gateway.flow.lanes import Lanes
@@ -70,3 +72,30 @@ async def test_a_walk_that_waits_for_a_model_is_in_hand_again_when_it_goes_on() 
         await trio.testing.wait_all_tasks_blocked()
         commits.pop(0)()
         assert (lanes.in_hand, lanes.total) == (0, 0)
+
+
+async def test_a_reaction_that_is_taken_back_leaves_the_queued_message_it_was_on() -> None:
+    answered, commits, walked = trio.Event(), list[Callable[[], None]](), list[str]()
+
+    async def walk(envelope: Envelope, turn: Turn) -> Ending:
+        walked.append(envelope.id)
+        await turn.aside()
+        await answered.wait()
+        return Ending(InboundState.DONE)
+
+    def about_the_post(number: int, **fields: Any) -> Envelope:
+        message = replace(post.message, id=str(number), target_id=post.message.id, type="reaction", **fields)
+        return replace(post, id=f"a{number}", message=message)
+
+    async with trio.open_nursery() as nursery:
+        lanes = lanes_of(nursery, walk, commits)
+        lanes.feed(envelope("a", 0))
+        post = replace(envelope("a", 1), message=replace(envelope("a", 1).message, id="post"))
+        for each in (post, about_the_post(2), about_the_post(3, action="delete")):
+            lanes.feed(each)
+        answered.set()
+        while lanes.total:
+            await trio.testing.wait_all_tasks_blocked()
+            while commits:
+                commits.pop(0)()
+        assert walked == ["a0", "a1", "a2", "a3"]
