@@ -110,7 +110,7 @@ async def _with_journal(
             # From here on: nobody waits for the steps of the start, and no operator can mend them.
             trio.lowlevel.add_instrument(StallDetector(telling.report))
             notify(READY)
-            nursery.start_soon(feed_watchdog, Pulse(serving).alive)
+            nursery.start_soon(feed_watchdog, Pulse(journal).alive)
             nursery.start_soon(telling.lag.watch)
             nursery.start_soon(_sweep_media, media, journal, settings)
             why = await stop.asked()

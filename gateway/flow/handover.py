@@ -61,7 +61,6 @@ class Clerk:
     ) -> None:
         self._journal, self._sealer, self._outbox = journal, sealer, outbox
         self._traits_of, self._cut_of, self._policy = traits_of, cut_of, policy
-        self.committed = 0
         self._ended, self._delay, self._report, self._now = ended, delay, report, now
 
     def hand_over(
@@ -185,7 +184,6 @@ class Clerk:
             done()
 
     def _follow(self, envelope: Envelope, ending: Ending, made: list[Delivery], outcome: Outcome) -> None:
-        self.committed += 1
         if not isinstance(outcome, Moved):
             self._ended(envelope, ending)  # whoever waits for it reads what the journal holds
             return

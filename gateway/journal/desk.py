@@ -70,7 +70,7 @@ class Desk:
 
     @property
     def stuck_seconds(self) -> float:
-        """How long the writer has been at one commit: what a watchdog asks; 0 between commits."""
+        """How long the writer has been at one commit: what the door asks; 0 between commits."""
         return self._store.stuck_seconds
 
     async def perform(self, chore: Chore) -> None:
