@@ -96,7 +96,7 @@ class Desk:
         channel = self._serving.channels.get(order.channel)
         door = self._serving.doors.get(order.channel)
         if channel is None or door is None:
-            known = ", ".join(sorted(self._serving.channels)) or "none"
+            known = ", ".join(sorted(self._serving.doors)) or "none"
             raise NotThere(f'there is no channel "{order.channel}" switched on; there are: {known}')
         message = Message(
             channel=channel.name,

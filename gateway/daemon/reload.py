@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -187,7 +188,7 @@ class Reloader:
         serving.changing.update({name: door for name, door in serving.doors.items() if name in replaced})
         async with trio.open_nursery() as nursery:
             for name in [name for name in serving.channels if name not in kept]:
-                nursery.start_soon(serving.stop_channel, name)
+                nursery.start_soon(partial(serving.stop_channel, name, for_good=name not in parts.channels))
         # No checkpoint here: one message sees one configuration.
         before, router = serving.parts.ruleset, serving.staging.router
         serving.parts = parts

@@ -147,15 +147,20 @@ class Serving:
         else:
             await self._start_channel(channel)
 
-    async def stop_channel(self, name: str) -> None:
-        """Stop a channel; what waits for it stays in the journal and the outbox. One that does not end is left."""
+    async def stop_channel(self, name: str, *, for_good: bool) -> None:
+        """Stop a channel; what waits for it stays in the journal and the outbox. One that does not end is left.
+
+        Unless that is for good it stays known until another takes its place: replies that are made meanwhile need its
+        address and its limits.
+        """
         self.doors.pop(name, None)
         self.flow.outbox.detach(name)
         with trio.move_on_after(PATIENCE_SECONDS) as patience:
             await self.tree.remove(name)
         if patience.cancelled_caught:
             self.telling.report(ChildLate(name, "stop", PATIENCE_SECONDS))
-        self.channels.pop(name, None)
+        if for_good:
+            self.channels.pop(name, None)
 
     def reload_soon(self) -> None:
         """Ask for a reload (SIGHUP); it happens in the reloader's task."""

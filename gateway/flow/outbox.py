@@ -155,8 +155,9 @@ class Outbox:
         return None
 
     def clear(self, key: Key) -> bool:
-        """Say whether a destination has nothing waiting."""
-        return key not in self._destinations
+        """Say whether a destination has nothing waiting, and its channel is served."""
+        desk = self._desks.get(key[0])
+        return desk is not None and desk.channel is not None and key not in self._destinations
 
     @contextmanager
     def occupied(self, key: Key) -> Iterator[None]:

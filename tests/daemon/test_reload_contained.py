@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -49,14 +50,19 @@ class Moody:
         if self._mood == "needy" and not os.path.exists(self._needed):
             raise SettingError("needed", found="not there", wanted="there")
         task_status.started()
-        with trio.CancelScope(shield=self._mood == "deaf"):
-            await trio.sleep_forever()
+        try:
+            with trio.CancelScope(shield=self._mood == "deaf"):
+                await trio.sleep_forever()
+        finally:
+            open(f"{self._needed}-{self.name}-ended", "w").close()
 
     async def deliver(self, delivery):
+        with open(self._needed + "-sent", "a") as file:
+            file.write(delivery.message.metadata.get("back", "nowhere") + "\\n")
         return Delivered()
 
     def address_of(self, message):
-        return {}
+        return {"back": "to " + message.sender.id}
 
 
 def build(name, settings, kit):
@@ -72,6 +78,15 @@ def where(message):
     if message.content == "sleep":
         time.sleep(0.06)
     message.content = "main" if threading.current_thread() is threading.main_thread() else "thread"
+"""
+WAITS = """
+import os
+import trio
+
+async def waits(message):
+    while not os.path.exists("{ended}"):
+        await trio.sleep(0.01)
+    await trio.sleep(0.2)
 """
 HOOKS = '[flow]\nhook_overruns = 1\n[[hooks.inbound]]\nuse = "mine:where"\n'
 
@@ -119,6 +134,20 @@ def test_channels_that_neither_start_nor_stop_nor_attach_hold_up_nobody(daemon: 
     assert reload(moody("good"))["applied"]
     seen = [daemon.until("ChildCrashed", child="torn"), daemon.until("ChildLate", child="deaf", doing="stop")]
     assert "LookupError" in seen[0]["error"]
+
+
+def test_a_reply_that_is_made_while_its_channel_is_replaced_finds_its_way(daemon: Daemon) -> None:
+    reload, folder = Reloads(daemon).with_, daemon.folder
+    (folder / "hooks" / "mine.py").write_text(WAITS.format(ended=folder / "needed-shop-ended"))
+    hooks = '[[hooks.inbound]]\nuse = "mine:waits"\nonly = ["shop"]\ndeadline_ms = 60000\n'
+    assert reload(hooks, moody("good", "shop"), moody("deaf", "deaf"))["applied"]
+    assert daemon.says("hello", channel="shop", sender="ann", wait_seconds=0)["state"] == "accepted"
+    assert reload(hooks, moody("good", "shop", number=1), moody("good", "deaf"))["applied"]
+    sent, ends = folder / "needed-sent", time.monotonic() + PATIENCE_SECONDS
+    while not (sent.exists() and sent.read_text()):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    assert sent.read_text() == "to ann\n"
 
 
 def test_a_channel_that_does_not_end_is_named_and_the_gateway_ends_without_it(daemon: Daemon) -> None:

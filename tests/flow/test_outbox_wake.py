@@ -159,3 +159,16 @@ async def test_what_was_ready_when_a_channel_was_taken_away_is_sent_when_it_is_b
         await trio.sleep(10)
         assert notes.done == ["0", "1", "2"]
         assert outbox.pending == 0
+
+
+async def test_a_destination_is_clear_for_a_stream_while_its_channel_is_served_and_nothing_waits(autojump_clock):
+    channel, key = Away(), ("it", "c1", "")
+    async with open_outbox(Notes()) as outbox:
+        assert not outbox.clear(key)
+        outbox.attach(channel)
+        assert outbox.clear(key)
+        outbox.detach("it")
+        assert not outbox.clear(key)
+        outbox.attach(channel)
+        outbox.add(reply("a", "c1"))
+        assert not outbox.clear(key)
