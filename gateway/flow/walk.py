@@ -197,7 +197,7 @@ class _Run:
         if produced.failed:
             self._report(EnvelopeBuried(envelope.id, self._came_in.channel, produced.failed))
             return self._ended(InboundState.DEAD, tuple(checked), why=produced.failed, by=plan.pipeline)
-        return self._ended(InboundState.DONE, tuple(checked), sent=produced)
+        return self._ended(InboundState.DONE, tuple(checked))
 
     def _reply(self, text: str) -> Message:
         came_in = self._came_in
@@ -261,12 +261,11 @@ class _Run:
         by: str = "",
         tell: str = "",
         delay_seconds: float = 0.0,
-        sent: Produced = _NOTHING_YET,
         release: Release | None = None,
     ) -> Ending:
-        """End here, with the story of how it came to that; `sent` is what went out while it was being written."""
+        """End here, with the story of how it came to that and with what went out while it was being written."""
         self._marks["end"] = perf_counter() - self._began
-        plan = self._plan
+        plan, produced = self._plan, self._produced
         story = Story(
             attempt=self._envelope.attempt,
             passed=self._envelope.passed,
@@ -275,11 +274,11 @@ class _Run:
             rules=plan.rules,
             actions=plan.actions,
             pipeline=plan.pipeline,
-            steps=self._produced.steps,
+            steps=produced.steps,
             tags=plan.tags,
             by=by,
             why=why,
             tell=tell,
             release=release or self._envelope.release,
         )
-        return Ending(state, replies, why, by, tell, delay_seconds, story, sent.streamed, sent.repeated)
+        return Ending(state, replies, why, by, tell, delay_seconds, story, produced.streamed, produced.repeated)

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 import trio
 
+from gateway.errors import Hold, Reject
 from gateway.journal import Memory
 from gateway.message.envelope import Delivery
+from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Delivered, Receipt
 from gateway.notices import RequestFailed
 from gateway.ports import ModelAnswer, ModelCall, Traits
-from tests.support.story import gateway
+from tests.support.story import gateway, hook
 
 PIPELINE = "{pipeline: [{name: say, model: it, deadline_seconds: 5}], on_failure: sorry}"
 
@@ -112,3 +114,44 @@ async def test_what_was_streamed_before_a_crash_says_so_when_a_person_puts_it_ba
         assert await story.flow.recovery.readmit(first, "put back")
         await story.settles()
         assert seen == [(f"{first}.0", True)]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "replies", "forwarded"),
+    [
+        (Reject("not there", tell="Not there, sorry."), "rejected", [".0", ".1"], []),
+        (Hold("look at it"), "held", [".0"], ["hello"]),
+    ],
+    ids=["reject", "hold"],
+)
+async def test_what_was_streamed_counts_although_a_hook_stops_the_forward_beside_it(
+    verdict: Exception, state: str, replies: list[str], forwarded: list[str], autojump_clock: Any
+) -> None:
+    streamed: list[str] = []
+
+    async def notes(delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+        streamed.append(delivery.id)
+        return await reads(delivery, pieces)
+
+    def stops(message: Any) -> None:
+        raise verdict
+
+    async with gateway(
+        pipelines={"it": PIPELINE},
+        models={"it": Model(nothing)},
+        default_pipeline="it",
+        rules='WHEN message.content == "hello" THEN forward("oncall", "duty") CONTINUE',
+        outbound=[hook(stops, channels=frozenset({"oncall"}))],
+        traits={"chat": Traits(idempotent=True, can_stream=True), "oncall": Traits(idempotent=True)},
+    ) as story:
+        story.channels["chat"].stream = notes  # type: ignore[attr-defined]
+        envelope = await story.receives("hello")
+        await story.settles()
+        assert await story.state(envelope) == state
+        rows = await story.flow.ground.journal.deliveries_of(envelope)
+        assert [row.id for row in rows] == [envelope + each for each in replies]
+        assert {row.state for row in rows} == {DeliveryState.DELIVERED}
+        await story.flow.recovery.readmit(envelope, "released by an operator")
+        await story.settles()
+        assert story.sent(channel="oncall") == forwarded
+        assert streamed == [f"{envelope}.0"]
