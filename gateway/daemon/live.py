@@ -24,11 +24,11 @@ from gateway.daemon.gauges import Pulse
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
+from gateway.daemon.sweeping import sweep_daily
 from gateway.daemon.telling import Telling
 from gateway.errors import SettingError, SettingErrors
 from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
-from gateway.journal.desk import Desk
 from gateway.media.store import SealedFiles
 from gateway.message.seal import Sealer
 from gateway.notices import GatewayDraining, GatewayReady, GatewayStopped, RequestFailed
@@ -112,7 +112,7 @@ async def _with_journal(
             notify(READY)
             nursery.start_soon(feed_watchdog, Pulse(journal).alive)
             nursery.start_soon(telling.lag.watch)
-            nursery.start_soon(_sweep_media, media, journal, settings)
+            nursery.start_soon(sweep_daily, media, journal, sealer, _keep_days(settings))
             why = await stop.asked()
             caution.acquit()
             telling.report(GatewayDraining(why))
@@ -144,12 +144,8 @@ def _control_socket(settings: Settings) -> Path:
     return path
 
 
-async def _sweep_media(media: SealedFiles, journal: Desk, settings: Settings) -> None:
-    """Remove files, at the start and daily, once no message that is kept can name them."""
-    keep_days = max(settings.journal.retention_days, settings.journal.dead_retention_days)
-    while True:
-        await media.sweep(await journal.wall_before(keep_days * 86_400.0))
-        await trio.sleep(86_400.0)
+def _keep_days(settings: Settings) -> float:
+    return max(settings.journal.retention_days, settings.journal.dead_retention_days)
 
 
 def _retention(settings: Settings) -> Retention:

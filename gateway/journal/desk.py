@@ -92,6 +92,24 @@ class Desk:
         wall: float = await self._store.read(wall_before, self._store.uptime() - seconds)
         return wall
 
+    async def inbound_before(
+        self, state: InboundState, received_before: float, *, limit: int, after_seq: int = 0
+    ) -> Sequence[InboundRow]:
+        """List messages in one open state that came before a moment."""
+        rows: Sequence[InboundRow] = await self._store.read(
+            reading.inbound_before, state, received_before, limit, after_seq
+        )
+        return rows
+
+    async def deliveries_before(
+        self, state: DeliveryState, received_before: float, *, limit: int, after_seq: int = 0
+    ) -> Sequence[DeliveryRow]:
+        """List deliveries in one open state whose messages came before a moment."""
+        rows: Sequence[DeliveryRow] = await self._store.read(
+            reading.deliveries_before, state, received_before, limit, after_seq
+        )
+        return rows
+
     async def message(self, envelope_id: str) -> InboundRow | None:
         row: InboundRow | None = await self._store.read(reading.message, envelope_id)
         return row

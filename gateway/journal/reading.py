@@ -81,6 +81,22 @@ def deliveries_in(
     return list(_deliveries(db, where, (state, after_seq, channel, channel, limit)))
 
 
+def inbound_before(
+    db: sqlite3.Connection, state: InboundState, received_before: float, limit: int, after_seq: int
+) -> list[InboundRow]:
+    """List messages in one open state that came before a moment, in the order of their numbers."""
+    where = "WHERE state = ? AND state <> 'done' AND received_at < ? AND seq > ? ORDER BY seq LIMIT ?"
+    return list(_inbound(db, where, (state, received_before, after_seq, limit)))
+
+
+def deliveries_before(
+    db: sqlite3.Connection, state: DeliveryState, received_before: float, limit: int, after_seq: int
+) -> list[DeliveryRow]:
+    """List deliveries in one open state whose messages came before a moment, in the order of their numbers."""
+    where = "WHERE d.state = ? AND d.state <> 'delivered' AND i.received_at < ? AND d.seq > ? ORDER BY d.seq LIMIT ?"
+    return list(_deliveries(db, where, (state, received_before, after_seq, limit)))
+
+
 def deliveries_to(db: sqlite3.Connection, destination: bytes, after_seq: int, limit: int) -> list[DeliveryRow]:
     """List what is not delivered of one destination after a known place."""
     where = "WHERE d.destination = ? AND d.state <> 'delivered' AND d.seq > ? ORDER BY d.seq LIMIT ?"

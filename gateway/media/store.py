@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Set
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -79,9 +79,12 @@ class SealedFiles:
         chunks = -(-length // (CHUNK_BYTES + overhead))
         return max(0, length - chunks * overhead)
 
-    async def sweep(self, before: float) -> int:
-        """Remove what was last written before that moment of the wall clock, and return how many files went."""
-        return await self._in_thread(_sweep, self._folder, before)
+    async def sweep(self, before: float, kept: Set[str] = frozenset()) -> int:
+        """Remove what was last written before that moment of the wall clock and is none of the references `kept`.
+
+        Returns how many files went.
+        """
+        return await self._in_thread(_sweep, self._folder, before, kept)
 
     async def _write(self, file: BufferedWriter, ref: str, pieces: AsyncIterable[bytes], max_bytes: int) -> int:
         held, size, number = bytearray(), 0, 0
@@ -164,10 +167,10 @@ def _read_chunk(file: BufferedReader) -> tuple[bytes, bool]:
     return sealed, not file.peek(1)
 
 
-def _sweep(folder: Path, before: float) -> int:
+def _sweep(folder: Path, before: float, kept: Set[str]) -> int:
     gone = 0
     for path in folder.glob("*/*"):
-        if path.stat().st_mtime < before:
+        if path.name not in kept and path.stat().st_mtime < before:
             path.unlink(missing_ok=True)
             gone += 1
     return gone

@@ -88,6 +88,13 @@ async def test_old_files_are_swept(store, tmp_path):
     assert await read(store, new.ref) == b"x"
 
 
+async def test_an_old_file_that_is_named_is_not_swept(store, tmp_path):
+    named = await store.save(pieces(b"x"), max_bytes=9)
+    os.utime(tmp_path / named.ref[:2] / named.ref, (0, 0))
+    assert await store.sweep(time.time(), {named.ref}) == 0
+    assert await read(store, named.ref) == b"x"
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.integers(0, 300_000), max_size=6))
 async def test_how_the_pieces_come_makes_no_difference(store, parts):
