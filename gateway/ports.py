@@ -98,8 +98,8 @@ class Inlet(Protocol):
     def connected(self, state: str, why: str = "") -> None:
         """Tell `oclaw status` how the connection to the platform stands; a platform that is down is no crash."""
 
-    def wake(self, conversation: Conversation | None = None) -> None:
-        """Try the deferred deliveries to a conversation (or all of this channel's) now: it is reachable again."""
+    def wake(self, conversation: Conversation | None = None, only: Callable[[Delivery], bool] | None = None) -> None:
+        """Try the deferred deliveries to a conversation (or all, or `only` such) now: it is reachable again."""
 
 
 class Channel(Protocol):

@@ -82,7 +82,7 @@ class GrpcChannel:
         """Let a client listen: to what it has missed after that sequence, to what waits, and to what comes."""
         self.room.join(line, after)
         if self._inlet is not None:
-            self._inlet.wake()
+            self._inlet.wake(only=lambda waiting: line.wants(self._reply(waiting, waiting.message)))
 
     # -- replies ----------------------------------------------------------------------------------
 
@@ -168,4 +168,4 @@ def build(name: str, settings: Settings, kit: Kit) -> GrpcChannel:
 
 
 def _away() -> Deferred:
-    return Deferred("Nobody listens to this conversation.", _AWAY_SECONDS)
+    return Deferred("Nobody listens to this conversation.", _AWAY_SECONDS, offline=True)

@@ -258,4 +258,4 @@ async def _send_away(over: trio.Event, connection: WebSocketConnection) -> None:
 
 
 def _away() -> Deferred:
-    return Deferred("No client of this conversation is connected.", _AWAY_SECONDS)
+    return Deferred("No client of this conversation is connected.", _AWAY_SECONDS, offline=True)

@@ -21,7 +21,7 @@ from gateway.flow.admission import FEW, Pressure
 from gateway.flow.lane import Led
 from gateway.flow.opening import Opening
 from gateway.flow.seen import Seen
-from gateway.message.envelope import Envelope, uuid7
+from gateway.message.envelope import Delivery, Envelope, uuid7
 from gateway.message.message import Conversation, Message
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
@@ -309,7 +309,7 @@ class ChannelInlet:
         *,
         read_cursor: Callable[[str, str], Awaitable[str]],
         connected: Callable[[str, str, str], None],
-        wake: Callable[[str, Conversation | None], None],
+        wake: Callable[[str, Conversation | None, Callable[[Delivery], bool] | None], None],
     ) -> None:
         self._door, self._channel, self._traits = door, channel, traits
         self._read_cursor, self._connected, self._wake = read_cursor, connected, wake
@@ -340,6 +340,6 @@ class ChannelInlet:
         """Tell `status` how the connection stands."""
         self._connected(self._channel, state, why)
 
-    def wake(self, conversation: Conversation | None = None) -> None:
+    def wake(self, conversation: Conversation | None = None, only: Callable[[Delivery], bool] | None = None) -> None:
         """Try deferred deliveries now."""
-        self._wake(self._channel, conversation)
+        self._wake(self._channel, conversation, only)

@@ -27,10 +27,11 @@ _GRACE_SECONDS = 5.0
 
 
 class Again(Struct, frozen=True):
-    """To be tried again after so many seconds, as this."""
+    """To be tried again after so many seconds, as this; `offline` is why, when nobody was there."""
 
     delivery: Delivery
     seconds: float
+    offline: str = ""
 
 
 class Attempt:
@@ -167,17 +168,20 @@ class Attempts:
                 self._settler.parked(delivery, receipt, began)
                 gone()
             case Unknown(why):
-                return self._again(replace(delivery, repeated=True), Deferred(why), began, gone)
+                return self._again(attempt, replace(delivery, repeated=True), Deferred(why), gone)
             case Deferred():
-                return self._again(delivery, receipt, began, gone)
+                return self._again(attempt, delivery, receipt, gone)
         return None
 
-    def _again(self, delivery: Delivery, receipt: Deferred, began: float, gone: Callable[[], None]) -> Again | None:
-        policy = self._policy
+    def _again(self, attempt: Attempt, delivery: Delivery, receipt: Deferred, gone: Callable[[], None]) -> Again | None:
+        policy, began = self._policy, attempt.began
         if delivery.attempt >= policy.attempts and not receipt.offline:
             why = f"gave up after {delivery.attempt} attempts: {receipt.why}"
             self._settler.buried(delivery, Bounced(why), began, gone)
             return None
         seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
-        self._settler.deferred(delivery, receipt, began, self._now() + seconds)
-        return Again(replace(delivery, attempt=delivery.attempt + (not receipt.offline)), seconds)
+        told = receipt.offline and receipt.why == attempt.head.offline
+        self._settler.deferred(delivery, receipt, began, self._now() + seconds, told=told)
+        if receipt.offline:
+            return Again(delivery, seconds, receipt.why)
+        return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)

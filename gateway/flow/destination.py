@@ -20,13 +20,18 @@ from gateway.ports import Channel
 Key = tuple[str, str, str]
 DeliverNow = Callable[[Delivery, float, Callable[[Receipt], None]], bool]
 """How a channel sends without waiting (`ports.Prompt`)."""
+Meant = Callable[[Delivery], bool]
 
 
 class Waiting(Struct, frozen=True):
-    """A delivery in memory; `ends_at` is when it expires, on Trio's clock."""
+    """A delivery in memory; `ends_at` is when it expires, on Trio's clock.
+
+    `offline` is why its last attempt found nobody there, as its row says already.
+    """
 
     delivery: Delivery
     ends_at: float
+    offline: str = ""
 
 
 def fresh(delivery: Delivery, now: float) -> Waiting:

@@ -19,7 +19,7 @@ import trio
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
 from gateway.flow.circuits import Circuit, Circuits, circuit_of
-from gateway.flow.destination import Desk, Destination, Key, Waiting, fresh, timed
+from gateway.flow.destination import Desk, Destination, Key, Meant, Waiting, fresh, timed
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
@@ -128,17 +128,18 @@ class Outbox:
         """Everything that was unfinished is taken up."""
         self._restored = {}
 
-    def wake(self, channel: str, conversation: Conversation | None = None) -> None:
-        """End the pauses of a channel's destinations, or of one: it is known to be reachable again."""
-        if conversation is None:
+    def wake(self, channel: str, conversation: Conversation | None = None, only: Meant | None = None) -> None:
+        """End the pauses of a channel's destinations, or of one, or those of which `only` means the next delivery."""
+        if conversation is None and only is None:
             self._circuits.forgive_channel(channel)
-        only = lane_key(channel, conversation) if conversation is not None else None
-        for key in [only] if only else [key for key in self._destinations if key[0] == channel]:
-            destination = self._destinations.get(key)
-            if destination is not None and destination.queue and destination.paused:
-                self._circuits.forgive(circuit_of(self._desks.get(channel), destination.queue[0].delivery))
-                destination.blocked_until = 0.0
-                self._resume(destination, destination.paused)
+        named = lane_key(channel, conversation) if conversation is not None else None
+        for key in [named] if named else [key for key in self._destinations if key[0] == channel]:
+            if (destination := self._destinations.get(key)) is not None and destination.queue and destination.paused:
+                head = destination.queue[0].delivery
+                if only is None or only(head):
+                    self._circuits.forgive(circuit_of(self._desks.get(channel), head))
+                    destination.blocked_until = 0.0
+                    self._resume(destination, destination.paused)
 
     def forget(self, delivery_id: str) -> Delivery | None:
         """Take a waiting delivery out (a person dropped it); None when it is under way, on the shelf, or gone."""
@@ -314,7 +315,7 @@ class Outbox:
         head = attempt.head
         again = self._attempts.settle(attempt, receipt, lambda: self._next(destination, head))
         if again is not None:
-            destination.queue[0] = Waiting(again.delivery, head.ends_at)
+            destination.queue[0] = Waiting(again.delivery, head.ends_at, again.offline)
             self._pause(destination, self._moment() + again.seconds)
         self._tell_quiet()
 

@@ -33,9 +33,11 @@ class Settler:
             DeliverySettled(delivery.id, delivery.message.channel, delivery.attempt, now - delivery.created_at)
         )
 
-    def deferred(self, delivery: Delivery, receipt: Deferred, began: float, due_at: float) -> None:
-        """It will be tried again at `due_at`."""
-        now = self._settle(delivery, DeliveryState.DEFERRED, receipt, began, due_at)
+    def deferred(
+        self, delivery: Delivery, receipt: Deferred, began: float, due_at: float, *, told: bool = False
+    ) -> None:
+        """It will be tried again at `due_at`. `told`: its row says why already, and must not grow with each attempt."""
+        now = self._settle(delivery, DeliveryState.DEFERRED, receipt, began, due_at, told=told)
         self._report(
             DeliveryDeferred(delivery.id, delivery.message.channel, delivery.attempt, due_at - now, receipt.why)
         )
@@ -76,11 +78,13 @@ class Settler:
         began: float,
         due_at: float = 0.0,
         gone: Callable[[], None] | None = None,
+        *,
+        told: bool = False,
     ) -> float:
         now = self._now()
         plain = isinstance(receipt, Delivered) and not receipt.remote_id and delivery.attempt == 1
         sealed = b""
-        if not plain:  # the row itself tells all there is to a first attempt that got through
+        if not (plain or told):  # the row itself tells all there is to a first attempt that got through
             note = Attempt(at=began, number=delivery.attempt, receipt=receipt, seconds=now - began)
             sealed = self._sealer.seal(RecordKind.NOTE, delivery.id, note)
         self._journal.submit(

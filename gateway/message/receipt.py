@@ -14,8 +14,8 @@ class Delivered(Struct, frozen=True, tag="delivered"):
 class Deferred(Struct, frozen=True, tag="deferred"):
     """Not now: try again after `after_seconds`, or by the outbox's own schedule when that is None.
 
-    `offline`: there is no connection to the platform at all. Such an attempt is not counted; the delivery waits, as
-    long as it lives, for the channel to wake it.
+    `offline`: there is no connection to the platform at all, or nobody there whom it is for. Such an attempt is not
+    counted; the delivery waits, as long as it lives, for the channel to wake it.
     """
 
     why: str

@@ -85,7 +85,7 @@ class FakeInlet:
         """Note the state."""
         self.states.append(state)
 
-    def wake(self, conversation: Conversation | None = None) -> None:
+    def wake(self, conversation: Conversation | None = None, only: Callable[[Delivery], bool] | None = None) -> None:
         """Note who is reachable again."""
         self.woken.append(conversation)
 

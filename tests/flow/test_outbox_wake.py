@@ -7,6 +7,11 @@ from contextlib import asynccontextmanager
 import trio
 import trio.testing
 
+from gateway.channels.grpc import GrpcChannel
+from gateway.channels.grpc_events import only
+from gateway.channels.grpc_settings import Settings
+from gateway.channels.line import Line
+from gateway.config.secret import Secret
 from gateway.flow.disabled import Disabled
 from gateway.flow.outbox import Outbox
 from gateway.flow.retry import RetryPolicy
@@ -15,6 +20,7 @@ from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Delivered
 from gateway.ports import Traits
+from gateway.testing.channels import bench
 
 
 class Away:
@@ -36,12 +42,13 @@ class Notes:
 
     def __init__(self):
         self.done = []
+        self.put_off = 0
 
     def delivered(self, given, receipt, began):
         self.done.append(given.id)
 
-    def deferred(self, given, receipt, began, due_at):
-        pass
+    def deferred(self, given, receipt, began, due_at, *, told=False):
+        self.put_off += 1
 
 
 @asynccontextmanager
@@ -77,6 +84,44 @@ async def test_a_wake_ends_the_pause_of_the_conversation_it_names_and_of_no_othe
         await trio.testing.wait_all_tasks_blocked()
         assert notes.done == ["a"]
         assert channel.attempts[-1] == began
+
+
+class Inlet:
+    """A channel's door of which only the way to the outbox is there."""
+
+    def __init__(self, outbox):
+        self._outbox = outbox
+
+    def connected(self, state, why=""):
+        pass
+
+    def wake(self, conversation=None, only=None):
+        self._outbox.wake("it", conversation, only)
+
+
+def listens(channel, conversation):
+    """Let a client listen to one conversation; what it takes is in the list."""
+    taken = []
+    line = Line(None, frames=8, acks=False, wants=only([conversation]), at_once=lambda event: not taken.append(event))
+    channel.join(line, None)
+    return line, taken
+
+
+async def test_a_reply_waits_for_who_is_away_however_often_others_come_and_go(autojump_clock, nursery):
+    channel, notes = GrpcChannel("it", Settings(tokens={"p": Secret("env:T", "t0ken")}), bench().kit), Notes()
+    async with open_outbox(notes) as outbox:
+        await nursery.start(channel.run, Inlet(outbox))
+        outbox.attach(channel)
+        outbox.add(reply("a", "away"))
+        for _ in range(25):
+            line, _ = listens(channel, "another")
+            await trio.sleep(10)
+            channel.room.leave(line)
+        assert (notes.done, notes.put_off) == ([], 1)
+        _, taken = listens(channel, "away")
+        await trio.testing.wait_all_tasks_blocked()
+        assert notes.done == [event.id for event in taken] == ["a"]
+    nursery.cancel_scope.cancel()
 
 
 class Counting:

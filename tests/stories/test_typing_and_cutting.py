@@ -88,6 +88,8 @@ async def test_a_platform_that_is_down_for_a_day_buries_no_reply(autojump_clock)
         envelope = await story.receives("hello")
         await trio.sleep(12 * 3600)
         assert await story.state(envelope) == "done" and story.flow.outbox.pending == 1
+        (row,) = await story.flow.ground.journal.deliveries_of(envelope)
+        assert len(row.notes) == 1, "hundreds of attempts found nobody, and one note says so"
         channel.will(Delivered())
         channel._answers[""].clear()
         story.flow.outbox.wake("chat")
