@@ -279,10 +279,7 @@ class Results(Protocol):
         """Read the result as it stands now; None for an id that is unknown or past retention."""
 
     async def wait(self, envelope_id: str) -> Result | None:
-        """Return when the message's walk has ended, at once when it already has. The caller sets the deadline.
-
-        None for an id that is unknown or past retention, as a repetition's may be.
-        """
+        """Return when the message's walk has ended or already has; None as `find`. The caller sets the deadline."""
 
 
 # ---- hooks, models, actions -------------------------------------------------------------------
@@ -368,10 +365,7 @@ class Journal(Protocol):
         """For how long the commit under way has lasted so far; 0 between commits."""
 
     def recover(self, blamed: Collection[str] = ()) -> AsyncIterator[Recovered]:
-        """Read back all that is unfinished, once, at start; counts an attempt for the accepted ones that are `blamed`.
-
-        The count is committed before the first page comes.
-        """
+        """Read back all that is unfinished, once, at start, after committing an attempt more for what is `blamed`."""
 
     async def message(self, envelope_id: str) -> InboundRow | None: ...
 
