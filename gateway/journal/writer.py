@@ -19,8 +19,8 @@ from itertools import islice
 from gateway.journal.clerk import AGAIN_SECONDS, LARGEST, Clerk, Done, Item, Settled
 from gateway.journal.ledger import Chore, Entry
 
-# Commits begin no closer together than this, the rest of it is rested: cost follows commits, not messages, and at 1,000/s
-# this halves the CPU of both threads. What comes after a longer pause is committed at once.
+# Commits begin no closer together than this, and what is left of it is rested: cost follows commits, not messages, and
+# at 1,000/s this halves the CPU of both threads. What comes after a longer pause is committed at once.
 APART_SECONDS = 0.00145
 # Rested also after a commit that a slow disk made longer: the loop runs then, undisturbed. On a disk that takes 0.8 ms,
 # the median at 1,000/s is 3.4 ms where a rest of the usual length after each commit made it 4.2.
