@@ -33,6 +33,7 @@ def _rates(_: click.Context, __: click.Parameter, given: str) -> list[float]:
     "--rates", default="100,1000", show_default=True, callback=_rates, metavar="N,…", help="Messages a second."
 )
 @click.option("--seconds", type=click.FloatRange(0.5, 600), default=5.0, show_default=True, help="For each rate.")
+@click.option("--starts", type=click.IntRange(1, 100), default=3, show_default=True, help="Cold starts.")
 @click.option("--search/--no-search", default=True, help="Look for the highest rate it sustains.", show_default=True)
 @click.option("--flow/--no-flow", "flow", default=True, help="Measure a whole gateway.", show_default=True)
 @click.option(
@@ -48,6 +49,7 @@ def _rates(_: click.Context, __: click.Parameter, given: str) -> list[float]:
 def command(
     rates: list[float],
     seconds: float,
+    starts: int,
     search: bool,
     flow: bool,
     parts: bool,
@@ -67,7 +69,7 @@ def command(
     found = Report(
         machine=machine(),
         parts=_parts(config, disk, min(seconds, 2.0)) if parts else None,
-        flow=_flow(disk, rates, seconds, search) if flow else None,
+        flow=_flow(disk, rates, seconds, starts, search) if flow else None,
     )
     click.echo(msgspec.json.encode(found).decode() if as_json else "\n".join(lines(found)))
 
@@ -80,10 +82,10 @@ def _parts(config: Path, disk: Path, seconds: float) -> PartFigures:
     return measure_parts(*own_rules(config), disk, seconds)
 
 
-def _flow(disk: Path, rates: list[float], seconds: float, search: bool) -> FlowFigures:
+def _flow(disk: Path, rates: list[float], seconds: float, starts: int, search: bool) -> FlowFigures:
     from gateway.cli.measure.flow import measure_flow
 
-    return measure_flow(disk, rates, seconds, search=search, tell=_tell)
+    return measure_flow(disk, rates, seconds, search=search, starts=starts, tell=_tell)
 
 
 def _tell(what: str) -> None:

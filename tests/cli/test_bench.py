@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from gateway.cli.frame import oclaw
 from gateway.cli.measure.figures import FlowFigures, Machine, PartFigures, Report, Window, quantile
 from gateway.cli.measure.load import Load
+from gateway.cli.measure.machine import stolen_seconds
 from gateway.cli.measure.own import own_rules
 from gateway.cli.measure.table import lines
 from gateway.cli.measure.wire import Buffer
@@ -130,7 +132,7 @@ def test_a_report_reads_as_a_table() -> None:
     window = Window(
         rate=1000, seconds=5, sent=5000, arrived=4999, repeated=0, errors={"503": 1}, achieved=998.2, p50_ms=1.2,
         p90_ms=2, p99_ms=3.44, p999_ms=5, max_ms=9, ack_p50_ms=1, ack_p99_ms=2, late_ms=0.1, load_cpu=0.2, cpu=0.41,
-        rss_mib=50,
+        rss_mib=50, stolen=0.0213,
     )  # fmt: skip
     flow = FlowFigures(cold_start_seconds=[0.3], idle_rss_mib=41.2, windows=[window], max_sustained=0.0, pinned=True)
     parts = PartFigures(
@@ -140,18 +142,26 @@ def test_a_report_reads_as_a_table() -> None:
     machine = Machine("2026-01-02", "A processor", 2, "3.11.9", "Linux 6", 0.1)
     text = "\n".join(lines(Report(machine=machine, parts=parts, flow=flow)))
     assert "900 syncs a second, 99 of 100 within 1.5 ms, the longest 140 ms" in text
-    for words in ("A processor, 2 cores", "decide by 1 rule ", "41 MiB", "1 × 503", "3.4", "busy"):
+    assert "1 × 503, the host took 2.1% of a core" in text
+    for words in ("A processor, 2 cores", "decide by 1 rule ", "41 MiB", "3.4", "busy"):
         assert (words in text) == (words != "busy"), words
+
+
+@pytest.mark.parametrize(("line", "ticks"), [("cpu  9 0 7 80 1 0 2 250 0 0\ncpu0 1", 250), ("cpu 1 2 3 4", 0), ("", 0)])
+def test_what_the_host_took_away_is_read_from_the_kernel(tmp_path: Path, line: str, ticks: int) -> None:
+    (tmp_path / "stat").write_text(line)
+    assert stolen_seconds(tmp_path / "stat") == ticks / os.sysconf("SC_CLK_TCK")
+    assert stolen_seconds(tmp_path / "nowhere") == 0.0
 
 
 def test_a_whole_gateway_is_measured(tmp_path: Path) -> None:
     asked = ["bench", "--config", str(tmp_path), "--disk", str(tmp_path), "--rates", "50", "--seconds", "0.5"]
-    answer = CliRunner().invoke(oclaw, [*asked, "--no-search", "--json"], catch_exceptions=False)
+    answer = CliRunner().invoke(oclaw, [*asked, "--starts", "1", "--no-search", "--json"], catch_exceptions=False)
     assert answer.exit_code == 0, answer.output
     report = msgspec.json.decode(answer.stdout, type=Report)
     assert report.flow is not None and report.parts is not None
     assert report.flow.windows[0].lost == 0
-    assert len(report.flow.cold_start_seconds) == 3
+    assert len(report.flow.cold_start_seconds) == 1
     assert report.parts.seal_us > 0 and report.parts.rows_per_second > 0
     assert 0 < report.parts.sync_p99_ms <= report.parts.sync_max_ms
     assert list(tmp_path.iterdir()) == []

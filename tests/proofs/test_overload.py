@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.measure.machine import stolen_seconds
 from gateway.cli.measure.scratch import PATH, Scratch, prepared, started
 from gateway.testing.proof import Tally
 from tests.support.flood import Account, Flood
@@ -56,12 +57,14 @@ def test_half_an_hour_of_load_leaves_no_trace_in_memory_and_bounds_the_wal(
         flood.aim(port)
         flood.first_reply(30.0)
         for minute in range(max(1, round(minutes))):
+            stolen = stolen_seconds()
             account = flood.offer(rate, min(1.0, minutes) * 60)
+            stolen = (stolen_seconds() - stolen) / account.seconds
             sizes.append(scratch.rss_mib())
             total.append(account)
             assert kept(account), account
             assert wal_mib(config) < 64
-            figure(minute_told(minute + 1, rate, account, scratch, config))
+            figure(minute_told(minute + 1, rate, account, stolen, scratch, config))
     flood.close()
     if len(sizes) > 6:
         assert max(sizes[5:]) <= sizes[4] * 1.05, sizes
@@ -69,10 +72,10 @@ def test_half_an_hour_of_load_leaves_no_trace_in_memory_and_bounds_the_wal(
         survived(f"{rate:g} messages a second, minute after minute", tally(account))
 
 
-def minute_told(minute: int, rate: float, account: Account, scratch: Scratch, config: Path) -> str:
+def minute_told(minute: int, rate: float, account: Account, stolen: float, scratch: Scratch, config: Path) -> str:
     return (
         f"minute {minute} at {rate:g}/s: p50 {account.p(0.5):.1f}, p99 {account.p(0.99):.1f}, "
-        f"max {account.p(1.0):.0f} ms, refused {account.refused}, "
+        f"max {account.p(1.0):.0f} ms, host took {stolen:.1%} of a core, refused {account.refused}, "
         f"memory {scratch.rss_mib():.1f} MiB, WAL {wal_mib(config):.1f} MiB"
     )
 

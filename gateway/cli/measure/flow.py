@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.cli.frame import NotDone
 from gateway.cli.measure.figures import FlowFigures, Window
 from gateway.cli.measure.load import Load
+from gateway.cli.measure.machine import stolen_seconds
 from gateway.cli.measure.scratch import PATH, Scratch, last_words, prepared, started
 
 Tell = Callable[[str], None]
@@ -56,8 +57,10 @@ def measure_flow(
 
 def window(load: Load, scratch: Scratch, rate: float, seconds: float) -> Window:
     """Measure one rate, with the gateway's own share."""
+    began, before = time.monotonic(), stolen_seconds()
     found = load.run(rate, seconds, scratch.cpu_seconds)
-    return replace(found, rss_mib=scratch.rss_mib())
+    stolen = (stolen_seconds() - before) / (time.monotonic() - began)
+    return replace(found, rss_mib=scratch.rss_mib(), stolen=stolen)
 
 
 def cold_start(load: Load, disk: Path | None, cpu: int | None) -> tuple[float, float]:

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from gateway.cli.measure.figures import FlowFigures, Machine, PartFigures, Report, Window
 from gateway.cli.show import table
 
+# From here on the 99th percentile is the host's more than the gateway's.
+STOLEN = 0.005
+
 
 def lines(report: Report) -> list[str]:
     """Return the whole report."""
@@ -34,7 +37,6 @@ def flow_lines(flow: FlowFigures) -> Iterator[str]:
 
 
 def _row(window: Window) -> dict[str, str]:
-    trouble = ", ".join(f"{count} × {name}" for name, count in sorted(window.errors.items()))
     return {
         "rate": f"{window.rate:g}",
         "achieved": f"{window.achieved:.0f}",
@@ -47,8 +49,17 @@ def _row(window: Window) -> dict[str, str]:
         "cpu": f"{window.cpu * 100:.0f}",
         "rss MiB": f"{window.rss_mib:.0f}",
         "kept up": "yes" if window.sustained else "no",
-        "trouble": trouble or ("the generator was late" if window.late_ms > max(5.0, window.p99_ms) else ""),
+        "trouble": ", ".join(_trouble(window)),
     }
+
+
+def _trouble(window: Window) -> Iterator[str]:
+    """Yield what went wrong, and what of it was not the gateway's doing."""
+    yield from (f"{count} × {name}" for name, count in sorted(window.errors.items()))
+    if window.stolen >= STOLEN:
+        yield f"the host took {window.stolen:.1%} of a core"
+    elif window.late_ms > max(5.0, window.p99_ms) and not window.errors:
+        yield "the generator was late"
 
 
 def _machine(machine: Machine) -> Iterator[str]:
