@@ -148,7 +148,8 @@ class DeliveryTrace(Struct, frozen=True, kw_only=True):
 class Trace(Struct, frozen=True, kw_only=True):
     """`oclaw trace ID`: one message's whole life, oldest first.
 
-    `gateway_seconds` is its walk's time without that of the pipeline's steps.
+    `gateway_seconds` is its walk's time without that of the pipeline's steps. `held_answers` are what its pipeline
+    answered and an outbound hook holds back, until a person lets the message go.
     """
 
     id: str
@@ -163,6 +164,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     traceparent: str = ""
     gateway_seconds: float = 0.0
     content: str = ""
+    held_answers: tuple[str, ...] = ()
     steps: tuple[TraceStep, ...] = ()
     deliveries: tuple[DeliveryTrace, ...] = ()
 
@@ -203,7 +205,10 @@ class DeadStory(Struct, frozen=True):
 
 
 class HeldMessage(Struct, frozen=True, kw_only=True):
-    """A message that a rule or hook holds or delays; `due_at` is 0 for one that waits for a person."""
+    """A message that a rule or hook holds or delays; `due_at` is 0 for one that waits for a person.
+
+    `answer` begins what its pipeline had answered when an outbound hook held it: what a release would send.
+    """
 
     id: str
     channel: str
@@ -215,6 +220,7 @@ class HeldMessage(Struct, frozen=True, kw_only=True):
     received_at: float
     due_at: float = 0.0
     preview: str = ""
+    answer: str = ""
 
 
 class Done(Struct, frozen=True):
@@ -269,6 +275,9 @@ class Control(Protocol):
     async def held(self, *, limit: int) -> Sequence[HeldMessage]: ...
 
     async def release(self, envelope_id: str) -> Done: ...
+
+    async def discard(self, envelope_id: str) -> Done:
+        """Drop a message that is set aside, for good."""
 
     async def disabled(self) -> Sequence[DisabledAddress]:
         """List the addresses that asked never to be sent to again."""

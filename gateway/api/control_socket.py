@@ -55,6 +55,7 @@ def control_routes(control: Control, watchers: Watchers, *, masks: Masks, verbos
         Route("/dead/{id}/drop", {"POST": _ask(control.drop)}),
         Route("/held", {"GET": held}),
         Route("/held/{id}/release", {"POST": _ask(control.release)}),
+        Route("/held/{id}/drop", {"POST": _ask(control.discard)}),
         Route("/disabled", {"GET": _ask(control.disabled), "POST": _enable(control)}),
         Route("/rules", {"GET": rules}),
         Route("/rules/explain/{id}", {"GET": _ask(control.explain)}),

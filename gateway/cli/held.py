@@ -9,19 +9,30 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.frame import with_config, with_json
 from gateway.cli.show import show
+from gateway.cli.trace import as_read
 
 
 @click.group("held")
 def command() -> None:
-    """List and release messages that a rule or hook holds."""
+    """List, show, release and drop messages that a rule or hook holds."""
 
 
 @command.command("list")
 @with_config
 @with_json
 def list_(config: Path, as_json: bool) -> None:
-    """List what is held, and why."""
+    """List what is held, why, and what would be answered if that is known already."""
     show(Control(config).get("held"), as_json=as_json)
+
+
+@command.command("show")
+@click.argument("envelope_id", metavar="ID")
+@with_config
+@with_json
+def show_(envelope_id: str, config: Path, as_json: bool) -> None:
+    """Show one held message whole: what came in, who holds it, and what its pipeline answered, if it did."""
+    trace = Control(config).get("trace", envelope_id)
+    show(trace if as_json else as_read(trace), as_json=as_json)
 
 
 @command.command("release")
@@ -30,6 +41,22 @@ def list_(config: Path, as_json: bool) -> None:
 @with_json
 def release(envelope_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
     """Let held messages go on their way."""
+    _each(envelope_ids, "release", config, as_json=as_json)
+
+
+@command.command("drop")
+@click.argument("envelope_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_config
+@with_json
+def drop(envelope_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
+    """Drop held messages for good; nobody is answered."""
+    if not yes:
+        click.confirm(f"Drop {len(envelope_ids)} held message(s) for good?", abort=True)
+    _each(envelope_ids, "drop", config, as_json=as_json)
+
+
+def _each(envelope_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:
     control = Control(config)
     for envelope_id in envelope_ids:
-        show(control.post("held", envelope_id, "release") or {"id": envelope_id, "done": "release"}, as_json=as_json)
+        show(control.post("held", envelope_id, verb) or {"id": envelope_id, "done": verb}, as_json=as_json)

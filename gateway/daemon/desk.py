@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
 # What a dead letter is found in: a message that gave up, a reply that did, a reply nobody knows of.
+_ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
 _DEAD_DELIVERIES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
 # Dead letters read at once for an export.
 _PAGE = 100
@@ -169,23 +170,22 @@ class Desk:
 
     async def held(self, *, limit: int) -> Sequence[HeldMessage]:
         """List what is set aside, the oldest first."""
-        rows = [
-            row
-            for state in (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
-            for row in await self._journal.inbound_in(state, limit=limit)
-        ]
+        rows = [row for state in _ASIDE for row in await self._journal.inbound_in(state, limit=limit)]
         return [self._lives.held(row) for row in sorted(rows, key=lambda row: row.seq)[:limit]]
 
     async def release(self, envelope_id: str) -> Done:
         """Let a message that is set aside go on."""
-        row = await self._journal.message(envelope_id)
-        if row is None:
-            raise NotThere(f"there is no message {envelope_id}")
-        aside = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
-        released = row.state in aside and await self._flow.recovery.readmit(envelope_id, "released by an operator")
-        if not released:
-            raise NotPossible(f"message {envelope_id} is {row.state.value}; only what is set aside can be released")
+        state = await self._state_of(envelope_id)
+        if state not in _ASIDE or not await self._flow.recovery.readmit(envelope_id, "released by an operator"):
+            raise NotPossible(f"message {envelope_id} is {state.value}; only what is set aside can be released")
         return Done(envelope_id, InboundState.ACCEPTED.value)
+
+    async def discard(self, envelope_id: str) -> Done:
+        """Drop a message that is set aside, for good."""
+        state, to = await self._state_of(envelope_id), InboundState.DROPPED
+        if state not in _ASIDE or not await self._flow.recovery.discard(envelope_id, to, "dropped by an operator"):
+            raise NotPossible(f"message {envelope_id} is {state.value}; only what is set aside can be dropped")
+        return Done(envelope_id, to.value)
 
     async def disabled(self) -> Sequence[DisabledAddress]:
         """List what asked never to be sent to again."""
@@ -230,6 +230,12 @@ class Desk:
             return Sent(id=envelope_id, state=InboundState.ACCEPTED.value)
         replies = tuple(reply.content for reply in result.replies)
         return Sent(id=envelope_id, state=result.state.value, why=result.why, replies=replies)
+
+    async def _state_of(self, envelope_id: str) -> InboundState:
+        row = await self._journal.message(envelope_id)
+        if row is None:
+            raise NotThere(f"there is no message {envelope_id}")
+        return row.state
 
     async def _letter(self, letter_id: str) -> DeadLetter:
         if "." in letter_id:

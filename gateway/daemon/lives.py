@@ -13,6 +13,7 @@ from gateway.daemon.ruledesk import explained
 from gateway.errors import SealError
 from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Attempt, Story
+from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
@@ -53,6 +54,7 @@ class Lives:
             traceparent=envelope.trace if envelope else "",
             gateway_seconds=_share(row, story),
             content=message.content,
+            held_answers=_held_answers(row, story),
             steps=_steps(row, story),
             deliveries=tuple(deliveries),
         )
@@ -80,7 +82,7 @@ class Lives:
             attempt=row.attempt,
             created_at=row.received_at,
             changed_at=row.changed_at,
-            preview=_preview(envelope.message if envelope else None),
+            preview=_preview(envelope.message.content if envelope else ""),
         )
 
     def dead_delivery(self, row: DeliveryRow) -> DeadLetter:
@@ -97,7 +99,7 @@ class Lives:
             attempt=row.attempt,
             created_at=row.created_at,
             changed_at=row.changed_at,
-            preview=_preview(delivery.message if delivery else None),
+            preview=_preview(delivery.message.content if delivery else ""),
         )
 
     def held(self, row: InboundRow) -> HeldMessage:
@@ -115,7 +117,8 @@ class Lives:
             why=story.why if story else "",
             received_at=row.received_at,
             due_at=row.due_at,
-            preview=_preview(message),
+            preview=_preview(message.content if message else ""),
+            answer=_preview(" ".join(_held_answers(row, story))),
         )
 
     def _delivery(self, row: DeliveryRow) -> DeliveryTrace:
@@ -232,8 +235,12 @@ def _share(row: InboundRow, story: Story | None) -> float:
     return max(0.0, row.changed_at - began - sum(step.seconds for step in story.steps))
 
 
-def _preview(message: Message | None) -> str:
-    if message is None:
-        return ""
-    line = " ".join(message.content.split())
+def _held_answers(row: InboundRow, story: Story | None) -> tuple[str, ...]:
+    """What a release would send, as far as it is known already."""
+    release = story.release if story else None
+    return release.texts if release and row.state is InboundState.HELD else ()
+
+
+def _preview(content: str) -> str:
+    line = " ".join(content.split())
     return line if len(line) <= PREVIEW else line[: PREVIEW - 1] + "…"

@@ -97,6 +97,9 @@ class FakeControl:
     async def release(self, envelope_id):
         return Done(envelope_id, "accepted")
 
+    async def discard(self, envelope_id):
+        return Done(envelope_id, "dropped")
+
     async def reload(self):
         return ReloadReport(applied=False, generation=1, problems=("rules.d/a.rules:3: unknown field",))
 
@@ -122,6 +125,7 @@ async def test_every_request_reaches_the_gateway_and_its_answer_reads_back(serve
     assert (await caller.ask("POST", "/dead/e1.0/retry")).json == {"id": "e1.0", "state": "pending"}
     assert (await caller.ask("GET", "/held")).json[0]["by"] == "rule 3"
     assert (await caller.ask("POST", "/held/e2/release")).json == {"id": "e2", "state": "accepted"}
+    assert (await caller.ask("POST", "/held/e2/drop")).json == {"id": "e2", "state": "dropped"}
     assert (await caller.ask("GET", "/rules?limit=7")).json[0]["matched"] == 7
     assert (await caller.ask("GET", "/rules/explain/e1")).json["text"] == "routing: ran to its end"
 

@@ -13,7 +13,7 @@ from gateway.daemon.lives import Lives
 from gateway.flow.story import Attempt, HookNote, StepNote, Story
 from gateway.journal import Memory, open_memory_journal
 from gateway.message.dictionary import Dictionaries
-from gateway.message.envelope import Delivery, Envelope
+from gateway.message.envelope import Delivery, Envelope, Release
 from gateway.message.keyring import new_keyring
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender
@@ -212,6 +212,17 @@ async def test_a_held_message_tells_who_holds_it(shop):
     await shop.end("e1", InboundState.HELD, Story(by="review.rules:1", why="needs a look"))
     held = shop.lives.held(await shop.journal.message("e1"))
     assert (held.state, held.by, held.why, held.sender) == ("held", "review.rules:1", "needs a look", "Ada")
+
+
+async def test_a_held_answer_is_told_to_whoever_may_let_it_go_and_no_longer(shop):
+    await shop.accept("e1")
+    release = Release(hooks=("four_eyes",), pipeline="reply", texts=("We owe you", "a\nfortune."))
+    await shop.end("e1", InboundState.HELD, Story(by="hook four_eyes", why="money", release=release))
+    assert shop.lives.held(await shop.journal.message("e1")).answer == "We owe you a fortune."
+    assert (await shop.lives.trace("e1")).held_answers == release.texts
+    note = shop.sealer.seal(RecordKind.NOTE, "e1", Story(by="operator", why="dropped", release=release))
+    await shop.commit(Revive(id="e1", to=InboundState.DROPPED, at=110.0, note=note))
+    assert (await shop.lives.trace("e1")).held_answers == ()
 
 
 async def test_a_record_that_does_not_open_is_told_without_its_content(shop):
