@@ -106,14 +106,16 @@ class Watch:
 
     def _until_moved(self, folders: list[Path], stop: threading.Event, token: trio.lowlevel.TrioToken) -> None:
         """Look at the files until one of the folders is another one than it was."""
-        # The first look comes with the first tick: what changed before the system watched is found by it.
-        inodes, ticks = _inodes(folders), int(EVERY_SECONDS * 1000 / TIMEOUT_MS)
+        # The first look comes with the first tick: what changed before the system watched is found by it, and what went
+        # and came back meanwhile is told as if it had.
+        inodes, ticks, touched = _inodes(folders), int(EVERY_SECONDS * 1000 / TIMEOUT_MS), True
         for happened in _happenings(folders, stop):
             ticks += 1
             if happened or ticks * TIMEOUT_MS >= EVERY_SECONDS * 1000:
                 ticks = 0
-                touched = any(_concerns_rules(self._places(), Path(path)) for _, path in happened)
+                touched |= any(_concerns_rules(self._places(), Path(path)) for _, path in happened)
                 self._look(token, rested=bool(happened), touched=touched, stop=stop)
+                touched = False
                 now = self._places().folders()
                 if now != folders or _inodes(now) != inodes:
                     return

@@ -102,6 +102,24 @@ async def test_what_was_away_for_a_moment_is_heard_of_though_it_is_as_it_was(pla
         await heard.once()
 
 
+async def test_a_folder_that_comes_back_while_the_watch_on_it_is_made_anew_is_heard_of(places: Places) -> None:
+    looks = iter(range(3))
+
+    class Restless(Places, frozen=True):
+        """Its rules are away at the one moment at which the folders are compared."""
+
+        def folders(self) -> list[Path]:
+            if next(looks, 0) != 1:
+                return super().folders()
+            self.rules.rename(self.directory / "aside")
+            without = super().folders()
+            (self.directory / "aside").rename(self.rules)
+            return without
+
+    async with watching(Restless(places.directory, places.rules, places.pipelines)) as (_, heard):
+        await heard.once()
+
+
 async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
     async with watching(places) as (watch, heard):
         (places.pipelines / "chat.yaml").write_text("pipeline: []\n")
