@@ -69,6 +69,7 @@ def test_a_damaged_ring_is_told_by_place(change, told):
         (KeyRing(RING.retired[0], RING.index), f"no longer has the key {RING.active.id:08x}"),
         (KeyRing(replace(RING.active, secret=bytes(32)), RING.index, RING.retired), f"{RING.active.id:08x}"),
     ],
+    ids=["another index key", "without the old key", "without the active key", "the active key under another secret"],
 )
 def test_a_ring_follows_another_only_with_all_its_keys(newer, told):
     with pytest.raises(KeyRingError, match=told):
