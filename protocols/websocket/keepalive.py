@@ -9,19 +9,23 @@ from protocols.websocket.connection import WebSocketConnection
 
 
 async def keep_alive(connection: WebSocketConnection, *, every_seconds: float) -> None:
-    """Ping a silent peer; abort the connection after two silent intervals. Returns when it is over.
+    """Ping a peer that is silent; abort the connection when it is as long again. Returns when it is over.
 
     Some task must be receiving, else the peer's pongs are never read.
     """
     while connection.closed is None:
-        await trio.sleep(every_seconds)
-        silent = trio.current_time() - connection.heard_at
-        if silent >= 2 * every_seconds:
+        heard_at = connection.heard_at
+        await trio.sleep_until(heard_at + every_seconds)
+        if connection.heard_at > heard_at:
+            continue
+        # Counted from the ping, not from the silence: a loop that wakes late must not take a peer for gone unasked.
+        patience_ends = trio.current_time() + every_seconds
+        try:
+            with trio.move_on_at(patience_ends):
+                await connection.ping()
+        except WebSocketClosed:
+            return
+        await trio.sleep_until(patience_ends)
+        if connection.heard_at == heard_at:
             connection.abort()
             return
-        if silent >= every_seconds:
-            try:
-                with trio.move_on_after(every_seconds):
-                    await connection.ping()
-            except WebSocketClosed:
-                return
