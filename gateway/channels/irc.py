@@ -52,7 +52,7 @@ __all__ = ("PLATFORM", "IrcChannel", "Settings", "build")
 PLATFORM = "irc"
 Dial = Callable[[Settings, str], AbstractAsyncContextManager[trio.abc.Stream]]
 _READ_BYTES = 16 * 1024
-# Registration with ident and host lookups takes servers up to half a minute; joins cost some of them 3 s each.
+# Registration with ident and host lookups takes servers up to half a minute.
 _READY_SECONDS = 90.0
 _TIDY_SECONDS = 60.0
 # A line's turn comes after those of the other conversations under way: sends_at_once lines at 2 s each.
@@ -142,7 +142,7 @@ class IrcChannel:
     async def _tidy(self, session: Session, wire: Wire) -> None:
         """Give up a server that never lets us in; then win back our nick and channels, every now and then."""
         await trio.sleep(_READY_SECONDS)
-        if not session.ready:
+        if not session.joining:
             raise ConnectionLost(f"not let in within {_READY_SECONDS:g} s")
         while True:
             for effect in session.tidy():

@@ -18,12 +18,15 @@ WANTED = ("account-tag", "message-tags", "server-time")
 _KNOWN = frozenset((*WANTED, "sasl"))
 _SASL_CHUNK = 400
 _NICK_TAKEN = frozenset(("433", "436", "437"))
-_NOT_JOINED = frozenset(("403", "405", "407", "437", "471", "473", "474", "475", "476", "477", "489"))
+# Servers have many more ways to say no, some without the channel's name: what says that all was answered is `_JOINED`.
+_NOT_JOINED = frozenset(("403", "405", "407", "437", "470", "471", "473", "474", "475", "476", "477", "480", "489"))
 _UNSENDABLE = frozenset(("401", "402", "403", "404", "406", "407", "411", "412", "413", "414", "416", "486", "531"))
 _SASL_FAILED = frozenset(("902", "904", "905", "906", "908"))
 # An account or a nick that is tried too soon after a ban or a throttle makes it longer.
 _BANNED_SECONDS = 300.0
 _MOST_NICKS = 5
+# The PING behind our JOINs: a server works in order, so its PONG says that each of them was dealt with.
+_JOINED = "oclaw-joined"
 # Servers allow 10 to 250 channels and nicks of 9 to 32 characters; what one says beyond that is not kept.
 _MOST_CHANNELS, _LONGEST_NICK = 500, 64
 
@@ -105,6 +108,8 @@ class Session:
         self.joined: set[str] = set()
         self.refused: dict[str, str] = {}
         self.ready = False
+        #: We are let in, and have asked to be let into our channels.
+        self.joining = False
         self._registered = self._sasl = False
         self._offered: set[str] = set()
         self._tried = 0
@@ -228,10 +233,13 @@ class Session:
         return []
 
     def _on_376(self, line: Line) -> list[Effect]:
-        if self._joining or self.ready:
+        if self.joining:
             return []
-        self._joining = {folded(channel.partition(" ")[0]) for channel in self._login.channels}
-        return [_join(channel) for channel in self._login.channels] or self._settled()
+        self.joining = True
+        self._joining = {folded(channel.partition(" ")[0]) for channel in self._login.channels} - self.joined
+        if not self._joining:
+            return self._settled()
+        return [*map(_join, self._login.channels), Send(encode("PING", _JOINED))]
 
     _on_422 = _on_376
 
@@ -253,8 +261,15 @@ class Session:
         self._joining.discard(channel)
         return self._settled()
 
+    def _joins_answered(self) -> list[Effect]:
+        """What was neither joined nor refused in words that are known here is not worth the other channels."""
+        for channel in self._joining:
+            self.refused[channel] = "the server did not say why"
+        self._joining.clear()
+        return self._settled()
+
     def _settled(self) -> list[Effect]:
-        if self._joining or self.ready:
+        if self._joining or self.ready or not self.joining:
             return []
         self.ready = True
         return [Ready()]
@@ -295,6 +310,8 @@ class Session:
         return [Send(encode("PONG", line.param(-1)))]
 
     def _on_pong(self, line: Line) -> list[Effect]:
+        if line.param(-1) == _JOINED:
+            return self._joins_answered()
         return [Answered(line.param(-1))]
 
     def _on_error(self, line: Line) -> list[Effect]:

@@ -106,7 +106,7 @@ class IrcServer:
             "JOIN": [f":oclaw!o@h JOIN {line.param(0)}"],
             "PING": [f":s PONG s :{line.param(0)}"],
         }.get(line.command, [])  # fmt: skip
-        if line.command == "PING" and self._lose and line.param(0) != "oclaw":
+        if line.command == "PING" and self._lose and line.param(0) not in ("oclaw", "oclaw-joined"):
             self._lose = False
             await stream.aclose()
             return

@@ -173,11 +173,35 @@ def test_too_many_taken_nicks_wait():
 def test_channels_are_joined_before_we_are_ready_and_again_after_a_kick():
     session = Session(Login(nick="oclaw", username="o", realname="r", channels=("#a", "#b key", "#c")))
     effects = talk(session, ":s 001 oclaw :Hi", ":s 376 oclaw :end")
-    assert sent(effects)[3:] == ["JOIN :#a", "JOIN #b :key", "JOIN :#c"] and not session.ready
+    assert sent(effects)[3:] == ["JOIN :#a", "JOIN #b :key", "JOIN :#c", "PING :oclaw-joined"] and not session.ready
     talk(session, ":oclaw!u@h JOIN #a", ":oclaw!u@h JOIN :#B", ":s 473 oclaw #c :Cannot join (+i)")
     assert session.ready and session.joined == {"#a", "#b"} and session.refused == {"#c": "Cannot join (+i)"}
     session.take(parse(b":op!u@h KICK #a oclaw :out"))
     assert sent(session.tidy()) == ["JOIN :#a", "JOIN :#c"]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (":s 470 oclaw #a ##a :Forwarding to another channel", ":oclaw!u@h JOIN ##a"),
+        (":s 470 oclaw [Link] Cannot join channel #a (+L)", ":oclaw!u@h JOIN ##a"),
+        (":s 599 oclaw #a :some number of this server alone",),
+        (),
+    ],
+)
+def test_a_channel_that_is_refused_in_whatever_words_keeps_us_from_no_other(answers):
+    session = Session(Login(nick="oclaw", username="o", realname="r", channels=("#a", "#b")))
+    effects = talk(session, ":s 001 oclaw :Hi", ":s 376 oclaw :end", *answers, ":oclaw!u@h JOIN #b")
+    assert sent(effects)[-1] == "PING :oclaw-joined"
+    effects = session.take(parse(b":s PONG s :oclaw-joined"))
+    assert effects in ([Ready()], []) and session.ready
+    assert set(session.refused) == {"#a"} and "#b" in session.joined
+
+
+def test_a_channel_that_a_server_puts_us_into_takes_the_place_of_none():
+    session = Session(Login(nick="oclaw", username="o", realname="r", channels=("#a",)))
+    effects = talk(session, ":s 001 oclaw :Hi", ":oclaw!u@h JOIN #lobby", ":s 376 oclaw :end")
+    assert sent(effects)[3:] == ["JOIN :#a", "PING :oclaw-joined"] and not session.ready
 
 
 def heard(line):
