@@ -76,6 +76,8 @@ class IrcChannel:
         self._nick = settings.nick
         # IRC repeats nothing, so every message that is read is a new one: its key must never be another one's.
         self._stamp, self._number = kit.random(8).hex(), 0
+        # What was read and is not committed yet. It outlives its connection: the network will not say it again.
+        self._unkept: list[Message] = []
 
     async def run(self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC128
         """Hold the connection for ever."""
@@ -84,6 +86,7 @@ class IrcChannel:
     # -- one connection ---------------------------------------------------------------------------
 
     async def _session(self, inlet: Inlet, link: Link) -> None:
+        await self._keep(inlet)
         session = Session(self._login)
         async with self._dial(self._settings, self._kit.config_dir) as stream:
             wire, pulse = Wire(stream), Pulse(self._settings.ping_seconds, self._settings.patience_seconds)
@@ -108,21 +111,36 @@ class IrcChannel:
             if not received:
                 raise ConnectionLost("the server closed the connection")
             pulse.heard()
-            heard: list[Message] = []
-            for line in lines.feed(bytes(received)):
-                heard += await self._obey(session.take(line), session, wire, link)
-            if heard:
-                await _keep(inlet, heard)
+            farewell: Exception | None = None
+            try:
+                for line in lines.feed(bytes(received)):
+                    await self._obey(session.take(line), session, wire, link)
+            except Exception as error:
+                farewell = error
+            # What was said before a farewell counts; and while the gateway is full, the silence is ours.
+            with pulse.looking_away():
+                await self._keep(inlet)
+            if farewell is not None:
+                raise farewell
 
-    async def _obey(self, effects: list[Effect], session: Session, wire: Wire, link: Link) -> list[Message]:
-        """Carry out what the session says; returns what was said to us. Raises what ends the connection."""
-        heard: list[Message] = []
+    async def _keep(self, inlet: Inlet) -> None:
+        """Hand over what was read until it is committed. Cancelled, it is handed over by the next connection."""
+        while self._unkept:
+            accepted = await inlet.accept(self._unkept)
+            refused = next((each for each in accepted if isinstance(each, Refused)), None)
+            if refused is not None:
+                await trio.sleep(refused.retry_after)
+            else:
+                self._unkept = []
+
+    async def _obey(self, effects: list[Effect], session: Session, wire: Wire, link: Link) -> None:
+        """Carry out what the session says. Raises what ends the connection."""
         for effect in effects:
             match effect:
                 case Send(line):
                     await wire.send(line)
                 case Said():
-                    heard += self._heard(effect, session)
+                    self._unkept += self._heard(effect, session)
                 case Answered(token):
                     wire.answered(token)
                 case Refusal(target, why):
@@ -137,7 +155,6 @@ class IrcChannel:
                 case Wrong(setting, found, wanted):
                     raise SettingError(f"channels.{self.name}.{setting}", found=found, wanted=wanted)
         self._nick = session.nick
-        return heard
 
     async def _tidy(self, session: Session, wire: Wire) -> None:
         """Give up a server that never lets us in; then win back our nick and channels, every now and then."""
@@ -273,15 +290,6 @@ def build(name: str, settings: Settings, kit: Kit) -> IrcChannel:
     if settings.tls and settings.tls_authority:
         tls_context(settings, kit.config_dir)
     return IrcChannel(name, settings, kit)
-
-
-async def _keep(inlet: Inlet, heard: list[Message]) -> None:
-    """Hand messages over until they are committed: the network will not say them again."""
-    while True:
-        refused = next((each for each in await inlet.accept(heard) if isinstance(each, Refused)), None)
-        if refused is None:
-            return
-        await trio.sleep(refused.retry_after)
 
 
 def _sender(event: Said) -> Sender:

@@ -11,7 +11,7 @@ from gateway.config.secret import Secret
 from gateway.errors import SettingErrors
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Bounced, Delivered
-from gateway.ports import Finding
+from gateway.ports import Finding, Refused
 from gateway.testing.channels import FakeInlet, bench, delivery
 from tests.channels.irc_server import irc_server
 
@@ -53,6 +53,41 @@ async def test_what_must_not_be_answered_is_counted(autojump_clock):
     )
     assert messages == []
     assert notices == ["UnknownEvent", "EventIgnored", "UnknownEvent", "EventIgnored"]
+
+
+async def test_what_was_said_just_before_the_server_hangs_up_is_kept(autojump_clock):
+    messages, _ = await heard(":Ann!a@h PRIVMSG oclaw :wait\r\nERROR :Closing Link (server restarts)")
+    assert [message.content for message in messages] == ["wait"]
+
+
+async def test_while_the_gateway_is_full_the_silence_is_ours_and_the_connection_stays(autojump_clock):
+    async with irc_server() as server, trio.open_nursery() as nursery:
+        inlet = FakeInlet()
+        await nursery.start(server.channel(bench().kit).run, inlet)
+        inlet.refusing = Refused("journal", retry_after=5.0)
+        await server.tells(":Ann!a@h PRIVMSG oclaw :wait")
+        await trio.sleep(600)
+        inlet.refusing = None
+        await trio.sleep(600)
+        assert [message.content for message in inlet.messages] == ["wait"] and inlet.states == ["connected"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_the_gateway_had_no_room_for_outlives_its_connection(autojump_clock):
+    async with irc_server() as server, trio.open_nursery() as nursery:
+        channel, inlet = server.channel(bench().kit), FakeInlet()
+        await nursery.start(channel.run, inlet)
+        inlet.refusing = Refused("journal", retry_after=5.0)
+        await server.tells(":Ann!a@h PRIVMSG oclaw :wait")
+        await trio.sleep(1)
+        await server.breaks("reset")
+        assert not isinstance(await channel.deliver(delivery(server.reply("are you there?"))), Delivered)
+        await trio.sleep(600)
+        assert inlet.messages == []
+        inlet.refusing = None
+        await trio.sleep(600)
+        assert [message.content for message in inlet.messages] == ["wait"] and inlet.states[-1] == "connected"
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_refusal_of_the_server_is_told(autojump_clock):
