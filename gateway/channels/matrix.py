@@ -66,7 +66,7 @@ class MatrixChannel:
         self._homeserver = Homeserver(settings, kit)
         self._ghosts = Ghosts(settings.ghosts, settings.bot, self._homeserver)
         self._errands = Errands(name, settings, self._homeserver, kit.report)
-        self._catch_up = CatchUp(History(self._homeserver))
+        self._catch_up = CatchUp(name, History(self._homeserver), kit.report)
         self._presence = Presence(name, settings, self._homeserver, self._ghosts, self._caught_up)
         rooms = Rooms(self._homeserver, self._ghosts.is_own)
         files = Files(name, settings, kit, self._homeserver)

@@ -6,11 +6,18 @@ before; the journal knows it by its event id, so only what was missed becomes a 
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import Any
 
+import trio
+
 from gateway.channels.matrix_events import text
-from gateway.channels.matrix_history import History
+from gateway.channels.matrix_history import History, Unreadable
+from gateway.channels.shared.together import few_at_once
+from gateway.notices import EnvelopeRefused, Report
 from gateway.ports import Cursor
+from protocols.errors import AnswerTooLarge, NothingSent
 
 CURSOR = "heard"
 # An event can have waited in the homeserver's memory for as long as our answers take; they take seconds at most.
@@ -19,13 +26,28 @@ _MARGIN_SECONDS = 60.0
 LONGEST_SECONDS = 6 * 86_400.0
 # The moment is committed with messages; once in so many seconds is enough within the margin.
 _EVERY_SECONDS = 5.0
+# A neighbour answers within milliseconds, and one that is far away has other things to do as well.
+_ROOMS_AT_ONCE = 8
+# A room whose history is broken or far away costs its own messages after so many attempts, and not everybody's.
+_ROOM_SECONDS = 10.0
+_MOST_TRIES = 3
+
+
+class Gap:
+    """What is read back because of so many doubts. An attempt that fails leaves to the next one what it has read."""
+
+    def __init__(self, doubts: int) -> None:
+        self.doubts = doubts
+        self.read: dict[str, list[dict[str, Any]]] = {}
+        self.failures = Counter[str]()
 
 
 class CatchUp:
     """Knows whether there is a doubt and since when."""
 
-    def __init__(self, history: History) -> None:
-        self._history = history
+    def __init__(self, name: str, history: History, report: Report) -> None:
+        self._name, self._history, self._report = name, history, report
+        self._gap = Gap(0)
         self.doubts = 0
         self._settled = 0
         self._heard = 0.0
@@ -48,6 +70,8 @@ class CatchUp:
     def settled(self, doubts: int) -> None:
         """What was read back when there were so many doubts is committed; later ones stand."""
         self._settled = max(self._settled, doubts)
+        if not self.needed:
+            self._gap = Gap(0)
 
     def cursor(self, now: float) -> Cursor | None:
         """Return the moment to be committed with messages that came now, when it is time to."""
@@ -62,9 +86,30 @@ class CatchUp:
             self._kept = now
 
     async def missed(self, now: float) -> list[dict[str, Any]]:
-        """Return what was said since we last heard anything for certain. Raises `HttpClientError`."""
+        """Return what was said since we last heard anything for certain, each room's events in order.
+
+        Raises `HttpClientError`; what was read until then, or until it is cancelled, is not asked for again.
+        """
         since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
-        return await self._history.since(since)
+        if self._gap.doubts != self.doubts:
+            self._gap = Gap(self.doubts)
+        gap, rooms = self._gap, await self._history.rooms()
+        unread = [room for room in rooms if room not in gap.read]
+        await few_at_once(partial(self._read, gap, since), unread, at_once=_ROOMS_AT_ONCE)
+        if any(room not in gap.read for room in rooms):
+            raise NothingSent("Not every room could be read.")
+        return [event for room in rooms for event in gap.read[room]]
+
+    async def _read(self, gap: Gap, since: float, room: str) -> None:
+        try:
+            with trio.fail_after(_ROOM_SECONDS):
+                gap.read[room] = await self._history.since(room, since)
+        except (Unreadable, AnswerTooLarge, trio.TooSlowError) as error:
+            gap.failures[room] += 1
+            if gap.failures[room] >= _MOST_TRIES:
+                gap.read[room] = []
+                why = f"{room} cannot be read back, and is no longer waited for. {error}"
+                self._report(EnvelopeRefused(self._name, "homeserver", why.strip()))
 
 
 def merged(missed: list[dict[str, Any]], events: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

@@ -26,27 +26,24 @@ _MOST_PAGES = 4
 _MOST_ROOMS = 1_000
 
 
+class Unreadable(NothingSent):
+    """The homeserver is there, and has an error of its own with what was asked for."""
+
+
 class History:
     """Reads back the rooms of one account."""
 
     def __init__(self, homeserver: Homeserver) -> None:
         self._homeserver = homeserver
 
-    async def since(self, moment: float) -> list[dict[str, Any]]:
-        """Return what was said since, each room's events in order. Raises `HttpClientError`."""
+    async def rooms(self) -> list[str]:
+        """Return the rooms we are in, as many as are read back. Raises `HttpClientError`."""
         answer = await self._homeserver.call("GET", f"{CLIENT}/joined_rooms", body_bytes=_PAGE_BYTES)
         rooms = _settled(answer).told.get("joined_rooms")
-        events: list[dict[str, Any]] = []
-        for room in rooms[:_MOST_ROOMS] if type(rooms) is list else []:
-            events += await self._room_since(str(room), moment)
-        return events
+        return [str(room) for room in rooms[:_MOST_ROOMS]] if type(rooms) is list else []
 
-    async def find(self, room: str, sender: str, txn: str) -> dict[str, Any] | None:
-        """Return the event of ours that was sent under this transaction id lately. Raises `HttpClientError`."""
-        chunk, _ = await self._page(room, {"types": ["m.room.message"], "senders": [sender]}, "")
-        return next((event for event in chunk if table(event, "content").get(MARK) == txn), None)
-
-    async def _room_since(self, room: str, moment: float) -> list[dict[str, Any]]:
+    async def since(self, room: str, moment: float) -> list[dict[str, Any]]:
+        """Return what was said in a room since, in order. Raises `HttpClientError`, `Unreadable` among them."""
         found: list[dict[str, Any]] = []
         start = ""
         for _ in range(_MOST_PAGES):
@@ -56,6 +53,11 @@ class History:
             if len(fresh) < len(chunk) or not chunk or not start:
                 break
         return found[::-1]
+
+    async def find(self, room: str, sender: str, txn: str) -> dict[str, Any] | None:
+        """Return the event of ours that was sent under this transaction id lately. Raises `HttpClientError`."""
+        chunk, _ = await self._page(room, {"types": ["m.room.message"], "senders": [sender]}, "")
+        return next((event for event in chunk if table(event, "content").get(MARK) == txn), None)
 
     async def _page(self, room: str, filter: dict[str, Any], start: str) -> tuple[list[dict[str, Any]], str]:
         wanted = {"dir": "b", "limit": str(_PAGE), "filter": msgspec.json.encode(filter).decode()}
@@ -68,7 +70,9 @@ class History:
 
 def _settled(answer: Answer) -> Answer:
     """Return an answer that says something; a room that we are not in has nothing for us."""
-    if answer.status == 429 or answer.status >= 500:
+    if answer.status >= 500 and answer.code:
+        raise Unreadable(answer.words)
+    if answer.status in (401, 429) or answer.status >= 500:
         raise NothingSent(answer.words)
     return answer
 

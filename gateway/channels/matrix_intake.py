@@ -103,8 +103,7 @@ class Intake:
         """Learn about rooms first. If that fails, the homeserver shall come again; but not for ever."""
         try:
             with trio.fail_after(_LEARN_SECONDS):
-                for room in rooms:
-                    await self._rooms.learn(room)
+                await self._rooms.learn_all(rooms)
         except (HttpClientError, trio.TooSlowError) as error:
             tries = (self._tries.get(batch.id) or 0) + 1
             self._tries.put(batch.id, tries)

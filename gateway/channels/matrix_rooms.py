@@ -7,15 +7,16 @@ when it has been silent for longest. Nothing here has to survive a restart: it c
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from gateway.channels.matrix_events import table, text
 from gateway.channels.matrix_homeserver import Answer, Homeserver, room_path
+from gateway.channels.shared.together import few_at_once
 from gateway.message.message import ConversationKind, nfc
-from protocols.errors import AnswerTooLarge, NothingSent
+from protocols.errors import AnswerTooLarge, HttpClientError, NothingSent
 
 # A room costs about 1 KB with ten members; so many are more than one account follows.
 _MOST_ROOMS = 5_000
@@ -23,6 +24,8 @@ _MOST_ROOMS = 5_000
 _MOST_NAMES = 100
 # Edits and reactions are about what was said lately.
 _MOST_EVENTS = 10_000
+# After a night, a transaction may be of a hundred rooms that are new to us; three questions each.
+_ROOMS_AT_ONCE = 8
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -125,6 +128,20 @@ class Rooms:
         for ask in (self._members, self._title, self._encryption):
             await ask(room, found)
         self._rooms.put(room, found)
+
+    async def learn_all(self, rooms: Iterable[str]) -> None:
+        """Ask for several rooms, each of which is tried whatever becomes of the others. Raises as `learn` does."""
+        failures: list[HttpClientError] = []
+
+        async def one(room: str) -> None:
+            try:
+                await self.learn(room)
+            except HttpClientError as error:
+                failures.append(error)
+
+        await few_at_once(one, rooms, at_once=_ROOMS_AT_ONCE)
+        if failures:
+            raise failures[0]
 
     def apply(self, event: dict[str, Any]) -> None:
         """Follow a state event of a room that is known."""

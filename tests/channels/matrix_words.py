@@ -57,7 +57,9 @@ class FakeHomeserver:
         self.titles: dict[str, str] = {}
         self.knows_us = True
         self.encrypted: set[str] = set()
+        self.unreadable: set[str] = set()
         self.sent: list[Sent] = []
+        self.seconds = 0.0
         self.will: list[tuple[int, dict[str, Any]] | Exception] = []
         self.events: dict[str, str] = {}
         self.contents: dict[str, Any] = {}
@@ -66,7 +68,7 @@ class FakeHomeserver:
     async def request(
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
     ) -> Answered:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.seconds)
         self.sent.append(Sent(method, url, {name.lower(): value for name, value in headers}, body))
         if self.will:
             answer = self.will.pop(0)
@@ -87,6 +89,8 @@ class FakeHomeserver:
                 return (200, {"name": self.titles[room]}) if room in self.titles else (404, {"errcode": "M_NOT_FOUND"})
             case "state/m.room.encryption":
                 return (200, {}) if room in self.encrypted else (404, {"errcode": "M_NOT_FOUND"})
+            case "messages" if room in self.unreadable:
+                return 500, {"errcode": "M_UNKNOWN", "error": "Internal server error"}
             case "messages":
                 said = [{"event_id": event, "content": content} for event, content in self.contents.items()]
                 return 200, {"chunk": [*reversed(self.history.get(room, [])), *reversed(said)]}

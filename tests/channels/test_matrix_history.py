@@ -91,3 +91,30 @@ async def test_nothing_is_sent_again_while_it_cannot_be_looked_for() -> None:
     stand.homeserver.will = [(500, {"errcode": "M_UNKNOWN"})]
     receipt = await stand.channel.deliver(replace(delivery(REPLY, attempt=2), repeated=True))
     assert isinstance(receipt, Deferred) and stand.homeserver.asked("/send/") == []
+
+
+async def test_a_room_that_the_homeserver_cannot_read_costs_its_own_messages_and_nobody_elses() -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {"!broken:example.org": [], ROOM: [said_now("$2", "2")]}
+    stand.homeserver.unreadable = {"!broken:example.org"}
+    request = transaction("9", said_now("$3", "3"))
+    for _ in range(2):
+        came = await stand.receives(request)
+        assert isinstance(came, Response) and came.status == 503
+    came = await stand.receives(request)
+    assert isinstance(came, Arrived) and [message.id for message in came.messages] == ["$2", "$3"]
+    asked = [sent.url for sent in stand.homeserver.sent if "/messages" in sent.url]
+    assert len(asked) == 4, "what one attempt has read, the next one does not ask for again"
+
+
+async def test_many_rooms_are_read_back_a_few_at_a_time(autojump_clock: Any) -> None:
+    stand = await doubtful()
+    rooms = {f"!{number}:example.org": [said_now(f"$r{number}", "x")] for number in range(100)}
+    stand.homeserver.history = {room: [event | {"room_id": room} for event in said] for room, said in rooms.items()}
+    stand.homeserver.seconds = 1.0  # an answer; one after another would take longer than the homeserver waits
+    came = await stand.receives(transaction("9", said_now("$3", "3")))
+    for _ in range(3):
+        if isinstance(came, Arrived):
+            break
+        came = await stand.receives(transaction("9", said_now("$3", "3")))
+    assert isinstance(came, Arrived) and len(came.messages) == 101
