@@ -113,6 +113,8 @@ class Intake:
         return read if isinstance(read, Arrived) else await read
 
     def _unknown(self, batch: Batch) -> set[str]:
+        for event in batch.events:
+            self._rooms.doubt(event)
         rooms = {text(event, "room_id") for event in batch.events if text(event, "type") in MESSAGES}
         return {room for room in rooms if room and not self._rooms.known(room)}
 

@@ -143,17 +143,19 @@ class Rooms:
         if failures:
             raise failures[0]
 
+    def doubt(self, event: dict[str, Any]) -> None:
+        """Forget a room that one of ours came into or left: what happened while we were out is not known."""
+        if event.get("type") == "m.room.member" and self._is_own(text(event, "state_key")):
+            self._rooms.drop(text(event, "room_id"))
+
     def apply(self, event: dict[str, Any]) -> None:
         """Follow a state event of a room that is known."""
-        room_id = text(event, "room_id")
-        room = self._rooms.get(room_id)
+        room = self._rooms.get(text(event, "room_id"))
         if room is None or "state_key" not in event:
             return
         content = table(event, "content")
         match event.get("type"):
-            case "m.room.member" if self._is_own(text(event, "state_key")):
-                self._rooms.drop(room_id)  # what happened while we were out is not known
-            case "m.room.member":
+            case "m.room.member" if not self._is_own(text(event, "state_key")):
                 self._member(room, text(event, "state_key"), content)
             case "m.room.name":
                 room.title = nfc(text(content, "name"))

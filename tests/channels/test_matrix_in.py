@@ -154,6 +154,16 @@ async def test_a_room_is_asked_about_once_and_then_followed() -> None:
     assert len(stand.homeserver.sent) == asked
 
 
+async def test_who_speaks_in_the_same_transaction_in_which_we_come_into_the_room_is_heard_as_in_any_other() -> None:
+    stand = Stand()
+    joined = event("m.room.member", {"membership": "join", "displayname": "oclaw"}, "$0", BOT, state_key=BOT)
+    (message,) = await stand.hears(joined, said("$1", "hello"))
+    assert (message.conversation.kind, message.sender.name) == ("direct", "Anna")
+    renamed = event("m.room.member", {"membership": "join", "displayname": "Oclaw"}, "$2", BOT, state_key=BOT)
+    (message,) = await stand.hears(said("$3", "still there?"), renamed)
+    assert (message.conversation.kind, message.sender.name) == ("direct", "Anna")
+
+
 async def test_an_edit_names_its_target_and_brings_the_new_text() -> None:
     stand = Stand()
     new = {"msgtype": "m.text", "body": "better"}
