@@ -36,7 +36,7 @@ from gateway.channels.shared.reconnect import Link, keep_connected, offline
 from gateway.channels.trust import bearer_of
 from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message
-from gateway.message.receipt import Deferred, Receipt, Unknown
+from gateway.message.receipt import Receipt
 from gateway.notices import EnvelopeRefused
 from gateway.ports import Arrived, Finding, Inlet, Kit, Refused, Traits
 from protocols.http1.messages import Request, Response
@@ -70,7 +70,9 @@ class MatrixChannel:
         self._presence = Presence(name, settings, self._homeserver, self._ghosts, self._caught_up)
         rooms = Rooms(self._homeserver, self._ghosts.is_own)
         files = Files(name, settings, kit, self._homeserver)
-        self._sending = Sending(settings, kit, self._homeserver, rooms, files, self._ghosts)
+        self._sending = Sending(
+            settings, kit, self._homeserver, rooms=rooms, files=files, ghosts=self._ghosts, lost=self._lost
+        )
         place = Place(
             channel=name,
             bot=settings.bot,
@@ -156,11 +158,11 @@ class MatrixChannel:
         """Send one reply, edit, reaction or redaction."""
         if self._presence.away:
             return offline("the homeserver")
-        return self._seen(await self._sending.deliver(delivery))
+        return await self._sending.deliver(delivery)
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Show a reply while it is written."""
-        return self._seen(await self._sending.stream(delivery, pieces))
+        return await self._sending.stream(delivery, pieces)
 
     async def typing(self, conversation: Conversation, *, working: bool) -> None:
         """Show in a room that an answer is being made. Raises `HttpClientError`."""
@@ -181,11 +183,9 @@ class MatrixChannel:
                 if not any(isinstance(each, Refused) for each in accepted):
                     taken.answer(accepted)
 
-    def _seen(self, receipt: Receipt) -> Receipt:
-        if isinstance(receipt, Deferred | Unknown):
-            self._catch_up.doubt()
-            self._presence.doubt()
-        return receipt
+    def _lost(self) -> None:
+        self._catch_up.doubt()
+        self._presence.doubt()
 
 
 def scaffold() -> dict[str, str]:

@@ -16,7 +16,7 @@ from gateway.channels.matrix_content import edit_of, relation_of, text_content
 from gateway.channels.matrix_events import table, text
 from gateway.channels.matrix_files import Files, content_for
 from gateway.channels.matrix_ghosts import Ghosts
-from gateway.channels.matrix_history import MARK, History
+from gateway.channels.matrix_history import MARK, History, Unreadable
 from gateway.channels.matrix_homeserver import Answer, Homeserver, receipt_for, room_path, segment
 from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_settings import Settings
@@ -33,11 +33,21 @@ class Sending:
     """The sending side of one account."""
 
     def __init__(
-        self, settings: Settings, kit: Kit, homeserver: Homeserver, rooms: Rooms, files: Files, ghosts: Ghosts
+        self,
+        settings: Settings,
+        kit: Kit,
+        homeserver: Homeserver,
+        *,
+        rooms: Rooms,
+        files: Files,
+        ghosts: Ghosts,
+        lost: Callable[[], None],
     ) -> None:
+        """`lost` is told when a call had no answer of the homeserver's own."""
         self._settings, self._kit, self._homeserver = settings, kit, homeserver
         self._history = History(homeserver)
         self._rooms, self._files, self._ghosts = rooms, files, ghosts
+        self._lost = lost
         self._began = kit.now()
         self._streamed: Recent[str, list[str]] = Recent(256)
 
@@ -75,13 +85,17 @@ class Sending:
 
     async def _receipt(self, message: Message, attempt: Callable[[], Awaitable[Answer]]) -> Receipt:
         try:
-            receipt = receipt_for(await attempt())
-        except NothingSent as error:
+            answer = await attempt()
+        except Unreadable as error:
             return Deferred(str(error))
-        except UnknownAfterSend as error:
-            return Unknown(str(error))
+        except (NothingSent, UnknownAfterSend) as error:
+            self._lost()
+            return Deferred(str(error)) if isinstance(error, NothingSent) else Unknown(str(error))
         except MediaRefused as error:
             return Bounced(str(error))
+        if not answer.ok and not answer.code:
+            self._lost()  # a proxy said it, and what is behind may be gone
+        receipt = receipt_for(answer)
         if isinstance(receipt, Delivered) and receipt.remote_id:
             self._rooms.sent(receipt.remote_id, message.conversation.thread)
         return receipt

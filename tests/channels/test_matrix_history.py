@@ -118,3 +118,17 @@ async def test_many_rooms_are_read_back_a_few_at_a_time(autojump_clock: Any) -> 
             break
         came = await stand.receives(transaction("9", said_now("$3", "3")))
     assert isinstance(came, Arrived) and len(came.messages) == 101
+
+
+async def test_a_refusal_in_the_homeservers_own_words_is_no_reason_to_read_the_rooms_back() -> None:
+    stand = Stand()
+    await stand.hears(said("$1", "one"))
+    for answer in ((429, {"errcode": "M_LIMIT_EXCEEDED"}), (500, {"errcode": "M_UNKNOWN"})):
+        stand.homeserver.will = [answer]
+        assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
+    await stand.hears(said_now("$2", "2"))
+    assert stand.homeserver.asked("joined_rooms") == []
+    stand.homeserver.will = [(502, {})]
+    assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
+    await stand.hears(said_now("$3", "3"))
+    assert len(stand.homeserver.asked("joined_rooms")) == 1, "a proxy's word: the homeserver itself may be gone"
