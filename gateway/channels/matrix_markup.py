@@ -12,6 +12,8 @@ from collections import Counter
 
 # The specification asks for no more than 100 levels.
 _MOST_LEVELS = 100
+# Each level of quotation marks every line again: a hundred levels made two megabytes of thirty kilobytes.
+_MOST_QUOTED = 5
 _TOKEN = re.compile(
     r"<(?P<end>/?)(?P<name>[A-Za-z][A-Za-z0-9-]{0,19})(?P<rest>[^<>]*)>"
     r"|(?P<text>(?:[^<]|<(?!/?[A-Za-z][A-Za-z0-9-]{0,19}[^<>]*>))+)"
@@ -22,7 +24,7 @@ _PILL = re.compile(r"(?:https://matrix\.to/#/|matrix:(?:u|r|roomid)/)", re.IGNOR
 _SPACE = re.compile(r"[ \t\r\n]+")
 
 _AROUND = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
-_BLOCKS = frozenset(("p", "div", "ul", "ol", "table", "tr", "details", "summary"))
+_BLOCKS = frozenset(("p", "div", "blockquote", "ul", "ol", "table", "tr", "details", "summary"))
 _VOID = {"br": "\n", "hr": "\n\n---\n\n", "img": ""}
 # The quotation of what is answered, which older clients put in front.
 _DROPPED = frozenset(("mx-reply", "script", "style"))
@@ -105,6 +107,8 @@ class _Writer:
             case "code":
                 found = _CLASS.search(attributes)
                 return found[1] if found else ""
+            case "blockquote":
+                return ">" if self._count["blockquote"] < _MOST_QUOTED else ""
             case "li":
                 inside = self._parts[-1]
                 if inside.name != "ol":
@@ -141,7 +145,7 @@ def _written(part: _Part, said: str) -> str:
             return f"\n\n```{part.about}{_KEPT}{said.strip(_KEPT)}{_KEPT}```\n\n"
         case "li":
             return f"\n{part.about}{said.strip()}"
-        case "blockquote":
+        case "blockquote" if part.about:
             return "\n\n" + "\n".join(f"> {line}" for line in said.strip().split("\n")) + "\n\n"
         case "h1" | "h2" | "h3" | "h4" | "h5" | "h6" as name:
             return f"\n\n{'#' * int(name[1])} {said.strip()}\n\n"

@@ -57,3 +57,9 @@ def test_what_strangers_write_costs_time_in_proportion_to_its_length() -> None:
     known = dict.fromkeys(("title", "name_of", "thread_of"), lambda *_: "")
     place = Place("it", BOT, kind=lambda _: "group", is_ours=lambda _: False, markdown=markdown_of, **known)
     assert isinstance(message_of(quoted, place), Message)
+
+
+def test_quotations_within_quotations_do_not_grow_beyond_what_was_written() -> None:
+    formatted = "<blockquote>" * 99 + "a<br>" * 6_000
+    assert len(markdown_of(formatted)) < 4 * len(formatted)
+    assert markdown_of("<blockquote>" * 7 + "deep") == "> > > > > deep"
