@@ -60,6 +60,12 @@ class Files:
             if _MXC.fullmatch(attachment.url):
                 return Answer(200, {"content_uri": attachment.url})
             raise MediaRefused("The file is not in the gateway's store.")
+        try:
+            return await self._uploaded(attachment)
+        except KeyError as error:
+            raise MediaRefused(f"The file {attachment.name or attachment.ref} is not kept any more.") from error
+
+    async def _uploaded(self, attachment: Attachment) -> Answer:
         size = await self._door.size(attachment)
         headers = (*self._homeserver.headers, ("Content-Type", attachment.mime or "application/octet-stream"))
         url = self._homeserver.url(f"/_matrix/media/v3/upload?filename={segment(attachment.name or 'file')}")

@@ -125,6 +125,11 @@ async def test_a_file_that_is_not_here_bounces() -> None:
     assert isinstance(await Stand().channel.deliver(reply(attachments=(attachment,))), Bounced)
 
 
+async def test_a_file_that_is_not_kept_any_more_bounces() -> None:
+    receipt = await Stand().channel.deliver(reply(attachments=(Attachment(name="a.png", ref="swept"),)))
+    assert receipt == Bounced("The file a.png is not kept any more.")
+
+
 async def test_a_ghost_is_registered_invited_and_joined_when_it_speaks_for_the_first_time() -> None:
     stand = Stand(ghosts=("@_oclaw_.*:example\\.org",))
     stand.homeserver.will = [(403, {"errcode": "M_FORBIDDEN"})]
