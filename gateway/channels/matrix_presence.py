@@ -73,7 +73,7 @@ class Presence:
 
     async def _introduce(self) -> None:
         known = await self._asked("GET", f"{CLIENT}/account/whoami")
-        if known.status in (401, 403):
+        if known.status in (401, 403) and known.code:
             raise SettingError(
                 f"channels.{self._name}.as_token",
                 found=f"{self._settings.as_token.source}, which the homeserver does not know ({known.code})",

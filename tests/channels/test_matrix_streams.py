@@ -158,6 +158,15 @@ async def test_while_the_homeserver_is_away_replies_wait_and_are_woken(autojump_
     assert "disconnected" in stand.inlet.states and stand.inlet.states[-1] == "connected"
 
 
+async def test_a_refusal_by_a_proxy_is_no_wrong_token(autojump_clock: Any) -> None:
+    stand = Stand()
+    stand.homeserver.will = [(403, {}), (401, {})]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, stand.inlet))
+        nursery.cancel_scope.cancel()
+    assert stand.inlet.states == ["disconnected", "disconnected", "connected"]
+
+
 async def test_at_the_start_the_homeserver_is_asked_to_deliver_what_it_kept(autojump_clock: Any) -> None:
     stand = Stand(display_name="Oclaw")
     async with trio.open_nursery() as nursery:
