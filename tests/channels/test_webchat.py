@@ -42,6 +42,12 @@ def test_the_page_needs_no_other_address():
     assert "{{" not in html
 
 
+def test_the_script_is_read_by_browsers_of_the_years_before():
+    """An expression that looks behind is a syntax error for Safari before 16.4 (2023), and then nothing of it runs."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page(channel()).body.decode(), re.DOTALL)
+    assert "(?<=" not in script and "(?<!" not in script
+
+
 def test_words_of_the_operator_are_text_and_not_markup():
     html = page(channel(title="<b>Desk</b>", greeting='"Hi" & welcome')).body
     assert b"&lt;b&gt;Desk&lt;/b&gt;" in html

@@ -146,9 +146,21 @@
     body.replaceChildren();
     words.split(/^```[^\n]*\n?/m).forEach((part, index) => {
       if (index % 2) { const pre = make("pre"); pre.tabIndex = 0; pre.append(make("code", "", part.replace(/\n$/, ""))); body.append(pre); return; }
-      for (const block of part.split(/\n{2,}|\n(?=[-*] )|(?<=^[-*] .*)\n(?![-*] )/m)) if (block.trim()) paragraph(body, block.replace(/^\n|\n$/g, ""));
+      for (const block of blocks(part)) paragraph(body, block);
     });
     if (!body.firstChild) body.append(make("p"));
+  }
+  // Line by line: an expression that looks behind is a syntax error in browsers before 2023, and they would show nothing.
+  function blocks(part) {
+    const made = [];
+    let open = false, listed = false;
+    for (const line of part.split("\n")) {
+      const point = /^[-*] /.test(line), empty = !line.trim();
+      if (!empty && open && !point && !listed) made.push(made.pop() + "\n" + line);
+      else if (!empty) made.push(line);
+      open = !empty; listed = point;
+    }
+    return made;
   }
   function paragraph(body, words) {
     if (!/^[-*] /.test(words)) { const p = make("p"); inline(p, words); body.append(p); return; }
