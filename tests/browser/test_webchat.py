@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -38,6 +39,18 @@ WATCH = """
         const busy = document.querySelector('#log .heard[aria-busy="true"] .body');
         if (busy) seen.push(busy.textContent);
     }).observe(document.getElementById('log'), {childList: true, subtree: true, attributes: true})
+"""
+# A gateway of the test's own in the place of the page's, from the next conversation on.
+PLAYED = """
+    window.WebSocket = class {
+        static OPEN = 1;
+        readyState = 1;
+        constructor() { window.played = this; }
+        send() {}
+        close() {}
+    };
+    window.hear = (type, data) => played.onmessage({data: JSON.stringify({v: 1, type, id: "r1", seq: 1, data})});
+    document.getElementById('fresh').click()
 """
 
 
@@ -161,4 +174,26 @@ async def test_a_phone_shows_all_of_it_and_a_finger_is_enough(gateway: Daemon) -
         assert await tab.js(f"{bottom} <= innerHeight"), "where one writes is in sight"
         button = "document.getElementById('send').getBoundingClientRect()"
         assert await tab.js(f"Math.min({button}.width, {button}.height)") >= 40, "a finger finds the button"
+        assert trouble(tab) == []
+
+
+async def test_the_files_of_an_answer_are_shown_and_a_network_that_was_away_for_a_moment_is_back(
+    gateway: Daemon,
+) -> None:
+    async with open_tab() as tab:
+        await tab.open(gateway.url)
+        await tab.until(CONNECTED)
+        for name, shown in (("offline", "Offline"), ("online", "Connected")):
+            await tab.js(f"dispatchEvent(new Event('{name}'))")
+            assert await tab.js("document.getElementById('status-text').textContent") == shown
+        await tab.js(PLAYED)
+        file = {"name": "plan.pdf", "url": "https://files.example/plan.pdf"}
+        await tab.js(
+            f"hear('welcome', {{recovered: true}}); hear('reply', {{text: 'Here.', attachments: [{json.dumps(file)}]}})"
+        )
+        heard = "document.querySelector('#log .heard .body')"
+        assert (
+            await tab.js(f"{heard}.innerText.replace(/\\s+/g, ' ')") == "Here. plan.pdf https://files.example/plan.pdf"
+        )
+        assert await tab.js(f"{heard}.querySelector('a').href") == file["url"]
         assert trouble(tab) == []

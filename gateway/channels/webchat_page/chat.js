@@ -51,7 +51,7 @@
     if (!ready) return;
     if (Date.now() - heardAt > SILENT_MS) { const dead = socket; lost({ code: 1006 }); dead.close(); } else send("ping", {});
   }, PING_MS);
-  const soon = () => { if (!socket) { tries = 0; connect(); } };
+  const soon = () => { if (!socket) { tries = 0; connect(); } else if (ready) tell("open", "Connected"); };
   addEventListener("online", soon);
   addEventListener("offline", () => tell("waiting", "Offline"));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
@@ -96,13 +96,13 @@
   function finish(id, data) {
     const item = hear(id, data.text, data.in_reply_to, false);
     streams.delete(id);
-    item.text = data.text;
+    item.text = data.text; item.files = data.attachments;
     settle(item, Boolean(data.incomplete));
     if (data.in_reply_to) mark(data.in_reply_to, "answered");
   }
   function settle(item, cut) {
     item.cut = cut;
-    follow(() => { write(item.body, item.text); item.node.setAttribute("aria-busy", "false"); if (cut) item.body.append(make("p", "cut", "The answer broke off here.")); });
+    follow(() => { show(item); item.node.setAttribute("aria-busy", "false"); });
   }
 
   // ── what goes out ─────────────────────────────────────────────────
@@ -137,10 +137,15 @@
     const node = make("div", item.kind), body = make("div", "body");
     Object.defineProperties(item, { node: { value: node, configurable: true }, body: { value: body, configurable: true } });
     node.append(make("span", "visually-hidden", item.kind === "said" ? "You said:" : "Answer:"), body);
-    if (item.kind === "said") { body.textContent = item.text; node.append(make("div", "state")); label(item); } else { write(body, item.text); if (item.cut) body.append(make("p", "cut", "The answer broke off here.")); }
+    if (item.kind === "said") { body.textContent = item.text; node.append(make("div", "state")); label(item); } else show(item);
     follow(() => log.append(node), mine);
   }
   function note(words) { follow(() => { log.querySelectorAll(".note").forEach((old) => old.remove()); log.append(make("div", "note", words)); }); }
+  function show(item) {
+    write(item.body, item.text);
+    for (const file of item.files || []) inline(item.body.appendChild(make("p", "file")), [file.name || file.kind || "file", file.url].filter(Boolean).join(" "));
+    if (item.cut) item.body.append(make("p", "cut", "The answer broke off here."));
+  }
   // Paragraphs, fenced and inline code, bold and links; built of nodes, so nothing that is said can become markup.
   function write(body, words) {
     body.replaceChildren();
