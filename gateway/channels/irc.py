@@ -23,6 +23,7 @@ from gateway.channels.irc_session import (
     Effect,
     Gone,
     Login,
+    Moved,
     Ready,
     Refusal,
     Said,
@@ -43,7 +44,7 @@ from gateway.channels.shared.reconnect import Link, keep_connected, offline
 from gateway.errors import SettingError
 from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message, Sender, nfc
-from gateway.message.receipt import Bounced, Receipt
+from gateway.message.receipt import Bounced, Deferred, Receipt
 from gateway.notices import EventIgnored, UnknownEvent
 from gateway.ports import Finding, Inlet, Kit, Refused, Traits
 
@@ -73,6 +74,7 @@ class IrcChannel:
         self._guard = LoopGuard(answer_bots=settings.answer_bots)
         self._pace = Pace(all=Rate(settings.seconds_per_line, settings.burst_lines))
         self._wire: Wire | None = None
+        self._standing = Session(self._login)
         self._nick = settings.nick
         # IRC repeats nothing, so every message that is read is a new one: its key must never be another one's.
         self._stamp, self._number = kit.random(8).hex(), 0
@@ -105,7 +107,7 @@ class IrcChannel:
         self, stream: trio.abc.Stream, session: Session, wire: Wire, pulse: Pulse, link: Link, inlet: Inlet
     ) -> None:
         lines = Lines()
-        await self._obey(session.begin(), session, wire, link)
+        await self._obey(session.begin(), session, wire, link, inlet)
         while True:
             received = await stream.receive_some(_READ_BYTES)
             if not received:
@@ -114,7 +116,7 @@ class IrcChannel:
             farewell: Exception | None = None
             try:
                 for line in lines.feed(bytes(received)):
-                    await self._obey(session.take(line), session, wire, link)
+                    await self._obey(session.take(line), session, wire, link, inlet)
             except Exception as error:
                 farewell = error
             # What was said before a farewell counts; and while the gateway is full, the silence is ours.
@@ -133,7 +135,7 @@ class IrcChannel:
             else:
                 self._unkept = []
 
-    async def _obey(self, effects: list[Effect], session: Session, wire: Wire, link: Link) -> None:
+    async def _obey(self, effects: list[Effect], session: Session, wire: Wire, link: Link, inlet: Inlet) -> None:
         """Carry out what the session says. Raises what ends the connection."""
         for effect in effects:
             match effect:
@@ -146,8 +148,11 @@ class IrcChannel:
                 case Refusal(target, why):
                     wire.refused(target, why)
                 case Ready():
-                    self._wire = wire
+                    self._wire, self._standing = wire, session
                     link.up(_detail(session))
+                case Moved():
+                    inlet.connected("connected", _detail(session))
+                    inlet.wake()
                 case Strange(kind):
                     self._kit.report(UnknownEvent(self.name, kind))
                 case Gone(why, after_seconds):
@@ -232,13 +237,15 @@ class IrcChannel:
             return Bounced(f"{target[:60]!r} is no nick or channel of IRC.")
         if not text.strip():
             return Bounced("There is nothing to say: IRC has text alone.")
-        wire = self._wire
-        if wire is None or not wire.alive:
+        if self._wire is None:
             return offline("the IRC network")
+        if absence := self._standing.absence(target):
+            return Deferred(f"Not in {target}: {absence}.", _TIDY_SECONDS, offline=True)
         later = await self._pace.turn(patience_seconds=_TURN_SECONDS)
         if later is not None:
             return later
-        return await wire.say(target, text) if wire.alive else offline("the IRC network")
+        wire = self._wire  # it may be another one by now
+        return await wire.say(target, text) if wire is not None and wire.alive else offline("the IRC network")
 
     # -- oclaw doctor -----------------------------------------------------------------------------
 

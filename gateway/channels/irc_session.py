@@ -53,6 +53,10 @@ class Ready(Struct, frozen=True):
     """We are in; every configured channel has been joined or has refused."""
 
 
+class Moved(Struct, frozen=True):
+    """We are called otherwise, or are in other channels than before; `status` shall say so."""
+
+
 class Said(Struct, frozen=True):
     """Somebody wrote a PRIVMSG to a channel, or to us."""
 
@@ -96,7 +100,7 @@ class Wrong(Struct, frozen=True):
     wanted: str
 
 
-Effect = Send | Ready | Said | Answered | Refusal | Strange | Gone | Wrong
+Effect = Send | Ready | Moved | Said | Answered | Refusal | Strange | Gone | Wrong
 
 
 class Session:
@@ -113,6 +117,7 @@ class Session:
         self._registered = self._sasl = False
         self._offered: set[str] = set()
         self._tried = 0
+        self._own = frozenset(folded(channel.partition(" ")[0]) for channel in login.channels)
         self._joining: set[str] = set()
         self._statusmsg, self._chantypes = "", "#&+!"
 
@@ -141,6 +146,11 @@ class Session:
         if line.command in _UNSENDABLE:
             return [Refusal(folded(line.param(1)), f"{line.param(-1)} ({line.command})")]
         return []
+
+    def absence(self, target: str) -> str:
+        """Return why we are not in a channel where we are to be; '' when we are, or it is none of those."""
+        name = folded(target)
+        return "" if name in self.joined or name not in self._own else self.refused.get(name, "the server took us out")
 
     def tidy(self) -> list[Effect]:
         """Return what is tried again every now and then: our nick, channels we are not in."""
@@ -236,7 +246,7 @@ class Session:
         if self.joining:
             return []
         self.joining = True
-        self._joining = {folded(channel.partition(" ")[0]) for channel in self._login.channels} - self.joined
+        self._joining = set(self._own - self.joined)
         if not self._joining:
             return self._settled()
         return [*map(_join, self._login.channels), Send(encode("PING", _JOINED))]
@@ -251,15 +261,15 @@ class Session:
         channel = folded(line.param(0))
         if channel in self._joining or len(self.joined) < _MOST_CHANNELS:
             self.joined.add(channel)
-        self.refused.pop(channel, None)
+        was_refused = self.refused.pop(channel, None) is not None
         self._joining.discard(channel)
-        return self._settled()
+        return self._settled() or self._moved(changed=was_refused)
 
     def _not_joined(self, line: Line) -> list[Effect]:
         channel = folded(line.param(1))
-        self.refused[channel] = line.param(-1)
+        before, self.refused[channel] = self.refused.get(channel), line.param(-1)
         self._joining.discard(channel)
-        return self._settled()
+        return self._settled() or self._moved(changed=before != line.param(-1))
 
     def _joins_answered(self) -> list[Effect]:
         """What was neither joined nor refused in words that are known here is not worth the other channels."""
@@ -284,12 +294,17 @@ class Session:
         if self._is_me(line.param(1)) and channel in self.joined:
             self.joined.discard(channel)
             self.refused[channel] = f"kicked: {line.param(-1)}"
+            return self._moved()
         return []
 
     def _on_nick(self, line: Line) -> list[Effect]:
         if self._is_me(line.nick):
             self.nick = line.param(0)[:_LONGEST_NICK] or self.nick
+            return self._moved()
         return []
+
+    def _moved(self, *, changed: bool = True) -> list[Effect]:
+        return [Moved()] if changed and self.ready else []
 
     # -- what is said -----------------------------------------------------------------------------
 

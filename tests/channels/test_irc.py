@@ -10,7 +10,7 @@ from gateway.channels.shared.pace import Pace, Rate
 from gateway.config.secret import Secret
 from gateway.errors import SettingErrors
 from gateway.message.message import Conversation, Message
-from gateway.message.receipt import Bounced, Delivered
+from gateway.message.receipt import Bounced, Deferred, Delivered
 from gateway.ports import Finding, Refused
 from gateway.testing.channels import FakeInlet, bench, delivery
 from tests.channels.irc_server import irc_server
@@ -116,6 +116,27 @@ async def test_a_target_that_is_none_is_refused_before_anything_is_sent(target, 
         assert isinstance(await channel.deliver(delivery(reply)), Bounced)
         assert server.heard() == []
         nursery.cancel_scope.cancel()
+
+
+async def test_a_reply_waits_while_we_are_put_out_of_its_channel_and_status_says_why(autojump_clock):
+    told = []
+
+    class Inlet(FakeInlet):
+        def connected(self, state, why=""):
+            told.append(f"{state} {why}")
+
+    async with irc_server() as server, trio.open_nursery() as nursery:
+        channel = server.channel(bench().kit)
+        await nursery.start(channel.run, Inlet())
+        reply = Message(channel="it", content="hi", conversation=Conversation("#help", "channel"))
+        await server.tells(":op!o@h KICK #help oclaw :enough")
+        await trio.sleep(1)
+        receipt = await channel.deliver(delivery(reply))
+        assert isinstance(receipt, Deferred) and receipt.offline and receipt.why == "Not in #help: kicked: enough."
+        await trio.sleep(120)
+        assert await channel.deliver(delivery(reply)) == Delivered()
+        nursery.cancel_scope.cancel()
+    assert told == ["connected as oclaw", "connected as oclaw; not in #help: kicked: enough", "connected as oclaw"]
 
 
 async def test_many_conversations_share_one_pace_and_none_is_turned_away(autojump_clock):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.channels.irc_lines import Line, Lines, encode, folded, parse
-from gateway.channels.irc_session import Gone, Login, Ready, Said, Send, Session, Strange, Wrong
+from gateway.channels.irc_session import Gone, Login, Moved, Ready, Said, Send, Session, Strange, Wrong
 from gateway.channels.irc_text import action_of, budget, ctcp_of, lines_of, plain, said
 from gateway.message.message import Attachment
 
@@ -202,6 +202,20 @@ def test_a_channel_that_a_server_puts_us_into_takes_the_place_of_none():
     session = Session(Login(nick="oclaw", username="o", realname="r", channels=("#a",)))
     effects = talk(session, ":s 001 oclaw :Hi", ":oclaw!u@h JOIN #lobby", ":s 376 oclaw :end")
     assert sent(effects)[3:] == ["JOIN :#a", "PING :oclaw-joined"] and not session.ready
+
+
+def test_status_hears_of_every_change_of_where_we_are_and_of_nothing_else():
+    session = Session(Login(nick="oclaw", username="o", realname="r", channels=("#a", "#b")))
+    talk(session, ":s 001 oclaw :Hi", ":s 376 oclaw :end", ":oclaw!u@h JOIN #a", ":oclaw!u@h JOIN #b")
+    assert session.take(parse(b":op!u@h KICK #a oclaw :out")) == [Moved()]
+    assert (session.absence("#A"), session.absence("#b"), session.absence("#other")) == ("kicked: out", "", "")
+    session.tidy()
+    assert session.take(parse(b":s 474 oclaw #a :banned")) == [Moved()]
+    session.tidy()
+    assert session.take(parse(b":s 474 oclaw #a :banned")) == []
+    session.tidy()
+    assert session.take(parse(b":oclaw!u@h JOIN #a")) == [Moved()] and session.absence("#a") == ""
+    assert session.take(parse(b":oclaw!u@h NICK :Guest1")) == [Moved()]
 
 
 def heard(line):
