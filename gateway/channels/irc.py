@@ -75,7 +75,7 @@ class IrcChannel:
         self._pace = Pace(all=Rate(settings.seconds_per_line, settings.burst_lines))
         self._wire: Wire | None = None
         self._standing = Session(self._login)
-        self._nick = settings.nick
+        self._nick, self._nick_was_ours = settings.nick, False
         # IRC repeats nothing, so every message that is read is a new one: its key must never be another one's.
         self._stamp, self._number = kit.random(8).hex(), 0
         # What was read and is not committed yet. It outlives its connection: the network will not say it again.
@@ -89,7 +89,7 @@ class IrcChannel:
 
     async def _session(self, inlet: Inlet, link: Link) -> None:
         await self._keep(inlet)
-        session = Session(self._login)
+        session = Session(self._login, nick_was_ours=self._nick_was_ours)
         async with self._dial(self._settings, self._kit.config_dir) as stream:
             wire, pulse = Wire(stream), Pulse(self._settings.ping_seconds, self._settings.patience_seconds)
             try:
@@ -149,6 +149,7 @@ class IrcChannel:
                     wire.refused(target, why)
                 case Ready():
                     self._wire, self._standing = wire, session
+                    self._nick_was_ours |= folded(session.nick) == folded(self._settings.nick)
                     link.up(_detail(session))
                 case Moved():
                     inlet.connected("connected", _detail(session))

@@ -21,7 +21,7 @@ _NICK_TAKEN = frozenset(("433", "436", "437"))
 # Servers have many more ways to say no, some without the channel's name: what says that all was answered is `_JOINED`.
 _NOT_JOINED = frozenset(("403", "405", "407", "437", "470", "471", "473", "474", "475", "476", "477", "480", "489"))
 _UNSENDABLE = frozenset(("401", "402", "403", "404", "406", "407", "411", "412", "413", "414", "416", "486", "531"))
-_SASL_FAILED = frozenset(("902", "904", "905", "906", "908"))
+_SASL_FAILED = frozenset(("902", "904", "905", "908"))
 # An account or a nick that is tried too soon after a ban or a throttle makes it longer.
 _BANNED_SECONDS = 300.0
 _MOST_NICKS = 5
@@ -106,8 +106,9 @@ Effect = Send | Ready | Moved | Said | Answered | Refusal | Strange | Gone | Wro
 class Session:
     """What is known of one connection. `nick` is what we are called at the moment."""
 
-    def __init__(self, login: Login) -> None:
-        self._login = login
+    def __init__(self, login: Login, *, nick_was_ours: bool = False) -> None:
+        """`nick_was_ours`: this network knew us by the nick of `login` before."""
+        self._login, self._nick_was_ours = login, nick_was_ours
         self.nick = login.nick
         self.joined: set[str] = set()
         self.refused: dict[str, str] = {}
@@ -204,6 +205,10 @@ class Session:
     def _on_903(self, line: Line) -> list[Effect]:
         return [Send(encode("CAP", "END"))]
 
+    def _on_906(self, line: Line) -> list[Effect]:
+        # We abort nothing: the server does, whose services are not there to ask.
+        return [_no_sasl()] if self._login.sasl_user and not self._registered else []
+
     def _on_421(self, line: Line) -> list[Effect]:
         # A server without CAP goes on by itself; one that should have known us by SASL must not.
         return [_no_sasl()] if line.param(1).upper() == "CAP" and self._login.sasl_user else []
@@ -220,6 +225,8 @@ class Session:
     def _on_432(self, line: Line) -> list[Effect]:
         if self._registered:
             return []
+        if self._nick_was_ours:  # its form is right, then: services hold it back, as they do after a broken connection
+            return self._another_nick()
         return [Wrong("nick", f'"{self._login.nick}", which the server refuses', "a nick of the form it allows")]
 
     def _on_464(self, line: Line) -> list[Effect]:

@@ -154,6 +154,16 @@ def test_what_a_server_refuses_is_a_setting_or_a_lost_connection(line, kind):
     assert isinstance(effect, kind) and "secret" not in str(effect)
 
 
+def test_services_that_are_not_there_or_hold_our_nick_back_are_no_wrong_setting():
+    login = Login(nick="oclaw", username="o", realname="r", sasl_user="u", sasl_password="p")
+    effects = talk(Session(login), ":s CAP * ACK :sasl", ":s 906 * :SASL authentication aborted")
+    assert isinstance(effects[-1], Gone) and effects[-1].after_seconds >= 60
+    held = ":s 432 * oclaw :Nickname is unavailable: Being held for registered user"
+    assert isinstance(talk(Session(LOGIN), held)[-1], Wrong)
+    session = Session(LOGIN, nick_was_ours=True)
+    assert sent(talk(session, held))[-1] == "NICK :oclaw_"
+
+
 def test_a_nick_in_use_becomes_another_one_and_is_won_back():
     session = Session(LOGIN)
     effects = talk(session, ":s 433 * oclaw :in use", ":s 433 * oclaw_ :in use")
