@@ -20,7 +20,11 @@ _SASL_CHUNK = 400
 _NICK_TAKEN = frozenset(("433", "436", "437"))
 # Servers have many more ways to say no, some without the channel's name: what says that all was answered is `_JOINED`.
 _NOT_JOINED = frozenset(("403", "405", "407", "437", "470", "471", "473", "474", "475", "476", "477", "480", "489"))
-_UNSENDABLE = frozenset(("401", "402", "403", "404", "406", "407", "411", "412", "413", "414", "416", "486", "531"))
+# Of RFC 2812, and of those who take no words of strangers: +R (415, 477, 486), +g (716), +C (492), +z (489), and 531.
+_UNSENDABLE = frozenset((
+    "401", "402", "403", "404", "406", "407", "411", "412", "413", "414", "415", "416",
+    "477", "486", "489", "492", "531", "716",
+))  # fmt: skip
 _SASL_FAILED = frozenset(("902", "904", "905", "908"))
 # An account or a nick that is tried too soon after a ban or a throttle makes it longer.
 _BANNED_SECONDS = 300.0

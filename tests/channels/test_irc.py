@@ -90,7 +90,8 @@ async def test_what_the_gateway_had_no_room_for_outlives_its_connection(autojump
         nursery.cancel_scope.cancel()
 
 
-async def test_a_refusal_of_the_server_is_told(autojump_clock):
+@pytest.mark.parametrize("number", ["401", "404", "415", "477", "716"])
+async def test_a_line_that_a_server_does_not_pass_on_is_not_delivered(number, autojump_clock):
     async with irc_server() as server, trio.open_nursery() as nursery:
         channel = server.channel(bench().kit)
         await nursery.start(channel.run, FakeInlet())
@@ -98,12 +99,12 @@ async def test_a_refusal_of_the_server_is_told(autojump_clock):
 
         async def refusing(line, stream):
             if line.command == "PRIVMSG":
-                await server.tells(":s 401 oclaw Bob :No such nick")
+                await server.tells(f":s {number} oclaw Bob :wants none of it")
             await obey(line, stream)
 
         server._obey = refusing
         reply = Message(channel="it", content="hi", conversation=Conversation("bob"))
-        assert await channel.deliver(delivery(reply)) == Bounced("The server refused it: No such nick (401).")
+        assert await channel.deliver(delivery(reply)) == Bounced(f"The server refused it: wants none of it ({number}).")
         nursery.cancel_scope.cancel()
 
 
