@@ -71,7 +71,14 @@ class MatrixChannel:
         rooms = Rooms(self._homeserver, self._ghosts.is_own)
         files = Files(name, settings, kit, self._homeserver)
         self._sending = Sending(
-            settings, kit, self._homeserver, rooms=rooms, files=files, ghosts=self._ghosts, lost=self._lost
+            settings,
+            kit,
+            self._homeserver,
+            rooms=rooms,
+            files=files,
+            ghosts=self._ghosts,
+            is_encrypted=self._errands.is_encrypted,
+            lost=self._lost,
         )
         place = Place(
             channel=name,

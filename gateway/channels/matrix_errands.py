@@ -81,6 +81,10 @@ class Errands:
             return False
         return self._add(Errand("decline", room, user))
 
+    def is_encrypted(self, room: str) -> bool:
+        """Tell whether something encrypted came from a room, in this life or an earlier one: no room ceases to be."""
+        return room in self._declined or _key(Errand("decline", room, self._settings.bot)) in self._pending
+
     async def work(self, inlet: Inlet) -> None:
         """Do errands as they come, for ever; one that cannot be done now is tried again later."""
         pause = 1.0

@@ -41,22 +41,21 @@ class Sending:
         rooms: Rooms,
         files: Files,
         ghosts: Ghosts,
+        is_encrypted: Callable[[str], bool],
         lost: Callable[[], None],
     ) -> None:
-        """`lost` is told when a call had no answer of the homeserver's own."""
+        """`is_encrypted` knows of rooms that nothing else is known of; `lost` is told when a call had no answer of the
+        homeserver's own."""
         self._settings, self._kit, self._homeserver = settings, kit, homeserver
         self._history = History(homeserver)
         self._rooms, self._files, self._ghosts = rooms, files, ghosts
-        self._lost = lost
+        self._is_encrypted, self._lost = is_encrypted, lost
         self._began = kit.now()
         self._streamed: Recent[str, list[str]] = Recent(256)
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Make one attempt."""
-        message = delivery.message
-        if self._rooms.encrypted(message.conversation.id):
-            return Bounced("The room is encrypted; nothing is said there in clear.")
-        return await self._receipt(message, partial(self._deliver, delivery))
+        return await self._receipt(delivery.message, partial(self._deliver, delivery))
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Show the reply while it is written, by edits."""
@@ -84,6 +83,9 @@ class Sending:
     # -- one attempt ------------------------------------------------------------------------------
 
     async def _receipt(self, message: Message, attempt: Callable[[], Awaitable[Answer]]) -> Receipt:
+        room = message.conversation.id
+        if self._rooms.encrypted(room) or self._is_encrypted(room):
+            return Bounced("The room is encrypted; nothing is said there in clear.")
         try:
             answer = await attempt()
         except Unreadable as error:

@@ -131,7 +131,7 @@ async def test_an_invitation_survives_a_crash_before_it_was_followed(autojump_cl
     assert any(sent.url.endswith("/join") for sent in second.homeserver.sent)
 
 
-async def test_an_encrypted_room_hears_one_notice_also_after_a_restart(autojump_clock: Any) -> None:
+async def test_an_encrypted_room_hears_one_notice_and_nothing_else_in_clear_also_after_a_restart(autojump_clock: Any) -> None:
     stand = Stand()
     sealed = event("m.room.encrypted", {"algorithm": "m.megolm.v1.aes-sha2"})
     stand.hears(sealed, sealed)
@@ -139,6 +139,7 @@ async def test_an_encrypted_room_hears_one_notice_also_after_a_restart(autojump_
         async with trio.open_nursery() as nursery:
             await nursery.start(partial(stand.channel.run, stand.inlet))
             await trio.testing.wait_all_tasks_blocked()
+            assert isinstance(await stand.sends("in clear"), Bounced)
             nursery.cancel_scope.cancel()
         again = Stand(stand.homeserver)
         again.inlet.cursors = stand.inlet.cursors
