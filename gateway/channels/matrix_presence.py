@@ -25,6 +25,8 @@ _EVERY_SECONDS = 30.0
 _ANSWER_SECONDS = 15.0
 # Synapse itself waits a minute for our answer to its ping.
 _PING_SECONDS = 75.0
+# What a homeserver says that tried us in vain (specification 1.7); one that knows no ping says something else.
+_IN_VAIN = frozenset(("M_BAD_STATUS", "M_CONNECTION_FAILED", "M_CONNECTION_TIMEOUT", "M_URL_NOT_SET"))
 
 
 CaughtUp = Callable[[Inlet], Awaitable[None]]
@@ -53,7 +55,7 @@ class Presence:
             self._doubted()
             await self._caught_up(inlet)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._ping)
+                nursery.start_soon(self._ping, inlet)
                 await self._watch()
         finally:
             self.away = True
@@ -86,12 +88,25 @@ class Presence:
             path = f"{CLIENT}/profile/{segment(self._settings.bot)}/displayname"
             await self._asked("PUT", path, {"displayname": self._settings.display_name})
 
-    async def _ping(self) -> None:
-        """Have the homeserver try us. What it says is the doctor's business; one that knows no ping is well, too."""
-        try:
-            await self._asked("POST", ping_path(self._settings), {"transaction_id": "start"}, _PING_SECONDS)
-        except (ConnectionLost, HttpClientError):
-            self._doubt.set()
+    async def _ping(self, inlet: Inlet) -> None:
+        """Have the homeserver try us until it reaches us; meanwhile status says that it does not."""
+        told, pause = "", 1.0
+        while True:
+            try:
+                answer = await self._asked(
+                    "POST", ping_path(self._settings), {"transaction_id": "start"}, _PING_SECONDS
+                )
+            except (ConnectionLost, HttpClientError):
+                self._doubt.set()
+                return
+            words = f"; but it does not reach this gateway: {answer.words}" if answer.code in _IN_VAIN else ""
+            if words != told:
+                inlet.connected("connected", f"as {self._settings.bot}{words}")
+            if not words:
+                return
+            told = words
+            await trio.sleep(pause)
+            pause = min(pause * 2, _EVERY_SECONDS)
 
     async def _watch(self) -> None:
         while True:

@@ -60,6 +60,7 @@ class FakeHomeserver:
         self.unreadable: set[str] = set()
         self.sent: list[Sent] = []
         self.seconds = 0.0
+        self.pings: list[tuple[int, dict[str, Any]]] = []
         self.will: list[tuple[int, dict[str, Any]] | Exception] = []
         self.events: dict[str, str] = {}
         self.contents: dict[str, Any] = {}
@@ -75,6 +76,8 @@ class FakeHomeserver:
             if isinstance(answer, Exception):
                 raise answer
             return _answered(*answer)
+        if url.endswith("/ping") and self.pings:
+            return _answered(*self.pings.pop(0))
         path = unquote(url.partition("/_matrix/client/v3/")[2].partition("?")[0]).strip("/")
         return _answered(*self._told(method, path, body))
 

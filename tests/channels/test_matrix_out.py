@@ -131,7 +131,9 @@ async def test_an_invitation_survives_a_crash_before_it_was_followed(autojump_cl
     assert any(sent.url.endswith("/join") for sent in second.homeserver.sent)
 
 
-async def test_an_encrypted_room_hears_one_notice_and_nothing_else_in_clear_also_after_a_restart(autojump_clock: Any) -> None:
+async def test_an_encrypted_room_hears_one_notice_and_nothing_else_in_clear_also_after_a_restart(
+    autojump_clock: Any,
+) -> None:
     stand = Stand()
     sealed = event("m.room.encrypted", {"algorithm": "m.megolm.v1.aes-sha2"})
     stand.hears(sealed, sealed)

@@ -177,6 +177,27 @@ async def test_at_the_start_the_homeserver_is_asked_to_deliver_what_it_kept(auto
     assert {"displayname": "Oclaw"} in [json.loads(sent.body) for sent in stand.homeserver.sent if sent.body]
 
 
+async def test_a_homeserver_that_does_not_reach_us_is_asked_to_try_again_and_status_says_so(
+    autojump_clock: Any,
+) -> None:
+    told: list[str] = []
+
+    class Inlet(FakeInlet):
+        def connected(self, state: str, why: str = "") -> None:
+            told.append(f"{state} {why}")
+
+    stand = Stand()
+    refused = (502, {"errcode": "M_CONNECTION_FAILED", "error": "Connection refused"})
+    stand.homeserver.pings = [refused, refused]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, Inlet()))
+        await trio.sleep(10)
+        nursery.cancel_scope.cancel()
+    up = f"connected as {BOT}"
+    vain = "but it does not reach this gateway: The homeserver answered 502 M_CONNECTION_FAILED Connection refused"
+    assert told == [up, f"{up}; {vain}", up]
+
+
 async def test_typing_is_shown_and_taken_back() -> None:
     stand = Stand()
     for working in (True, False):
