@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from gateway.channels.matrix_events import table, text
-from gateway.channels.matrix_homeserver import Answer, Homeserver, room_path
+from gateway.channels.matrix_homeserver import CLIENT, Answer, Homeserver, room_path, segment
 from gateway.channels.matrix_settings import Settings
 from gateway.notices import EnvelopeRefused, Report
 from gateway.ports import Cursor, Inlet
@@ -32,11 +32,12 @@ _LONGEST_PAUSE = 300.0
 
 
 class Errand(Struct, frozen=True):
-    """One thing to do in one room, as `user`: the bot or a ghost."""
+    """One thing to do in one room, as `user`: the bot or a ghost. `via`: a server to ask where nobody invited us."""
 
     what: Literal["join", "leave", "decline"]
     room: str
     user: str
+    via: str = ""
 
 
 class Errands:
@@ -69,6 +70,13 @@ class Errands:
         if not welcome:
             self._report(EnvelopeRefused(self._name, "invitation", f"{inviter} into {room}"))
         return self._add(Errand("join" if welcome else "leave", room, user))
+
+    def moved(self, event: dict[str, Any]) -> bool:
+        """Note that a room goes on in another one, by somebody who may invite us. False when nothing changed."""
+        room, mover = text(table(event, "content"), "replacement_room"), text(event, "sender")
+        if not room or not self._welcome(room, mover):
+            return False
+        return self._add(Errand("join", room, self._settings.bot, via=mover.partition(":")[2]))
 
     def objection(self, room: str) -> str:
         """Return why a room is not listened to (a word for counting), or ''."""
@@ -142,6 +150,9 @@ class Errands:
     async def _call(self, errand: Errand) -> Answer:
         path = room_path(errand.room)
         user = "" if errand.user == self._settings.bot else errand.user
+        if errand.via:
+            known_to = f"via={segment(errand.via)}&server_name={segment(errand.via)}"  # the older name of the same
+            return await self._homeserver.call("POST", f"{CLIENT}/join/{segment(errand.room)}?{known_to}", {})
         if errand.what != "decline":
             return await self._homeserver.call("POST", f"{path}/{errand.what}", {}, user=user)
         txn = "declined-" + blake2b(errand.room.encode(), digest_size=12).hexdigest()
@@ -154,6 +165,11 @@ def invitation(event: dict[str, Any]) -> str:
     if event.get("type") == "m.room.member" and table(event, "content").get("membership") == "invite":
         return text(event, "state_key")
     return ""
+
+
+def is_farewell(event: dict[str, Any]) -> bool:
+    """Tell whether an event says that its room was upgraded, and goes on in another one."""
+    return event.get("type") == "m.room.tombstone" and event.get("state_key") == ""
 
 
 def _key(errand: Errand) -> tuple[str, str, bool]:

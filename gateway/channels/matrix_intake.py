@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from gateway.channels.matrix_calls import Transaction, done, refused
 from gateway.channels.matrix_catchup import CatchUp, merged
-from gateway.channels.matrix_errands import Errands, invitation
+from gateway.channels.matrix_errands import Errands, invitation, is_farewell
 from gateway.channels.matrix_events import MESSAGES, Place, message_of, text
 from gateway.channels.matrix_files import Files
 from gateway.channels.matrix_ghosts import Ghosts
@@ -155,6 +155,8 @@ class Intake:
         user = invitation(event)
         if user and self._ghosts.is_own(user):
             return self._errands.invited(event, user)
+        if is_farewell(event):
+            return self._errands.moved(event)
         if event.get("type") == "m.room.encrypted" and not self._ghosts.is_own(text(event, "sender")):
             return self._errands.encrypted(text(event, "room_id"), self._settings.bot)
         return False

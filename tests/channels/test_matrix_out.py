@@ -118,6 +118,18 @@ async def test_an_invitation_is_followed_by_policy_and_others_are_turned_down(au
     assert f"{ROOM}/join" in paths and "!evil:elsewhere.org/leave" in paths
 
 
+async def test_a_room_that_was_upgraded_is_followed_by_the_policy_for_invitations(autojump_clock: Any) -> None:
+    stand = Stand()
+    for mover, room in ((ANNA, "!new:example.org"), ("@eve:elsewhere.org", "!evil:elsewhere.org")):
+        stand.hears(event("m.room.tombstone", {"replacement_room": room}, sender=mover, state_key=""))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, stand.inlet))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    joins = [unquote(sent.url).partition("/join/")[2] for sent in stand.homeserver.sent if "/join/" in sent.url]
+    assert joins == ["!new:example.org?via=example.org&server_name=example.org"]
+
+
 async def test_an_invitation_survives_a_crash_before_it_was_followed(autojump_clock: Any) -> None:
     first = Stand()
     first.hears(invited())
