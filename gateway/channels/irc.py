@@ -192,7 +192,7 @@ class IrcChannel:
         return [message]
 
     def _message(self, event: Said, session: Session, text: str, action: bool) -> Message:  # noqa: FBT001
-        line, where = event.line, event.target if event.to_channel else event.line.nick
+        line, sender = event.line, _sender(event)
         self._number += 1
         key = line.tags.get("msgid") or f"{self._stamp}-{self._number}"
         meant = addressed(text, (session.nick,)) if event.to_channel and not action else None
@@ -203,8 +203,11 @@ class IrcChannel:
             id=key,
             dedupe_key=key,
             content=nfc(text if meant is None else meant).strip(),
-            sender=_sender(event),
-            conversation=Conversation(folded(where), "channel" if event.to_channel else "direct", title=where),
+            sender=sender,
+            # A query is with a person and not with whoever has the nick today: what was said stays between the two.
+            conversation=Conversation(folded(event.target), "channel", title=event.target)
+            if event.to_channel
+            else Conversation(sender.id, title=line.nick),
             mentions_me=not event.to_channel or meant is not None or named is not None,
             sent_at=_seconds(line.tags.get("time", "")),
             metadata={"nick": line.nick, "user": line.user, "host": line.host} | ({"action": True} if action else {}),
@@ -310,8 +313,11 @@ def _sender(event: Said) -> Sender:
 
 def _target(conversation: Conversation) -> str:
     """Return a name as its owner writes it, where we know: servers do not agree on which letters are the same."""
-    title = conversation.title
-    return title if title and folded(title) == conversation.id else conversation.id
+    title, id = conversation.title, conversation.id
+    known = folded(title)
+    if title and (known == id or id.startswith((f"{known}!", "account:"))):
+        return title
+    return id.partition("!")[0] or id
 
 
 def _seconds(time: str) -> float:

@@ -44,6 +44,25 @@ async def test_who_said_what_where_and_to_whom(autojump_clock):
         "account:ann", "m1", 1767323045.0, True)  # fmt: skip
 
 
+async def test_a_query_is_with_a_person_and_not_with_a_nick(autojump_clock):
+    first, second, known, moved = (await heard(
+        ":Ann!a@h PRIVMSG oclaw :my number is 4711",
+        ":Ann!eve@elsewhere PRIVMSG oclaw :what was my number?",
+        "@account=ann :Ann!a@h PRIVMSG oclaw :hi",
+        "@account=ann :Ann_!a@elsewhere PRIVMSG oclaw :back again",
+    ))[0]  # fmt: skip
+    assert first.conversation == Conversation("ann!a@h", title="Ann")
+    assert second.conversation.id != first.conversation.id and known.conversation.id == moved.conversation.id
+    async with irc_server() as server, trio.open_nursery() as nursery:
+        channel = server.channel(bench().kit)
+        await nursery.start(channel.run, FakeInlet())
+        for message in (first, moved):
+            reply = Message(channel="it", content="hi", conversation=message.conversation)
+            assert await channel.deliver(delivery(reply)) == Delivered()
+        assert [line.param(0) for line in server.lines if line.command == "PRIVMSG"] == ["Ann", "Ann_"]
+        nursery.cancel_scope.cancel()
+
+
 async def test_what_must_not_be_answered_is_counted(autojump_clock):
     messages, notices = await heard(
         ":Ann!a@h NOTICE oclaw :hi",
