@@ -64,7 +64,7 @@ class Errands:
         return Cursor(CURSOR, msgspec.json.encode(kept).decode())
 
     def invited(self, event: dict[str, Any], user: str) -> bool:
-        """Note an invitation of `user`, who is ours; False when nothing changed."""
+        """Note an invitation of `user`, who is ours; False when there is nothing to commit."""
         room, inviter = text(event, "room_id"), text(event, "sender")
         welcome = self._welcome(room, inviter)
         if not welcome:
@@ -72,7 +72,7 @@ class Errands:
         return self._add(Errand("join" if welcome else "leave", room, user))
 
     def moved(self, event: dict[str, Any]) -> bool:
-        """Note that a room goes on in another one, by somebody who may invite us. False when nothing changed."""
+        """Note that a room goes on in another one, by somebody who may invite us. False: nothing to commit."""
         room, mover = text(table(event, "content"), "replacement_room"), text(event, "sender")
         if not room or not self._welcome(room, mover):
             return False
@@ -109,7 +109,9 @@ class Errands:
 
     def _add(self, errand: Errand) -> bool:
         key = _key(errand)
-        if self._pending.get(key) == errand or (key not in self._pending and len(self._pending) >= _MOST_PENDING):
+        if self._pending.get(key) == errand:
+            return True  # it may have been noted by an event that could not be committed, and comes again
+        if key not in self._pending and len(self._pending) >= _MOST_PENDING:
             return False
         self._pending[key] = errand
         self._added.set()

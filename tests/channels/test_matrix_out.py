@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from gateway.channels.matrix import MatrixChannel
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
-from gateway.testing.channels import FakeInlet, bench, delivery
+from gateway.ports import Arrived
+from gateway.testing.channels import MOMENT, FakeInlet, bench, delivery
 from protocols.errors import NothingSent, UnknownAfterSend
 from tests.channels.matrix_words import ANNA, AS, BOT, ROOM, FakeHomeserver, event, settings, transaction
 
@@ -116,6 +117,13 @@ async def test_an_invitation_is_followed_by_policy_and_others_are_turned_down(au
         nursery.cancel_scope.cancel()
     paths = [unquote(sent.url).partition("/rooms/")[2] for sent in stand.homeserver.sent if sent.method == "POST"]
     assert f"{ROOM}/join" in paths and "!evil:elsewhere.org/leave" in paths
+
+
+async def test_an_invitation_that_could_not_be_committed_is_committed_when_it_comes_again() -> None:
+    stand = Stand()
+    for _ in range(2):
+        came = stand.channel.receive(transaction("t1", invited()), MOMENT)
+        assert isinstance(came, Arrived) and came.cursor is not None and ROOM in came.cursor.value
 
 
 async def test_a_room_that_was_upgraded_is_followed_by_the_policy_for_invitations(autojump_clock: Any) -> None:
