@@ -67,6 +67,7 @@ class MatrixChannel:
         self._ghosts = Ghosts(settings.ghosts, settings.bot, self._homeserver)
         self._errands = Errands(name, settings, self._homeserver, kit.report)
         self._catch_up = CatchUp(name, History(self._homeserver), kit.report)
+        self._restoring: trio.Event | None = None
         self._presence = Presence(name, settings, self._homeserver, self._ghosts, self._caught_up)
         rooms = Rooms(self._homeserver, self._ghosts.is_own)
         files = Files(name, settings, kit, self._homeserver)
@@ -106,12 +107,21 @@ class MatrixChannel:
         self, inlet: Inlet, *, task_status: Any = trio.TASK_STATUS_IGNORED
     ) -> None:
         """Stay in touch with the homeserver and do errands, those of an earlier life first. Calls come to `receive`."""
-        self._errands.restore(await inlet.cursor(CURSOR))
-        self._catch_up.restore(await inlet.cursor(HEARD))
+        await self._restore(inlet)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._errands.work, inlet)
             session = partial(self._session, inlet)
             await keep_connected(session, inlet, task_status=task_status, backoff=_BACKOFF)
+
+    async def _restore(self, inlet: Inlet) -> None:
+        """Take up what an earlier life knew. Transactions wait meanwhile, or they would be committed with less."""
+        self._restoring = restoring = trio.Event()
+        try:
+            self._errands.restore(await inlet.cursor(CURSOR))
+            self._catch_up.restore(await inlet.cursor(HEARD))
+        finally:
+            self._restoring = None
+            restoring.set()
 
     async def _session(self, inlet: Inlet, link: Link) -> None:
         try:
@@ -140,9 +150,15 @@ class MatrixChannel:
             case Query():
                 return self._exists(call)
             case Transaction():
-                return self._intake.take(call)
+                restoring = self._restoring
+                return self._intake.take(call) if restoring is None else self._take_after(restoring, call)
             case never:
                 assert_never(never)
+
+    async def _take_after(self, restoring: trio.Event, call: Transaction) -> Taken:
+        await restoring.wait()
+        taken = self._intake.take(call)
+        return await taken if isinstance(taken, Awaitable) else taken
 
     def _exists(self, query: Query) -> Response | Awaitable[Taken]:
         if query.kind == "users" and query.id == self._settings.bot:

@@ -132,3 +132,20 @@ async def test_a_refusal_in_the_homeservers_own_words_is_no_reason_to_read_the_r
     assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
     await stand.hears(said_now("$3", "3"))
     assert len(stand.homeserver.asked("joined_rooms")) == 1, "a proxy's word: the homeserver itself may be gone"
+
+
+async def test_what_comes_before_the_last_moment_is_known_waits_for_it(autojump_clock: Any) -> None:
+    class Slow(FakeInlet):
+        async def cursor(self, name: str) -> str:
+            await trio.sleep(1)
+            return await super().cursor(name)
+
+    stand, inlet = Stand(), Slow()
+    inlet.cursors["heard"] = str(MOMENT)
+    stand.homeserver.history[ROOM] = [said_now("$1", "while nobody was there")]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(stand.channel.run, inlet))
+        await trio.testing.wait_all_tasks_blocked()
+        came = await stand.receives(transaction("1", said_now("$2", "now")))
+        assert isinstance(came, Arrived) and [message.id for message in came.messages] == ["$1", "$2"]
+        nursery.cancel_scope.cancel()
