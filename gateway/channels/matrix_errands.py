@@ -15,7 +15,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from gateway.channels.matrix_events import table, text
+from gateway.channels.matrix_events import identifier, table, text
 from gateway.channels.matrix_homeserver import CLIENT, Answer, Homeserver, room_path, segment
 from gateway.channels.matrix_settings import Settings
 from gateway.notices import EnvelopeRefused, Report
@@ -73,7 +73,7 @@ class Errands:
 
     def moved(self, event: dict[str, Any]) -> bool:
         """Note that a room goes on in another one, by somebody who may invite us. False: nothing to commit."""
-        room, mover = text(table(event, "content"), "replacement_room"), text(event, "sender")
+        room, mover = identifier(table(event, "content"), "replacement_room"), text(event, "sender")
         if not room or not self._welcome(room, mover):
             return False
         return self._add(Errand("join", room, self._settings.bot, via=mover.partition(":")[2]))

@@ -23,6 +23,8 @@ _TYPES: dict[str, MessageType] = {**_FILES, "m.location": "location"}
 _FALLBACK = re.compile(r"> <@[^>\n]*>[^\n]*\n(?:>[^\n]*\n)*\n?")
 # Twice the longest reply of ours; a hostile one takes 15 ms to read, and a transaction may have a hundred.
 _MOST_FORMATTED = 32 * 1024
+# No identifier has more bytes (specification 1.16, appendix 4.2); what servers elsewhere write is not checked by ours.
+_LONGEST_ID = 255
 _TAKEN = frozenset(("body", "formatted_body", "format", "m.new_content", "filename"))
 
 
@@ -60,6 +62,12 @@ def text(table: dict[str, Any], key: str) -> str:
     return value if type(value) is str else ""
 
 
+def identifier(table: dict[str, Any], key: str) -> str:
+    """Return an id, '' when it is missing or cannot be one: some are remembered by the thousand."""
+    value = text(table, key)
+    return value if len(value) <= _LONGEST_ID else ""
+
+
 def table(outer: dict[str, Any], key: str) -> dict[str, Any]:
     """Return an object field, {} when it is missing or something else."""
     value = outer.get(key)
@@ -68,14 +76,14 @@ def table(outer: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _said(event: dict[str, Any], content: dict[str, Any], place: Place) -> Message | str:
     relation = table(content, "m.relates_to")
-    target = text(relation, "event_id")
+    target = identifier(relation, "event_id")
     if text(relation, "rel_type") == "m.replace" and target:
         new = table(content, "m.new_content")
         if not new:
             return "m.replace without new content"
         return _spoken(event, new, place, action="edit", target_id=target, conversation=_where(event, place, target))
     thread = target if text(relation, "rel_type") == "m.thread" else ""
-    answered = text(table(relation, "m.in_reply_to"), "event_id")
+    answered = identifier(table(relation, "m.in_reply_to"), "event_id")
     if thread and relation.get("is_falling_back") is True:
         answered = ""
     conversation = _where(event, place, thread=thread)
@@ -104,7 +112,7 @@ def _spoken(event: dict[str, Any], content: dict[str, Any], place: Place, **fiel
 
 def _reaction(event: dict[str, Any], content: dict[str, Any], place: Place) -> Message | str:
     relation = table(content, "m.relates_to")
-    target, key = text(relation, "event_id"), text(relation, "key")
+    target, key = identifier(relation, "event_id"), text(relation, "key")
     if text(relation, "rel_type") != "m.annotation" or not (target and key):
         return "m.reaction without annotation"
     where, rest = _where(event, place, target), _rest(event, content)
@@ -115,7 +123,7 @@ def _reaction(event: dict[str, Any], content: dict[str, Any], place: Place) -> M
 def _redaction(event: dict[str, Any], place: Place) -> Message | str:
     # Room version 11 moved `redacts` from the top level into the content; homeservers send both for a while.
     content = table(event, "content")
-    target = text(content, "redacts") or text(event, "redacts")
+    target = identifier(content, "redacts") or identifier(event, "redacts")
     if not target:
         return "m.room.redaction without a target"
     where, rest = _where(event, place, target), _rest(event, content)

@@ -86,7 +86,7 @@ class Files:
             self._kit.report(EnvelopeRefused(self._name, "media", str(error)))
             return attachment
         kept = replace(stored, url=attachment.url)
-        self._taken.put(attachment.url, kept)
+        self._taken.put(attachment.url, replace(kept, name=""))
         return kept
 
 

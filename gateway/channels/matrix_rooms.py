@@ -22,6 +22,8 @@ from protocols.errors import AnswerTooLarge, HttpClientError, NothingSent
 _MOST_ROOMS = 5_000
 # Names of larger rooms are not kept: their members are shown by user id.
 _MOST_NAMES = 100
+# What people can still tell apart; servers elsewhere allow 60 KB, which a hundred members would bear.
+_LONGEST_NAME = 256
 # Edits and reactions are about what was said lately.
 _MOST_EVENTS = 10_000
 # After a night, a transaction may be of a hundred rooms that are new to us; three questions each.
@@ -158,14 +160,14 @@ class Rooms:
             case "m.room.member" if not self._is_own(text(event, "state_key")):
                 self._member(room, text(event, "state_key"), content)
             case "m.room.name":
-                room.title = nfc(text(content, "name"))
+                room.title = _name(content, "name")
             case "m.room.encryption":
                 room.encrypted = True
 
     def _member(self, room: Room, user: str, content: dict[str, Any]) -> None:
         if content.get("membership") == "join":
             if len(room.members) < _MOST_NAMES or user in room.members:
-                room.members[user] = nfc(text(content, "displayname"))
+                room.members[user] = _name(content, "displayname")
             else:
                 room.crowded = True
         else:
@@ -181,15 +183,19 @@ class Rooms:
         found.crowded = not answer.ok or len(joined) > _MOST_NAMES
         for user in list(joined)[:_MOST_NAMES]:
             if not self._is_own(user):
-                found.members[user] = nfc(text(table(joined, user), "display_name"))
+                found.members[user] = _name(table(joined, user), "display_name")
 
     async def _title(self, room: str, found: Room) -> None:
         answer = await self._homeserver.call("GET", f"{room_path(room)}/state/m.room.name/")
-        found.title = nfc(text(answer.told, "name")) if _settled(answer) else ""
+        found.title = _name(answer.told, "name") if _settled(answer) else ""
 
     async def _encryption(self, room: str, found: Room) -> None:
         answer = await self._homeserver.call("GET", f"{room_path(room)}/state/m.room.encryption/")
         found.encrypted = answer.ok if _settled(answer) else False
+
+
+def _name(table: dict[str, Any], key: str) -> str:
+    return nfc(text(table, key)[:_LONGEST_NAME])
 
 
 def _settled(answer: Answer) -> bool:

@@ -267,6 +267,17 @@ async def test_what_fits_in_no_record_is_left_out() -> None:
     assert first.metadata == second.metadata == {"type": "m.room.message"}
 
 
+async def test_what_is_remembered_of_strangers_is_bounded_in_length_too() -> None:
+    stand, long = Stand(), "x" * 60_000
+    named = event("m.room.member", {"membership": "join", "displayname": long}, state_key=ANNA)
+    await stand.hears(said("$0", "hi"))
+    titled = event("m.room.name", {"name": long}, state_key="")
+    (message,) = await stand.hears(named, titled, said("$1", "hi", **relates(rel_type="m.thread", event_id="$" + long)))
+    assert message.conversation.thread == "" and max(len(message.sender.name), len(message.conversation.title)) == 256
+    await stand.hears(event("m.room.tombstone", {"replacement_room": "!" + long}, state_key=""))
+    assert len(stand.channel._errands.cursor().value) < 1_000
+
+
 async def test_more_events_than_any_homeserver_sends_are_refused_in_one_go() -> None:
     came = await Stand().receives(transaction("1", *[{}] * 5001))
     assert isinstance(came, Response) and came.status == 413
