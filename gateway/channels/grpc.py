@@ -96,7 +96,11 @@ class GrpcChannel:
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Say a reply to whoever listens, and return when one has it."""
-        return await self._confirm(delivery, delivery.message)
+        while True:
+            receipt = await self._confirm(delivery, delivery.message)
+            # While the last listener leaves another one may come, and nothing would wake what waits for it from now on.
+            if not isinstance(receipt, Deferred) or not self.room.heard(self._reply(delivery, delivery.message)):
+                return receipt
 
     def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
         """Say a reply at once where nothing waits before it; `deliver` is for everything else.

@@ -103,10 +103,12 @@ class WebSocketChannel:
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Say a reply to whoever listens, and return when one client has it."""
-        room = self.rooms.find(delivery.message.conversation.id)
-        if room is None:
-            return _away()
-        return await self._confirm(room, delivery, delivery.message, "reply")
+        # While the last client leaves another one may come, and nothing would wake what waits for one from now on.
+        while (room := self.rooms.find(delivery.message.conversation.id)) is not None:
+            receipt = await self._confirm(room, delivery, delivery.message, "reply")
+            if not isinstance(receipt, Deferred):
+                return receipt
+        return _away()
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Say a reply while it is written; its end repeats the whole text. A cut one ends as `incomplete`."""

@@ -206,3 +206,20 @@ def said(text: str) -> ReplySaid:
 
 def _adds(numbers: list[int], number: int) -> Callable[[], None]:
     return lambda: numbers.append(number)
+
+
+async def test_a_listener_that_comes_in_the_moment_in_which_the_last_one_leaves_hears_the_reply(
+    channel: GrpcChannel, nursery: Nursery
+) -> None:
+    leaving, coming, receipts = Connection(room=9).line(acks=True), Connection(room=9), list[Receipt]()
+    channel.join(leaving, None)
+
+    async def deliver() -> None:
+        receipts.append(await channel.deliver(delivery("hello")))
+
+    nursery.start_soon(deliver)
+    await trio.testing.wait_all_tasks_blocked()
+    channel.room.leave(leaving)
+    channel.join(coming.line(), None)
+    await trio.testing.wait_all_tasks_blocked()
+    assert (receipts, coming.taken) == ([Delivered()], ["hello"])

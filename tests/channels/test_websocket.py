@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 import websockets.sync.client
 
 from gateway.api.channels import door_to
@@ -131,6 +132,22 @@ async def test_a_reply_that_a_connected_client_does_not_take_is_unknown_and_come
     assert isinstance(await it.deliver(reply()), Unknown)
     room.lines.add(Taking())
     assert isinstance(await it.deliver(reply()), Delivered)
+
+
+async def test_a_client_that_comes_in_the_moment_in_which_the_last_one_leaves_hears_the_reply():
+    it, receipts = channel(), []
+    room, leaving = it.rooms.enter("ada/main"), Silent()
+    room.join(leaving, None)
+
+    async def deliver():
+        receipts.append(await it.deliver(reply()))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(deliver)
+        await trio.testing.wait_all_tasks_blocked()
+        room.leave(leaving)
+        room.join(Taking(), None)
+    assert isinstance(receipts[0], Delivered)
 
 
 class Silent:
