@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from hashlib import blake2b
+from math import inf
 from typing import Any, Literal
 
 import msgspec
@@ -23,12 +24,16 @@ from gateway.ports import Cursor, Inlet
 from protocols.errors import HttpClientError
 
 CURSOR = "errands"
-# Invitations are free to send: a flood of them waits at its sender's cost, not ours.
+# Invitations are free to send, and one into a room of a server that is gone is tried for ever.
 _MOST_PENDING = 500
 # Rooms that were told once; the notice's transaction id still keeps older ones from hearing it twice within a day.
 _MOST_DECLINED = 2_000
 _CALL_SECONDS = 30.0
+# A large room of other servers takes minutes to join, and who invites us to a small one expects us at once.
+_AT_ONCE = 4
 _LONGEST_PAUSE = 300.0
+
+_Key = tuple[str, str, bool]
 
 
 class Errand(Struct, frozen=True):
@@ -45,7 +50,10 @@ class Errands:
 
     def __init__(self, name: str, settings: Settings, homeserver: Homeserver, report: Report) -> None:
         self._name, self._settings, self._homeserver, self._report = name, settings, homeserver, report
-        self._pending: dict[tuple[str, str, bool], Errand] = {}
+        self._pending: dict[_Key, Errand] = {}
+        self._under_way: set[_Key] = set()
+        # How long each was left alone when it could not be done, and until when.
+        self._pauses: dict[_Key, tuple[float, float]] = {}
         self._declined: dict[str, None] = {}
         self._added = trio.Event()
 
@@ -94,36 +102,60 @@ class Errands:
         return room in self._declined or _key(Errand("decline", room, self._settings.bot)) in self._pending
 
     async def work(self, inlet: Inlet) -> None:
-        """Do errands as they come, for ever; one that cannot be done now is tried again later."""
-        pause = 1.0
+        """Do errands as they come, for ever, a few at a time; one that cannot be done now is tried again later."""
+        async with trio.open_nursery() as nursery:
+            for _ in range(_AT_ONCE):
+                nursery.start_soon(self._work, inlet)
+
+    async def _work(self, inlet: Inlet) -> None:
         while True:
-            self._added = trio.Event()
-            over = [errand for errand in list(self._pending.values()) if await self._do(errand)]
-            for errand in over:
-                self._strike(errand)
+            errand = min(self._idle(), key=self._due, default=None)
+            due = inf if errand is None else self._due(errand)
+            if errand is None or due > trio.current_time():
+                with trio.move_on_at(due):
+                    await self._added.wait()
+                continue
+            self._under_way.add(_key(errand))
+            try:
+                over = await self._do(errand)
+            finally:
+                self._under_way.discard(_key(errand))
             if over:
+                self._strike(errand)
                 await inlet.accept((), self.cursor())
-            pause = 1.0 if over or not self._pending else min(pause * 2, _LONGEST_PAUSE)
-            with trio.move_on_after(pause if self._pending else float("inf")):
-                await self._added.wait()
+            elif self._pending.get(_key(errand)) is errand:
+                pause = min(self._pauses.get(_key(errand), (1.0, 0.0))[0] * 2, _LONGEST_PAUSE)
+                self._pauses[_key(errand)] = (pause, trio.current_time() + pause)
+
+    def _idle(self) -> list[Errand]:
+        return [errand for key, errand in self._pending.items() if key not in self._under_way]
+
+    def _due(self, errand: Errand) -> float:
+        return self._pauses.get(_key(errand), (0.0, 0.0))[1]
 
     def _add(self, errand: Errand) -> bool:
         key = _key(errand)
         if self._pending.get(key) == errand:
             return True  # it may have been noted by an event that could not be committed, and comes again
         if key not in self._pending and len(self._pending) >= _MOST_PENDING:
-            return False
+            self._drop(next(iter(self._pending)))  # what could not be done for longest keeps nobody else out
         self._pending[key] = errand
+        self._pauses.pop(key, None)
         self._added.set()
+        self._added = trio.Event()
         return True
 
     def _strike(self, errand: Errand) -> None:
         if self._pending.get(_key(errand)) is errand:
-            del self._pending[_key(errand)]
+            self._drop(_key(errand))
         if errand.what == "decline":
             self._declined[errand.room] = None
             if len(self._declined) > _MOST_DECLINED:
                 del self._declined[next(iter(self._declined))]
+
+    def _drop(self, key: _Key) -> None:
+        del self._pending[key]
+        self._pauses.pop(key, None)
 
     def _welcome(self, room: str, inviter: str) -> bool:
         settings = self._settings
@@ -174,6 +206,6 @@ def is_farewell(event: dict[str, Any]) -> bool:
     return event.get("type") == "m.room.tombstone" and event.get("state_key") == ""
 
 
-def _key(errand: Errand) -> tuple[str, str, bool]:
+def _key(errand: Errand) -> _Key:
     """A later invitation replaces the decision on an earlier one; the notice is a matter of its own."""
     return errand.room, errand.user, errand.what == "decline"

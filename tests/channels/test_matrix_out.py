@@ -126,6 +126,24 @@ async def test_an_invitation_that_could_not_be_committed_is_committed_when_it_co
         assert isinstance(came, Arrived) and came.cursor is not None and ROOM in came.cursor.value
 
 
+async def test_a_room_that_takes_long_to_join_keeps_nobody_waiting_and_hundreds_keep_nobody_out(
+    autojump_clock: Any,
+) -> None:
+    stand = Stand()
+    stand.homeserver.slow = {f"!gone{number}:example.org" for number in range(600)}
+    stand.hears(*(invited(room=room) for room in sorted(stand.homeserver.slow)[:3]))
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, stand.inlet))
+        stand.hears(invited())
+        await trio.sleep(1)
+        joined = [unquote(sent.url) for sent in stand.homeserver.sent if sent.url.endswith("/join")]
+        assert any(ROOM in url for url in joined)
+        nursery.cancel_scope.cancel()
+    stand.hears(*(invited(room=room) for room in sorted(stand.homeserver.slow)))
+    stand.hears(invited(room="!late:example.org"))
+    assert "!late:example.org" in stand.inlet.cursors["errands"]
+
+
 async def test_a_room_that_was_upgraded_is_followed_by_the_policy_for_invitations(autojump_clock: Any) -> None:
     stand = Stand()
     for mover, room in ((ANNA, "!new:example.org"), ("@eve:elsewhere.org", "!evil:elsewhere.org")):
