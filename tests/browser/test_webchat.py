@@ -197,3 +197,28 @@ async def test_the_files_of_an_answer_are_shown_and_a_network_that_was_away_for_
         )
         assert await tab.js(f"{heard}.querySelector('a').href") == file["url"]
         assert trouble(tab) == []
+
+
+async def test_a_phone_that_slept_finds_its_dead_connection_at_once_and_a_text_that_is_cut_is_said_to_be(
+    gateway: Daemon,
+) -> None:
+    async with open_tab() as tab:
+        await tab.be_a_phone()
+        await tab.open(gateway.url)
+        await tab.until(CONNECTED)
+        await tab.js(PLAYED)
+        await tab.js("hear('welcome', {recovered: true}); window.first = played")
+        await tab.js("Date.now = ((now) => () => now() + 3_600_000)(Date.now)")
+        await tab.js("document.dispatchEvent(new Event('visibilitychange'))")
+        assert await tab.js("document.getElementById('status-text').textContent") == "Reconnecting"
+        await tab.until("played !== first")
+        hint = "document.getElementById('hint')"
+        assert await tab.js(f"{hint}.offsetHeight") == 0
+        await tab.js(
+            "document.getElementById('text').focus(); document.execCommand('insertText', false, 'x'.repeat(30_000))"
+        )
+        assert await tab.js("document.getElementById('text').value.length") == 20_000
+        assert "no longer" in await tab.js(f"{hint}.innerText")
+        await tab.js("document.execCommand('undo')")
+        await tab.until(f"{hint}.offsetHeight === 0")
+        assert trouble(tab) == []

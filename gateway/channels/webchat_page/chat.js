@@ -47,11 +47,12 @@
   function send(type, rest) {
     if (socket && socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify({ v: 1, type, ts: Date.now() / 1000, ...rest }));
   }
-  setInterval(() => {
+  function feel() {
     if (!ready) return;
     if (Date.now() - heardAt > SILENT_MS) { const dead = socket; lost({ code: 1006 }); dead.close(); } else send("ping", {});
-  }, PING_MS);
-  const soon = () => { if (!socket) { tries = 0; connect(); } else if (ready) tell("open", "Connected"); };
+  }
+  setInterval(feel, PING_MS);
+  const soon = () => { if (!socket) { tries = 0; connect(); } else if (ready) { tell("open", "Connected"); feel(); } };
   addEventListener("online", soon);
   addEventListener("offline", () => tell("waiting", "Offline"));
   document.addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
@@ -209,8 +210,13 @@
   }
 
   // ── hands ─────────────────────────────────────────────────────────
-  const touch = matchMedia("(pointer: coarse)");
-  function fit() { text.style.height = "auto"; text.style.height = text.scrollHeight + 2 + "px"; $("send").disabled = !text.value.trim(); }
+  const touch = matchMedia("(pointer: coarse)"), HINT = $("hint").textContent;
+  function fit() {
+    text.style.height = "auto"; text.style.height = text.scrollHeight + 2 + "px"; $("send").disabled = !text.value.trim();
+    const full = text.value.length >= text.maxLength;
+    $("hint").classList.toggle("full", full);
+    $("hint").textContent = full ? "A message can be no longer than this; check where it ends." : HINT;
+  }
   text.addEventListener("input", fit);
   text.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing && !touch.matches) { event.preventDefault(); $("composer").requestSubmit(); }
