@@ -177,6 +177,10 @@ class MatrixChannel:
         """Keep who asked: a reply in a group mentions them."""
         return {"asked_by": message.sender.id}
 
+    def circuit_of(self, delivery: Delivery) -> str:
+        """A room that refuses for now says nothing about the others; that the homeserver is away is known here."""
+        return delivery.message.conversation.id
+
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Send one reply, edit, reaction or redaction."""
         if self._presence.away:

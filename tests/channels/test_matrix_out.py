@@ -105,6 +105,12 @@ async def test_retry_after_in_milliseconds_is_obeyed() -> None:
     assert isinstance(receipt, Deferred) and receipt.after_seconds == 2.5
 
 
+async def test_a_room_that_refuses_for_now_holds_no_other_room_up() -> None:
+    stand = Stand()
+    here, there = (Message(channel="it", content="hi", conversation=Conversation(room)) for room in (ROOM, "!b:c.d"))
+    assert stand.channel.circuit_of(delivery(here)) != stand.channel.circuit_of(delivery(there))
+
+
 # ---- errands -------------------------------------------------------------------------------------
 
 
