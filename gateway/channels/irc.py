@@ -273,7 +273,8 @@ class IrcChannel:
                     raise ConnectionLost("the server closed the connection")
                 effects = [effect for line in lines.feed(bytes(received)) for effect in session.take(line)]
             known = session.nick == settings.nick
-            tell(Finding(known, f"known as {session.nick}", "" if known else f"{settings.nick} is taken by somebody"))
+            taken = f"{settings.nick} is taken: by this gateway, if it is running, or by somebody"
+            tell(Finding(known, f"known as {session.nick}", "" if known else taken))
             for channel in settings.channels:
                 name = channel.partition(" ")[0]
                 why = session.refused.get(folded(name), "")
