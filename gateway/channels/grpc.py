@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from gateway.channels.grpc_events import ChannelEvent, PieceSaid, ReplySaid, size_of
 from gateway.channels.grpc_settings import Settings
 from gateway.channels.rooms import Listener, Room
+from gateway.channels.shared.gulps import say_in_gulps
 from gateway.channels.trust import Tokens
 from gateway.message.envelope import Delivery
 from gateway.message.message import Conversation, Message
@@ -125,12 +126,15 @@ class GrpcChannel:
         if not self.room.heard(event):
             return _away()
         text: list[str] = []
+
+        def say(piece: str) -> None:
+            for start in range(0, len(piece), _PIECE_CHARACTERS):
+                part = piece[start : start + _PIECE_CHARACTERS]
+                self.room.tell(self._piece(delivery, len(text), part))
+                text.append(part)
+
         try:
-            async for piece in pieces:
-                for start in range(0, len(piece), _PIECE_CHARACTERS):
-                    part = piece[start : start + _PIECE_CHARACTERS]
-                    self.room.tell(self._piece(delivery, len(text), part))
-                    text.append(part)
+            await say_in_gulps(pieces, say)
         except BaseException:
             self.room.tell(replace(event, message=replace(event.message, content="".join(text)), incomplete=True))
             raise

@@ -31,6 +31,7 @@ from gateway.channels.frames import (
 from gateway.channels.line import Line
 from gateway.channels.listening import Listening, Then
 from gateway.channels.rooms import Room, Rooms
+from gateway.channels.shared.gulps import say_in_gulps
 from gateway.channels.trust import Neighbours, Origins, Tokens, bearer_of
 from gateway.channels.websocket_settings import LOCAL, Settings
 from gateway.errors import SealError
@@ -117,10 +118,13 @@ class WebSocketChannel:
             return _away()
         room.tell(self._frame("reply.start", id=delivery.id, data=reply_data(delivery.message)))
         text: list[str] = []
+
+        def say(piece: str) -> None:
+            text.append(piece)
+            room.tell(self._frame("reply.delta", id=delivery.id, data={"text": piece}))
+
         try:
-            async for piece in pieces:
-                text.append(piece)
-                room.tell(self._frame("reply.delta", id=delivery.id, data={"text": piece}))
+            await say_in_gulps(pieces, say)
         except BaseException:
             cut = {**reply_data(delivery.message), "text": "".join(text), "incomplete": True}
             room.tell(self._frame("reply.end", id=delivery.id, data=cut))

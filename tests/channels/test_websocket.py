@@ -246,8 +246,9 @@ async def test_a_streamed_reply_comes_in_pieces_and_ends_whole():
     it = channel()
 
     async def pieces():
-        for piece in ("Good ", "day"):
-            yield piece
+        yield "Good "
+        await trio.sleep(0.1)
+        yield "day"
 
     async with open_house(it) as house, house.dial(**BEARER) as client:
         await client.hello()
@@ -257,6 +258,24 @@ async def test_a_streamed_reply_comes_in_pieces_and_ends_whole():
         assert heard[3]["data"]["text"] == "Good day"
         assert {frame["id"] for frame in heard} == {"d.0"}
         assert receipt == Delivered(str(heard[3]["seq"]))
+
+
+async def test_a_reply_that_is_there_at_once_is_streamed_to_a_client_that_reads():
+    it = channel()
+
+    async def pieces():
+        for number in range(5_000):
+            yield f"{number} "
+
+    async with open_house(it) as house, house.dial(**BEARER) as client, trio.open_nursery() as nursery:
+        await client.hello()
+        nursery.start_soon(it.stream, reply(""), pieces())
+        heard = []
+        while not heard or heard[-1]["type"] != "reply.end":
+            heard.append(await client.hear())
+        text = "".join(frame["data"]["text"] for frame in heard if frame["type"] == "reply.delta")
+        assert text == heard[-1]["data"]["text"] == "".join(f"{number} " for number in range(5_000))
+        assert len(heard) < 200
 
 
 async def test_a_stream_that_breaks_ends_as_incomplete():
