@@ -12,6 +12,7 @@ import os
 import re
 import struct
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Set
+from contextlib import suppress
 from io import BufferedReader, BufferedWriter
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -55,8 +56,10 @@ class SealedFiles:
             size = await self._write(file, ref, pieces, max_bytes)
             await self._in_thread(_finish, file, partial, path)
         except BaseException:
-            file.close()
+            # First: on a full disk closing fails once more, and what is left of the file would keep the disk full.
             partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                file.close()
             raise
         return StoredMedia(ref, size)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import time
 
 import pytest
@@ -53,6 +54,17 @@ async def test_nothing_can_be_read_on_the_disk_and_nobody_else_may_try(store, tm
 async def test_a_file_beyond_the_limit_leaves_nothing_behind(store, tmp_path):
     with pytest.raises(TooLarge, match="more than 999 bytes"):
         await store.save(pieces(bytes(1000)), max_bytes=999)
+    assert list(tmp_path.glob("*/*")) == []
+
+
+async def test_a_file_for_which_the_disk_has_no_room_gives_back_what_it_took(store, tmp_path):
+    usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES + 2_000, most))  # beyond it the kernel refuses to write
+    try:
+        with pytest.raises(OSError, match="too large"):
+            await store.save(pieces(bytes(CHUNK_BYTES + 5_000)), max_bytes=10 * CHUNK_BYTES)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (usual, most))
     assert list(tmp_path.glob("*/*")) == []
 
 

@@ -78,13 +78,16 @@ class MediaDoor:
         raise MediaRefused(f"The file was redirected more than {_MOST_REDIRECTS} times.")
 
     async def keep(self, pieces: AsyncIterator[bytes], attachment: Attachment) -> Attachment:
-        """Take a file that came with the call itself. Raises `MediaRefused` beyond the size."""
+        """Take a file that came with the call itself. Raises `MediaRefused` beyond the size, or if the disk refuses."""
         if self._store is None:
             raise MediaRefused("This gateway has no store for files.")
         try:
             stored = await self._store.save(pieces, max_bytes=self._max_bytes)
         except TooLarge as error:
             raise MediaRefused(str(error)) from error
+        except OSError as error:
+            # A message must not be lost for a file of its, nor come again and again until the disk has room.
+            raise MediaRefused(f"The file cannot be kept: {error.strerror or error}.") from error
         return replace(attachment, ref=stored.ref, size=stored.size)
 
     @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import socket
@@ -103,6 +104,20 @@ async def test_too_large_missing_or_redirected_elsewhere_is_refused_and_leaves_n
     with pytest.raises(MediaRefused):
         await door(Web(cat=answer)).fetch(at("cat"))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+class FullDisk:
+    """A store whose disk has no room."""
+
+    async def save(self, pieces, *, max_bytes):
+        async for _ in pieces:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_a_file_for_which_the_disk_has_no_room_is_refused_as_a_file_and_as_nothing_else():
+    door = MediaDoor(FullDisk(), hosts=[HOST], max_bytes=9, client=Web(cat=Answer(body=b"x")))
+    with pytest.raises(MediaRefused, match="No space left"):
+        await door.fetch(at("cat"))
 
 
 async def test_a_redirect_is_followed_within_the_list_and_a_token_goes_to_the_first_host_alone(door):
