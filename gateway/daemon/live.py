@@ -112,7 +112,7 @@ async def _with_journal(
             notify(READY)
             nursery.start_soon(feed_watchdog, Pulse(journal).alive)
             nursery.start_soon(telling.lag.watch)
-            nursery.start_soon(sweep_daily, media, journal, sealer, _keep_days(settings))
+            nursery.start_soon(sweep_daily, media, journal, sealer, _keep_days(settings), telling.report)
             why = await stop.asked()
             caution.acquit()
             telling.report(GatewayDraining(why))

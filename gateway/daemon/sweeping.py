@@ -15,6 +15,8 @@ from gateway.media.store import SealedFiles
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.seal import Sealer
+from gateway.notices import Report, RequestFailed
+from gateway.supervise.crash import tell
 
 DAY = 86_400.0
 # In the order in which a message walks, so that one that goes on meanwhile is met later.
@@ -30,11 +32,14 @@ _REPLIES = tuple(each for each in DeliveryState if each not in (DeliveryState.DE
 _PAGE = 100
 
 
-async def sweep_daily(media: SealedFiles, journal: Desk, sealer: Sealer, keep_days: float) -> None:
-    """Sweep at the start and every day, for ever."""
+async def sweep_daily(media: SealedFiles, journal: Desk, sealer: Sealer, keep_days: float, report: Report) -> None:
+    """Sweep at the start and every day, for ever; what goes wrong is reported."""
     while True:
-        before = await journal.wall_before(keep_days * DAY)
-        await media.sweep(before, await named_by_what_is_kept(journal, sealer, before))
+        try:
+            before = await journal.wall_before(keep_days * DAY)
+            await media.sweep(before, await named_by_what_is_kept(journal, sealer, before))
+        except Exception as error:  # the disk: old files stay for a day more, and nothing else suffers
+            report(RequestFailed("the daily removal of old files", tell(error)))
         await trio.sleep(DAY)
 
 

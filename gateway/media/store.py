@@ -173,7 +173,9 @@ def _read_chunk(file: BufferedReader) -> tuple[bytes, bool]:
 def _sweep(folder: Path, before: float, kept: Set[str]) -> int:
     gone = 0
     for path in folder.glob("*/*"):
-        if path.name not in kept and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
-            gone += 1
+        # A file that is being written may get its name just now; what cannot be removed is no reason to keep the rest.
+        with suppress(OSError):
+            if path.name not in kept and path.stat().st_mtime < before:
+                path.unlink()
+                gone += 1
     return gone

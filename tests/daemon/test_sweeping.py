@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.daemon.sweeping import DAY, named_by_what_is_kept
+import trio
+
+from gateway.daemon.sweeping import DAY, named_by_what_is_kept, sweep_daily
 from gateway.message.message import Attachment
 from gateway.message.receipt import Bounced
+from gateway.notices import RequestFailed
 from tests.support.story import EPOCH, Story, gateway
 
 RULES = """
@@ -38,3 +41,22 @@ async def test_files_of_what_waits_for_a_person_outlive_their_time_and_those_of_
         assert await story.flow.recovery.resend(f"{fire}.1", "retried by an operator")
         await story.settles()
         assert await kept(story) == set()
+
+
+async def test_a_disk_that_fails_while_old_files_are_removed_ends_nothing_and_is_tried_again(
+    autojump_clock: Any,
+) -> None:
+    class Broken:
+        def __init__(self) -> None:
+            self.asked: list[float] = []
+
+        async def wall_before(self, seconds: float) -> float:
+            await trio.lowlevel.checkpoint()
+            self.asked.append(trio.current_time())
+            raise OSError("I/O error")
+
+    disk, told = Broken(), []
+    with trio.move_on_after(2.5 * DAY):
+        await sweep_daily(None, disk, None, 30, told.append)  # type: ignore[arg-type]
+    assert disk.asked == [0, DAY, 2 * DAY]
+    assert [type(notice) for notice in told] == [RequestFailed] * 3

@@ -100,6 +100,16 @@ async def test_old_files_are_swept(store, tmp_path):
     assert await read(store, new.ref) == b"x"
 
 
+async def test_what_cannot_be_removed_keeps_nothing_else_from_being_swept(store, tmp_path):
+    old = await store.save(pieces(b"x"), max_bytes=9)
+    strange = tmp_path / old.ref[:2] / "0 a folder of somebody's"
+    strange.mkdir()
+    for path in (strange, tmp_path / old.ref[:2] / old.ref):
+        os.utime(path, (0, 0))
+    assert await store.sweep(time.time()) == 1
+    assert strange.exists() and await store.sweep(time.time()) == 0
+
+
 async def test_an_old_file_that_is_named_is_not_swept(store, tmp_path):
     named = await store.save(pieces(b"x"), max_bytes=9)
     os.utime(tmp_path / named.ref[:2] / named.ref, (0, 0))
