@@ -7,7 +7,7 @@ metadata. A value of the wrong kind is answered with its pointer, what was found
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -84,7 +84,10 @@ class FieldMap:
 
     def __init__(self, fields: Mapping[str, str], required: tuple[str, ...] = ()) -> None:
         """Compile `fields` (field name to pointer). Raises BadPointer, KeyError for an unknown field."""
-        self._places = tuple(_place(field, pointer) for field, pointer in fields.items() if pointer)
+        named = [(field, pointer) for field, pointer in fields.items() if pointer]
+        self._places = tuple(
+            _place(field, pointer, [later for _, later in named[at:]]) for at, (field, pointer) in enumerate(named, 1)
+        )
         self._required = frozenset(required)
 
     def read(self, payload: dict[str, Any]) -> Found | Misfit:
@@ -172,11 +175,14 @@ def describe(value: Any) -> str:
             return "an object"
 
 
-def _place(field: str, pointer: str) -> Place:
+def _place(field: str, pointer: str, later: Sequence[str]) -> Place:
+    """Compile one field. What a `later` one reads, too, is left in the payload for it."""
     *way, key = parse_pointer(pointer)
     convert = _CONVERT[field]
     part, argument = _ARGUMENTS.get(field, (_MESSAGE, field))
-    return Place(field, pointer, tuple(way), key, convert, convert is _name, _TAKEN.get(field, _ANY), part, argument)
+    shared = any(f"{each}/".startswith(f"{pointer}/") for each in later)
+    taken: frozenset[type] = frozenset() if shared else _TAKEN.get(field, _ANY)
+    return Place(field, pointer, tuple(way), key, convert, convert is _name, taken, part, argument)
 
 
 def _follow(value: Any, way: Steps) -> Any:

@@ -221,6 +221,15 @@ PLAIN = channel(auth="none")
 DEEP = channel(auth="none", fields={"text": "/text/0/id", "id": "/id"})
 
 
+def test_two_fields_may_be_read_from_one_place_or_one_out_of_the_other():
+    fields = {"conversation": "/user/id", "sender_id": "/user/id", "attachments": "/files", "text": "/files/0/name"}
+    payload = {"user": {"id": "u1", "team": "t"}, "files": [{"name": "a.png", "url": "https://x/a.png"}]}
+    it = channel(auth="none", fields=fields)
+    message = it.receive(request(body=json.dumps(payload).encode()), MOMENT).messages[0]
+    assert (message.conversation.id, message.sender.id, message.content) == ("u1", "u1", "a.png")
+    assert message.attachments[0].url == "https://x/a.png" and message.metadata["user"] == {"team": "t"}
+
+
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
 @settings(max_examples=100)
 def test_no_body_raises(body):
