@@ -53,6 +53,13 @@ async def reads(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
     return Delivered()
 
 
+async def lingers(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    async for _piece in pieces:
+        pass
+    await trio.sleep_forever()
+    raise AssertionError("it never comes here")
+
+
 async def fails(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
     await anext(pieces)
     raise LookupError("a bug")
@@ -71,8 +78,16 @@ async def quits(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         (leaves, reads, "dead", ["sorry"]),
         (nothing, fails, "done", ["whole"]),
         (nothing, quits, "done", ["whole"]),
+        (nothing, lingers, "done", ["two words"]),
     ],
-    ids=["the model hangs", "the provider raises", "the provider exits", "the channel raises", "the channel exits"],
+    ids=[
+        "the model hangs",
+        "the provider raises",
+        "the provider exits",
+        "the channel raises",
+        "the channel exits",
+        "the channel hangs when the model is through",
+    ],
 )
 async def test_trouble_in_a_stream(trouble: Any, stream: Any, state: str, said: list[str], autojump_clock: Any) -> None:
     how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Model(trouble)}, "default_pipeline": "it"}
