@@ -31,6 +31,10 @@ class Edit(Protocol):
 EVERY_SECONDS = 1.0
 # A reader who saw the beginning should see the end: this often, with the pauses the platform asks for.
 _LAST_TRIES = 5
+# What must wait for longer is left to the outbox: a stream holds a place at the model, and its conversation.
+_LONGEST_PAUSE_SECONDS = 5.0
+# To say of a reply that it goes no further: one edit.
+_FAREWELL_SECONDS = 2.0
 _CUT = " […]"
 WRITING = " …"
 
@@ -52,20 +56,32 @@ async def stream_by_edits(
     """
     shown = _Shown(post, edit, cut or (lambda text: chunk(text, limit, unit)))
     heard = _Heard()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(heard.listen, pieces)
-        while not heard.ended:
-            await heard.news()
-            if heard.ended:
-                break
-            pause = await shown.show(heard.text, WRITING)
-            with trio.move_on_after(max(every_seconds, pause)):
-                await heard.end.wait()
+    receipt: Receipt = Bounced("The model said nothing.")
+    over = False
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(heard.listen, pieces)
+            await _follow(heard, shown, every_seconds)
+        if heard.broke is None or shown.begun:
+            receipt = await shown.finish(heard.text, "" if heard.broke is None else _CUT)
+        over = True
+    finally:
+        if not over:  # it took too long, the gateway stops, or a person said so: nobody shall wait for the rest
+            with trio.move_on_after(_FAREWELL_SECONDS, shield=True):
+                await shown.leave(heard.text, "" if heard.whole else _CUT)
     if heard.broke is not None:
-        if shown.begun:
-            await shown.finish(heard.text, _CUT)
         raise heard.broke
-    return await shown.finish(heard.text, "")
+    return receipt
+
+
+async def _follow(heard: _Heard, shown: _Shown, every_seconds: float) -> None:
+    while not heard.ended:
+        await heard.news()
+        if heard.ended:
+            break
+        pause = await shown.show(heard.text, WRITING)
+        with trio.move_on_after(max(every_seconds, pause)):
+            await heard.end.wait()
 
 
 class _Heard:
@@ -73,6 +89,7 @@ class _Heard:
 
     def __init__(self) -> None:
         self.text = ""
+        self.whole = False
         self.broke: ModelError | None = None
         self.end = trio.Event()
         self._more = trio.Event()
@@ -87,6 +104,7 @@ class _Heard:
                 self.text += piece
                 if self.text.strip():
                     self._more.set()
+            self.whole = True
         except ModelError as error:
             self.broke = error
         finally:
@@ -125,8 +143,17 @@ class _Shown:
             receipt = await self._update(text, ending)
             if not isinstance(receipt, Deferred) or receipt.offline or not self.begun:
                 break
-            await trio.sleep(receipt.after_seconds or EVERY_SECONDS)
+            pause = receipt.after_seconds or EVERY_SECONDS
+            if pause > _LONGEST_PAUSE_SECONDS:
+                break
+            await trio.sleep(pause)
         return Delivered(self._ids[0]) if isinstance(receipt, Delivered) and self._ids else receipt
+
+    async def leave(self, text: str, ending: str) -> None:
+        """Put an ending to what stands there last, and show nothing more."""
+        texts, last = self._cut(text), len(self._ids) - 1
+        if 0 <= last < len(texts):
+            await self._put(last, self._ended(texts[last], ending))
 
     async def _update(self, text: str, ending: str) -> Receipt:
         texts = [*self._cut(text)]

@@ -98,3 +98,32 @@ async def test_a_text_that_outgrows_one_message_goes_on_in_the_next(autojump_clo
     assert len(screen.messages) >= 3
     assert "".join("".join(screen.messages.values()).split()) == "".join("".join(said).split())
     assert all(len(text) <= 80 for _, _, text in screen.calls)
+
+
+async def test_a_stream_that_is_cut_off_by_its_step_says_so_to_the_reader(autojump_clock):
+    screen = Screen()
+    with trio.move_on_after(5):
+        await stream_by_edits(words(*(f"w{i} " for i in range(100)), gap=1), screen.post, screen.edit)
+    assert screen.messages["m1"].endswith("w3  […]"), screen.messages
+    assert trio.current_time() == 5
+
+
+async def test_a_reply_that_was_whole_when_its_time_was_over_is_shown_whole(autojump_clock):
+    async def hang(remote_id, text):
+        await trio.sleep_forever()
+
+    screen, edits = Screen(), []
+
+    async def edit(remote_id, text):
+        edits.append(text)
+        return await (hang if len(edits) == 1 else screen.edit)(remote_id, text)
+
+    with trio.move_on_after(5):
+        await stream_by_edits(words("all ", "of ", "it", gap=0.9), screen.post, edit)
+    assert screen.messages == {"m1": "all of it"}
+
+
+async def test_a_platform_that_wants_a_long_pause_at_the_end_is_left_to_the_outbox(autojump_clock):
+    screen = Screen(None, Deferred("429", 60.0), Deferred("429", 60.0))
+    receipt = await stream_by_edits(words("a", "b", gap=1.5), screen.post, screen.edit)
+    assert receipt == Deferred("429", 60.0) and trio.current_time() < 5
