@@ -117,8 +117,10 @@ class SlackChannel:
 
     async def _later(self, came: Arrived, turn: Turn) -> Arrived:
         """Wait for the post's turn and files. The caller offers it without a checkpoint in between: order holds."""
-        async with turn:
-            return replace(came, messages=tuple([await self._files.fetched(each) for each in came.messages]))
+        with turn:
+            messages = tuple([await self._files.fetched(each) for each in came.messages])
+            await turn.comes()
+            return replace(came, messages=messages)
 
     def _must_wait(self, messages: Sequence[Message]) -> bool:
         return bool(messages) and (self._files.wanted(messages) or self._turns.busy(messages[0].conversation.id))
@@ -142,9 +144,10 @@ class SlackChannel:
         return partial(self._commit, messages, self._turns.take(messages[0].conversation.id))
 
     async def _commit(self, messages: tuple[Message, ...], turn: Turn) -> bool:
-        async with turn:
+        with turn:
             if self._files.wanted(messages):
                 messages = tuple([await self._files.fetched(each) for each in messages])
+            await turn.comes()
             if self._inlet is None:
                 return False
             try:

@@ -44,22 +44,22 @@ class Turns:
 
 
 class Turn:
-    """`async with turn`: entered when everybody before is through."""
+    """`with turn`: held until the block is left, however that is. `comes` returns when everybody before is through."""
 
     def __init__(self, turns: Turns, key: str, before: trio.Event | None) -> None:
         self.key, self.over = key, trio.Event()
         self._turns, self._before = turns, before
 
-    async def __aenter__(self) -> None:
-        try:
-            if self._before is not None:
-                await self._before.wait()
-        except BaseException:
-            self._turns.leave(self)
-            raise
+    def __enter__(self) -> None:
+        pass
 
-    async def __aexit__(self, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._turns.leave(self)
+
+    async def comes(self) -> None:
+        """Wait for the others; what takes time is better done before: then nobody waits for more than one file."""
+        if self._before is not None:
+            await self._before.wait()
 
 
 class Files:

@@ -23,14 +23,14 @@ from gateway.message.message import Attachment
 from gateway.message.receipt import Bounced, Delivered
 from gateway.message.seal import Sealer
 from gateway.ports import Arrived
-from gateway.testing.channels import FakeInlet, bench, delivery
+from gateway.testing.channels import MOMENT, FakeInlet, bench, delivery
 from protocols.http1.messages import Response
 from protocols.http_client.client import HttpClient
 from tests.channels.slack_words import COMMAND, ROOM, callback, post, reply, settings, told
 from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
 
 
-def connected_to(stub, *, media=None, **given):
+def connected_to(stub, *, media=None, door=None, **given):
     kit = replace(bench().kit, http=HttpClient(), media=media)
     usual = {
         "mode": "socket",
@@ -39,7 +39,7 @@ def connected_to(stub, *, media=None, **given):
         "base_url": stub.base_url,
         "file_hosts": (f"http://127.0.0.1:{stub.port}",),
     }
-    return SlackChannel("it", settings(**{**usual, **given}), kit)
+    return SlackChannel("it", settings(**{**usual, **given}), kit, door)
 
 
 @asynccontextmanager
@@ -240,6 +240,33 @@ async def test_the_same_over_http_and_what_comes_behind_waits_for_its_turn(shelf
         assert [name for name, _ in done] == ["first", "second"]
         assert done[0][1].messages[0].attachments[0].ref
         assert isinstance(it.receive(told(post("later")), 1_700_000_000.0), Arrived | Response)
+
+
+class SlowDoor:
+    """Files come when the test opens the door."""
+
+    def __init__(self):
+        self.opened = trio.Event()
+
+    async def fetch(self, attachment, **_):
+        await self.opened.wait()
+        return replace(attachment, ref="0" * 32)
+
+
+async def test_files_of_posts_in_a_row_are_fetched_together_and_the_posts_keep_their_order(autojump_clock):
+    it = SlackChannel("it", settings(file_seconds=2.0), bench().kit, door=SlowDoor())
+    file = {"id": "F1", "name": "a", "url_private": "https://files.slack.com/a"}
+    order = []
+
+    async def wait(coming):
+        order.append((await coming).messages[0].content)
+
+    async with trio.open_nursery() as nursery:
+        for name in ("first", "second", "third"):
+            event = post(name, ts=f"1700000000.{len(name):06d}", subtype="file_share", files=[file])
+            nursery.start_soon(wait, it.receive(told(event), MOMENT))
+    assert order == ["first", "second", "third"]
+    assert trio.current_time() <= 2.5, "Slack waits for three seconds"
 
 
 async def test_a_login_page_is_not_the_file_and_the_address_stays(shelf, tmp_path):
