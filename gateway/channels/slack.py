@@ -94,7 +94,8 @@ class SlackChannel:
                 nursery.start_soon(self._identity.fail_when_refused)
                 if self._socket is not None:
                     nursery.start_soon(self._identity.learn, None)
-                    await keep_connected(self._socket.session, inlet, task_status=task_status)
+                    session = partial(self._socket.session, commits=nursery)
+                    await keep_connected(session, inlet, task_status=task_status)
                 else:
                     task_status.started()
                     await self._identity.learn(inlet)

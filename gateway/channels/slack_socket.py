@@ -8,6 +8,7 @@ an envelope that comes through both once. The pauses between connections are the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ Take = Callable[[dict[str, Any]], Callable[[], Awaitable[bool]]]
 
 # Slack says hello within milliseconds.
 _HELLO_SECONDS = 10.0
-# Uncommitted envelopes of one connection, beyond which it is read no further: what Slack sends in three seconds.
+# Uncommitted envelopes of all connections, beyond which none is read further: what Slack sends in three seconds.
 _MOST_UNCOMMITTED = 64
 # Ten connections an app; the eleventh waits until one has gone.
 _TOO_MANY_SECONDS = 30.0
@@ -41,14 +42,18 @@ class SocketMode:
     def __init__(self, api: WebApi, take: Take, *, place: str, ping_seconds: float) -> None:
         self._api, self._take, self._place, self._ping_seconds = api, take, place, ping_seconds
         self._standing = 0
+        self._room = trio.Semaphore(_MOST_UNCOMMITTED)
 
     @property
     def stands(self) -> bool:
         """There is a connection; two while one relieves the other."""
         return self._standing > 0
 
-    async def session(self, link: Link) -> None:
-        """Hold one connection until it ends. Raises `ConnectionLost`, or `SettingError` when a person must act."""
+    async def session(self, link: Link, commits: trio.Nursery) -> None:
+        """Hold one connection until it ends. Raises `ConnectionLost`, or `SettingError` when a person must act.
+
+        What it heard is committed in `commits`, also when the connection is gone: Slack says a command only once.
+        """
         url = await self.address()
         try:
             async with open_websocket(url) as connection, trio.open_nursery() as nursery:
@@ -60,7 +65,7 @@ class SocketMode:
                 self._standing += 1
                 try:
                     link.up("Socket Mode")
-                    await self._read(connection, link, nursery)
+                    await self._read(connection, link, commits)
                 finally:
                     self._standing -= 1
         except HandshakeRefused as refused:
@@ -82,8 +87,7 @@ class SocketMode:
             raise SettingError(self._place, found=f"refused by Slack ({said.error})", wanted=wanted)
         raise ConnectionLost(f"Slack gives no connection: {said.error}", after_seconds=said.after_seconds or 0.0)
 
-    async def _read(self, connection: WebSocketConnection, link: Link, nursery: trio.Nursery) -> None:
-        room = trio.Semaphore(_MOST_UNCOMMITTED)
+    async def _read(self, connection: WebSocketConnection, link: Link, commits: trio.Nursery) -> None:
         while True:
             frame = _frame(await connection.receive())
             match text(frame, "type"):
@@ -92,9 +96,10 @@ class SocketMode:
                 case "hello":
                     pass
                 case _ if text(frame, "envelope_id"):
-                    await room.acquire()
+                    await self._room.acquire()
                     # The place in the order is taken here, in the order of arrival; tasks start in any.
-                    nursery.start_soon(_commit, connection, room, self._take(frame), text(frame, "envelope_id"))
+                    commit = partial(_commit, connection, self._room, self._take(frame), text(frame, "envelope_id"))
+                    commits.start_soon(commit)
 
     def _leave(self, reason: str, link: Link) -> None:
         match reason:

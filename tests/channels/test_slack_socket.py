@@ -269,6 +269,21 @@ async def test_files_of_posts_in_a_row_are_fetched_together_and_the_posts_keep_t
     assert trio.current_time() <= 2.5, "Slack waits for three seconds"
 
 
+async def test_a_command_that_waits_for_its_turn_is_taken_although_its_connection_is_gone():
+    door = SlowDoor()
+    async with SlackStub().open() as stub, running(stub, door=door, file_seconds=2.5) as (_, inlet):
+        look = {"envelope_id": "e1", "type": "events_api", "payload": callback(with_file(stub))}
+        await stub.say(look)
+        await stub.say({"envelope_id": "e2", "type": "slash_commands", "payload": COMMAND})
+        await stub.say({"envelope_id": "e3", "type": "hello_again", "payload": {}})
+        await stub.until(lambda: {"envelope_id": "e3"} in stub.frames)
+        stub.sockets[0].abort()
+        await stub.until(lambda: inlet.states == ["connected", "disconnected", "connected"])
+        door.opened.set()
+        await stub.until(lambda: len(inlet.messages) == 2)
+        assert [message.content for message in inlet.messages] == ["look", "/ask why & how"]
+
+
 async def test_a_login_page_is_not_the_file_and_the_address_stays(shelf, tmp_path):
     async with SlackStub().open() as stub:
         it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, bot_token=Secret("env:B", "xoxb-other"))
@@ -352,7 +367,7 @@ async def test_a_connection_that_is_silent_though_it_stands_is_made_again():
     async with stub.open(), HttpClient() as http, trio.open_nursery() as nursery:
         api = WebApi(replace(bench().kit, http=http), stub.base_url, APP_TOKEN)
         socket = SocketMode(api, lambda _: trio.lowlevel.checkpoint, place="x", ping_seconds=0.05)
-        nursery.start_soon(keep_connected, socket.session, inlet)
+        nursery.start_soon(keep_connected, partial(socket.session, commits=nursery), inlet)
         with trio.fail_after(60):
             await stub.until(lambda: stub.connections == 2)
         assert inlet.states[:2] == ["connected", "disconnected"]
