@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from gateway.channels.postbox import pause_of, receipt_of
@@ -18,6 +19,7 @@ from gateway.channels.slack_fields import text
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.ports import Kit
 from protocols.errors import BadUrl, NothingSent, UnknownAfterSend
+from protocols.http1.messages import Fields
 
 # A page of history with metadata is the largest answer asked for.
 _ANSWER_BYTES = 4 * 1024 * 1024
@@ -43,6 +45,9 @@ _WAYS_OUT = {
     "is_archived": "The channel is archived.",
 }
 _CREDENTIAL_SECONDS = 300.0
+# Slack answers within a second. A call that hangs must not be the last one that a connection waits for; and as an
+# attempt may take 20 s, there is still time to tell whether anything was sent.
+_CALL_SECONDS = 12.0
 
 
 class Said(Struct, frozen=True):
@@ -78,14 +83,12 @@ class WebApi:
     async def call(self, method: str, arguments: dict[str, Any], *, form: bool = False) -> Said:
         """POST one method; `form` for the methods that read no JSON. Raises `NotAnswered`.
 
-        The caller owns the deadline; cancelled, nobody knows what became of the call.
+        Cancelled, nobody knows what became of the call. It ends by itself, whatever becomes of the network.
         """
         body = _form(arguments) if form else msgspec.json.encode(arguments)
         headers = self._form_headers if form else self._headers
         try:
-            answered = await self._kit.http.request(
-                "POST", self._base_url + method, headers=headers, body=body, body_bytes=_ANSWER_BYTES
-            )
+            answered = await self._post(self._base_url + method, headers, body)
         except BadUrl as error:
             raise NotAnswered(Bounced(str(error))) from error
         except NothingSent as error:
@@ -102,14 +105,22 @@ class WebApi:
         body = msgspec.json.encode({"response_type": "in_channel", "text": said})
         headers = (("Content-Type", "application/json; charset=utf-8"),)
         try:
-            answered = await self._kit.http.request(
-                "POST", response_url, headers=headers, body=body, body_bytes=_ANSWER_BYTES
-            )
+            answered = await self._post(response_url, headers, body)
         except NothingSent as error:
             return Deferred(str(error))
         except UnknownAfterSend as error:
             return Unknown(str(error))
         return receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
+
+    async def _post(self, url: str, headers: Fields, body: bytes) -> Any:
+        sent = trio.Event()
+        with trio.move_on_after(_CALL_SECONDS):
+            return await self._kit.http.request(
+                "POST", url, headers=headers, body=body, body_bytes=_ANSWER_BYTES, on_send=sent.set
+            )
+        if sent.is_set():
+            raise UnknownAfterSend(f"Slack did not answer within {_CALL_SECONDS:g} s.")
+        raise NothingSent(f"There was no connection to Slack within {_CALL_SECONDS:g} s.")
 
     def _read(self, answered: Any) -> Said:
         retry_after = answered.headers.get("Retry-After")

@@ -148,10 +148,18 @@ class FakeHttp:
         self.sent: list[Sent] = []
 
     async def request(
-        self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Fields = (),
+        body: bytes = b"",
+        body_bytes: int | None = None,
+        on_send: Callable[[], object] = lambda: None,
     ) -> Answered:
         """Note the request and give the next answer."""
         await trio.lowlevel.checkpoint()
+        on_send()
         self.sent.append(Sent(method, url, {name.lower(): value for name, value in headers}, body))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):

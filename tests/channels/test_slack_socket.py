@@ -374,6 +374,27 @@ async def test_a_connection_that_is_silent_though_it_stands_is_made_again():
         nursery.cancel_scope.cancel()
 
 
+async def test_a_slack_that_takes_the_question_for_an_address_and_never_answers_is_asked_again(autojump_clock):
+    asked = []
+
+    class Silent:
+        async def request(self, method, url, **_):
+            asked.append(trio.current_time())
+            await trio.sleep_forever()
+
+    inlet = FakeInlet()
+    socket = SocketMode(
+        WebApi(replace(bench().kit, http=Silent()), "http://slack/api/", APP_TOKEN),
+        lambda _: trio.lowlevel.checkpoint,
+        place="x",
+        ping_seconds=15,
+    )
+    with trio.move_on_after(100):
+        async with trio.open_nursery() as nursery:
+            await keep_connected(partial(socket.session, commits=nursery), inlet)
+    assert len(asked) >= 3 and "disconnected" in inlet.states
+
+
 async def findings(it):
     found = []
     await it.doctor(found.append)
