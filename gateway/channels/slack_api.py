@@ -7,6 +7,7 @@ the call may have worked: a word of refusal says no, `internal_error` and a lost
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import msgspec
@@ -79,6 +80,8 @@ class WebApi:
         self._kit, self._base_url, self._offline = kit, base_url, offline
         self._headers = (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json; charset=utf-8"))
         self._form_headers = (self._headers[0], ("Content-Type", "application/x-www-form-urlencoded"))
+        # On Trio's clock; `inf` while calls get through.
+        self._unreached_since = inf
 
     async def call(self, method: str, arguments: dict[str, Any], *, form: bool = False) -> Said:
         """POST one method; `form` for the methods that read no JSON. Raises `NotAnswered`.
@@ -92,10 +95,11 @@ class WebApi:
         except BadUrl as error:
             raise NotAnswered(Bounced(str(error))) from error
         except NothingSent as error:
-            away = Deferred(str(error), OFFLINE_SECONDS, offline=True) if self._offline() else Deferred(str(error))
-            raise NotAnswered(away) from error
+            raise NotAnswered(self._unreached(str(error))) from error
         except UnknownAfterSend as error:
+            self._unreached_since = inf
             raise NotAnswered(Unknown(str(error)), doubtful=True) from error
+        self._unreached_since = inf
         return self._read(answered)
 
     async def respond(self, response_url: str, said: str) -> Receipt:
@@ -122,6 +126,14 @@ class WebApi:
             raise UnknownAfterSend(f"Slack did not answer within {_CALL_SECONDS:g} s.")
         raise NothingSent(f"There was no connection to Slack within {_CALL_SECONDS:g} s.")
 
+    def _unreached(self, why: str) -> Deferred:
+        """Tell a moment of trouble, which is an attempt like any other, from a Slack that is away."""
+        now = trio.current_time()
+        self._unreached_since = min(self._unreached_since, now)
+        if self._offline() or now - self._unreached_since >= OFFLINE_SECONDS:
+            return Deferred(why, OFFLINE_SECONDS, offline=True)
+        return Deferred(why)
+
     def _read(self, answered: Any) -> Said:
         retry_after = answered.headers.get("Retry-After")
         document = _object(answered.body)
@@ -140,7 +152,7 @@ def receipt_for(said: Said, *, remote_id: str = "") -> Receipt:
     if said.ok or said.error in _DONE:
         return Delivered(remote_id)
     if said.error in CREDENTIALS:
-        return Deferred(f"Slack does not take the bot token: {said.error}.", _CREDENTIAL_SECONDS)
+        return Deferred(f"Slack does not take the bot token: {said.error}.", _CREDENTIAL_SECONDS, offline=True)
     if said.error in _LATER:
         return Deferred(f"Slack answered {said.error}.", said.after_seconds)
     if said.error in _NOBODY_KNOWS:

@@ -48,8 +48,7 @@ class Lookup:
             try:
                 said = await self._api.call(method, arguments, form=True)
             except NotAnswered as unheard:
-                after = unheard.receipt.after_seconds if isinstance(unheard.receipt, Deferred) else None
-                return Deferred(f"Whether this was sent before cannot be looked up: {unheard}", after)
+                return _put_off(unheard.receipt, str(unheard))
             if not said.ok:
                 return _not_found_out(said)
             for post in listed(said.document, "messages"):
@@ -91,10 +90,18 @@ def _carries(post: dict[str, Any], delivery_id: str) -> bool:
     return text(metadata, "event_type") == EVENT_TYPE and text(made, "id") == delivery_id and "part" not in made
 
 
+def _put_off(receipt: Receipt, why: str) -> Deferred:
+    """Ask later: when Slack says so, and uncounted while it is away."""
+    why = f"Whether this was sent before cannot be looked up: {why}"
+    if isinstance(receipt, Deferred):
+        return Deferred(why, receipt.after_seconds, offline=receipt.offline)
+    return Deferred(why)
+
+
 def _not_found_out(said: Said) -> Receipt:
     receipt = receipt_for(said)
     if isinstance(receipt, Deferred | Unknown):
-        return Deferred(f"Whether this was sent before cannot be looked up: {receipt.why}", said.after_seconds)
+        return _put_off(receipt, receipt.why)
     return Bounced(
         f"Nobody knows whether this arrived, and it cannot be looked up: {said.error}. Look into the conversation; "
         "then `oclaw dead retry` sends it again and `oclaw dead drop` forgets it. The app needs the scopes "

@@ -77,9 +77,10 @@ class SocketMode:
         try:
             said = await self._api.call("apps.connections.open", {}, form=True)
         except NotAnswered as unheard:
-            receipt = unheard.receipt
-            after = receipt.after_seconds if isinstance(receipt, Deferred) else None
-            raise ConnectionLost(str(unheard), after_seconds=after or 0.0) from unheard
+            after = 0.0
+            if isinstance(unheard.receipt, Deferred) and not unheard.receipt.offline:
+                after = unheard.receipt.after_seconds or 0.0
+            raise ConnectionLost(str(unheard), after_seconds=after) from unheard
         if said.ok and text(said.document, "url"):
             return text(said.document, "url")
         if said.error in CREDENTIALS or said.error in ("missing_scope", "forbidden_for_interactive_apps"):

@@ -13,7 +13,7 @@ from gateway.channels.shared.media import MediaDoor
 from gateway.channels.slack_api import NotAnswered, WebApi, receipt_for
 from gateway.channels.slack_fields import text
 from gateway.message.message import Attachment, Message
-from gateway.message.receipt import Bounced, Deferred, Receipt
+from gateway.message.receipt import Bounced, Deferred, Receipt, Unknown
 from gateway.ports import Kit
 from protocols.errors import HttpClientError
 from protocols.http_client.exchange import Sized
@@ -41,7 +41,7 @@ class Uploads:
             except HttpClientError as error:
                 return Deferred(f"A file could not be sent: {error}")
             except NotAnswered as unheard:
-                return Deferred(str(unheard))
+                return _put_off(unheard.receipt)
             if not isinstance(known, str):
                 return known
             made.append({"id": known, "title": name_for(file)})
@@ -61,10 +61,7 @@ class Uploads:
         asked = {"filename": name_for(file), "length": length}
         said = await self._api.call("files.getUploadURLExternal", asked, form=True)
         if not said.ok:
-            receipt = receipt_for(said)
-            if isinstance(receipt, Bounced):
-                return receipt
-            return Deferred(f"Slack answered {said.error}.", said.after_seconds)
+            return _put_off(receipt_for(said))
         url = text(said.document, "upload_url")
         if not self._door.admits(url):
             return Bounced(f"Slack wants the file at {url[:100]!r}, which is not on file_hosts.")
@@ -75,6 +72,11 @@ class Uploads:
         if answered.status != 200:
             return Deferred(f"The file's address answered {answered.status}.")
         return text(said.document, "file_id")
+
+
+def _put_off(receipt: Receipt) -> Receipt:
+    """Nobody sees a file before it is shared: what may have worked is done again, and no doubt is left."""
+    return Deferred(receipt.why) if isinstance(receipt, Unknown) else receipt
 
 
 def name_for(file: Attachment) -> str:

@@ -14,8 +14,9 @@ class Delivered(Struct, frozen=True, tag="delivered"):
 class Deferred(Struct, frozen=True, tag="deferred"):
     """Not now: try again after `after_seconds`, or by the outbox's own schedule when that is None.
 
-    `offline`: there is no connection to the platform at all, or nobody there whom it is for. Such an attempt is not
-    counted; the delivery waits, as long as it lives, for the channel to wake it.
+    `offline`: nothing whatever could go there now: there is no connection to the platform at all, nobody there whom
+    it is for, no credential that it takes, or it was not its turn. Such an attempt is not counted; the delivery waits,
+    as long as it lives, for `after_seconds` or for the channel to wake it.
     """
 
     why: str

@@ -106,6 +106,21 @@ async def test_each_answer_of_slack_becomes_the_right_receipt(answer, receipt):
         assert got.after_seconds == 7
 
 
+async def test_what_a_refused_token_holds_up_waits_uncounted_for_a_person():
+    receipt, _, _ = await sent(reply(), said({"ok": False, "error": "token_revoked"}))
+    assert isinstance(receipt, Deferred) and receipt.offline and receipt.after_seconds == 300
+
+
+async def test_a_slack_that_is_not_reached_for_a_minute_is_away_and_replies_wait_uncounted(autojump_clock):
+    table = bench(*[NothingSent("no route")] * 3, posted(), NothingSent("no route"))
+    it = channel(table.kit)
+    waits = []
+    for _ in range(5):
+        waits.append(await it.deliver(delivery(reply())))
+        await trio.sleep(40)
+    assert [getattr(each, "offline", None) for each in waits] == [False, False, True, None, False]
+
+
 @pytest.mark.parametrize("error", ["already_reacted", "no_reaction"])
 async def test_what_is_the_case_already_counts_as_done(error):
     receipt, _, _ = await sent(reply("👍", type="reaction", target_id="1"), said({"ok": False, "error": error}))
@@ -294,6 +309,21 @@ async def test_an_answer_by_a_commands_own_address_is_not_streamed(autojump_cloc
 async def test_a_look_that_comes_too_often_is_put_off_as_long_as_slack_asks():
     receipt, _, _ = await sent(reply(), said({"ok": False}, status=429, Retry_After="30"), repeated=True)
     assert isinstance(receipt, Deferred) and receipt.after_seconds == 30
+
+
+async def test_while_slack_is_away_a_look_is_no_attempt_and_waits_with_the_others():
+    receipt, _, _ = await sent(reply(), NothingSent("no route"), repeated=True, mode="socket")
+    assert isinstance(receipt, Deferred) and receipt.offline
+
+
+async def test_an_upload_is_put_off_as_slack_asks_and_is_no_attempt_while_it_is_away():
+    picture = reply("look", attachments=(Attachment("image", "image/png", "cat.png", 3, ref="r1"),))
+    slower = channel(replace(bench(said({"ok": False}, status=429, Retry_After="30")).kit, media=Shelf()))
+    receipt = await slower.deliver(delivery(picture))
+    assert isinstance(receipt, Deferred) and receipt.after_seconds == 30
+    away = channel(replace(bench(NothingSent("no route")).kit, media=Shelf()), mode="socket")
+    receipt = await away.deliver(delivery(picture))
+    assert isinstance(receipt, Deferred) and receipt.offline
 
 
 async def test_a_stream_that_began_in_an_earlier_life_goes_on_in_its_message(autojump_clock):
