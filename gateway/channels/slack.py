@@ -187,6 +187,10 @@ class SlackChannel:
         """Cut a reply so that every piece fits as Slack counts it: escaped, and with its tokens."""
         return self._cut(reply.content)
 
+    def circuit_of(self, delivery: Delivery) -> str:
+        """A conversation that Slack wants less of, or breaks on, says nothing about the others."""
+        return delivery.message.conversation.id
+
     def address_of(self, message: Message) -> dict[str, Any]:
         """Keep what only the inbound message knows."""
         return {key: message.metadata[key] for key in _KEPT if key in message.metadata}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trio
 
+from gateway.channels.shared.pace import Pace, Rate
 from gateway.errors import ModelError
 from gateway.flow import outbox as outbox_file
 from gateway.flow.accept import Limits
@@ -312,3 +313,24 @@ async def test_what_goes_after_a_reply_that_was_given_up_goes_when_the_journal_k
     async with gateway(memory=memory) as again:
         await again.settles()
         assert again.sent() == ["two"]
+
+
+async def test_replies_that_wait_for_their_turn_use_up_no_attempts_and_hold_up_no_others(autojump_clock: Any) -> None:
+    pace = Pace(each=Rate(10.0))
+
+    async def paced() -> Any:
+        return await pace.turn("room") or Delivered()
+
+    async with gateway(policy=RetryPolicy(attempts=5)) as story:
+        for number in range(40):
+            story.channels["chat"].will(*[paced] * 200, conversation=f"thread {number}")
+            await story.receives("hello", conversation=f"thread {number}")
+        await trio.sleep(30)
+        asked = trio.current_time()
+        await story.receives("quick", conversation="elsewhere")
+        while not story.sent("elsewhere"):
+            await trio.sleep(0.1)
+        waited = trio.current_time() - asked
+        await story.settles()
+        assert story.reported(DeliveryBuried) == [] and story.flow.outbox.pending == 0
+        assert waited < 1

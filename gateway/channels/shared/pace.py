@@ -69,11 +69,14 @@ class Pace:
     async def turn(
         self, key: str = "", *, cost: float = 1.0, patience_seconds: float = PATIENCE_SECONDS
     ) -> Deferred | None:
-        """Wait for a turn; a `Deferred` (nothing is taken) when it would take longer than the patience."""
+        """Wait for a turn; a `Deferred` (nothing is taken) when it would take longer than the patience.
+
+        That was no attempt and says nothing about the platform: it is not counted.
+        """
         now, bucket = self._now(), self._bucket(key)
         wait = max(bucket.wait(now), self._all.wait(now))
         if wait > patience_seconds:
-            return Deferred("The platform's rate limit is reached.", wait)
+            return Deferred("The platform's rate limit is reached.", wait, offline=True)
         wait = max(bucket.take(now, cost), self._all.take(now, cost))
         await trio.sleep(wait)
         return None

@@ -123,7 +123,7 @@ async def test_a_burst_goes_at_once_and_the_rest_at_its_pace(autojump_clock):
 async def test_a_long_wait_goes_back_to_the_outbox_and_takes_nothing(autojump_clock):
     pace = Pace(all=Rate(10.0))
     assert await pace.turn("a") is None
-    assert await pace.turn("b") == Deferred("The platform's rate limit is reached.", 10.0)
+    assert await pace.turn("b") == Deferred("The platform's rate limit is reached.", 10.0, offline=True)
     pace.hold(60.0)
     assert (await pace.turn("b")).after_seconds == 60.0
 
