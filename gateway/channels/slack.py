@@ -167,11 +167,12 @@ class SlackChannel:
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Post the beginning and replace it until the model has ended."""
         sending, place = self._sending, delivery.message.conversation
-        if delivery.message.metadata.get("response_url"):
-            # What is posted by that address has no ts and cannot be edited; the outbox sends it when it is whole.
+        if delivery.message.metadata.get("response_url") or place.id.startswith(("U", "W")):
+            # What is posted by that address has no ts, and chat.update knows no conversation by a person's id: neither
+            # can be edited. The outbox sends it when it is whole.
             async for _ in pieces:
                 pass
-            return Deferred("The answer to a command is sent when it is whole.", 0.0)
+            return Deferred("An answer that cannot be edited is sent when it is whole.", 0.0)
         try:
             return await stream_by_edits(
                 pieces,
