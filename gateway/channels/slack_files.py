@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from gateway.channels.shared.errors import MediaRefused
 from gateway.channels.shared.media import MediaDoor
 from gateway.message.message import Attachment, Message
-from gateway.notices import EventIgnored, Report
+from gateway.notices import EnvelopeRefused, Report
 from protocols.errors import HttpClientError
 
 
@@ -81,15 +81,15 @@ class Files:
                 for index in range(len(found)):
                     nursery.start_soon(partial(self._fetch, found, index))
         if scope.cancelled_caught:
-            self._report(EventIgnored(self._channel, "file_slow"))
+            self._report(EnvelopeRefused(self._channel, "media", f"A file was not here within {self._seconds:g} s."))
         return replace(message, attachments=tuple(found))
 
     async def _fetch(self, found: list[Attachment], index: int) -> None:
         attachment = found[index]
         try:
             found[index] = await self._door.fetch(attachment, headers=self._headers, accept=_accepts(attachment))
-        except (MediaRefused, HttpClientError):
-            self._report(EventIgnored(self._channel, "file_refused"))
+        except (MediaRefused, HttpClientError) as error:
+            self._report(EnvelopeRefused(self._channel, "media", str(error)))
 
 
 def _accepts(attachment: Attachment) -> Any:

@@ -22,6 +22,7 @@ from gateway.message.keyring import new_keyring
 from gateway.message.message import Attachment
 from gateway.message.receipt import Bounced, Delivered
 from gateway.message.seal import Sealer
+from gateway.notices import EnvelopeRefused
 from gateway.ports import Arrived
 from gateway.testing.channels import MOMENT, FakeInlet, bench, delivery
 from protocols.http1.messages import Response
@@ -30,8 +31,8 @@ from tests.channels.slack_words import COMMAND, ROOM, callback, post, reply, set
 from tests.support.slack_stub import APP_TOKEN, BOT_TOKEN, SlackStub
 
 
-def connected_to(stub, *, media=None, door=None, **given):
-    kit = replace(bench().kit, http=HttpClient(), media=media)
+def connected_to(stub, *, media=None, door=None, report=print, **given):
+    kit = replace(bench().kit, http=HttpClient(), media=media, report=report)
     usual = {
         "mode": "socket",
         "bot_token": Secret("env:B", BOT_TOKEN),
@@ -286,10 +287,13 @@ async def test_a_command_that_waits_for_its_turn_is_taken_although_its_connectio
 
 async def test_a_login_page_is_not_the_file_and_the_address_stays(shelf, tmp_path):
     async with SlackStub().open() as stub:
-        it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, bot_token=Secret("env:B", "xoxb-other"))
+        other, notices = Secret("env:B", "xoxb-other"), []
+        how = {"mode": "events", "media": shelf, "report": notices.append}
+        it = connected_to(stub, file_seconds=2.0, bot_token=other, **how)
         came = await it.receive(told(with_file(stub)), 1_700_000_000.0)
         (file,) = came.messages[0].attachments
         assert (file.ref, file.url) == ("", f"http://127.0.0.1:{stub.port}/files-pri/F1")
+        assert ["text/html" in each.detail for each in notices if type(each) is EnvelopeRefused] == [True]
         assert not [each for each in tmp_path.rglob("*") if each.is_file()]
 
 
