@@ -53,7 +53,7 @@ class Link:
             self.up_since = trio.current_time()
             if self._relieves is not None:
                 self._relieves._scope.deadline = trio.current_time() + LINGER_SECONDS
-            self._engine.came_up(detail)
+            self._engine.came_up(self, detail)
 
     def relieve(self) -> None:
         """Ask for a second connection while this one still works; it is ended ten seconds after the other is up."""
@@ -69,6 +69,7 @@ class Link:
         finally:
             self.ended = True
             self.over.set()
+        self._engine.went_down(self)
 
 
 Session = Callable[[Link], Awaitable[None]]
@@ -102,13 +103,20 @@ class _Engine:
         self._backoff, self._spread = backoff, spread
         self._failures = 0
         self._started = False
+        self._standing: Link | None = None
 
-    def came_up(self, detail: str) -> None:
+    def came_up(self, link: Link, detail: str) -> None:
+        self._standing = link
         if not self._started:
             self._started = True
             self._task_status.started()
         self._inlet.connected("connected", detail)
         self._inlet.wake()
+
+    def went_down(self, link: Link) -> None:
+        """A connection that waited to be relieved, and was not in time, is missed; of any other `_pause` tells."""
+        if link.relieved and link is self._standing:
+            self._inlet.connected("disconnected", "the platform ended the connection before another one stood")
 
     async def run(self) -> None:
         wrong: BaseExceptionGroup[Any] | None = None

@@ -122,6 +122,22 @@ async def test_a_session_may_be_relieved_by_the_next_while_it_still_works(autoju
     assert "disconnected" not in platform.inlet.states
 
 
+async def test_a_session_that_ends_before_it_is_relieved_is_missed_at_once(autojump_clock, nursery):
+    async def refreshed(link):
+        link.up()
+        link.relieve()
+        await trio.sleep(5)
+
+    platform = Platform(refreshed, *[fails(OSError("refused"))] * 4)
+    await nursery.start(platform.run)
+    await trio.sleep(4)
+    assert platform.inlet.states == ["connected"], "it still works"
+    await trio.sleep(2)
+    assert platform.inlet.states[:2] == ["connected", "disconnected"]
+    await trio.sleep(60)
+    assert platform.inlet.states[-1] == "connected"
+
+
 async def test_a_silent_connection_is_asked_and_then_given_up(autojump_clock):
     asked = []
 
