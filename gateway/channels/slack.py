@@ -75,7 +75,9 @@ class SlackChannel:
         self._door = door or MediaDoor(
             kit.media, hosts=settings.file_hosts, max_bytes=settings.file_bytes, networks=settings.private_networks
         )
-        self._files = Files(self._door, token, seconds=settings.file_seconds, channel=name, report=kit.report)
+        self._files = Files(
+            self._api, self._door, token, seconds=settings.file_seconds, channel=name, report=kit.report
+        )
         self._turns = Turns()
         self._identity = Identity(self._api, self._entrance, place=f"channels.{name}.bot_token")
         uploads = Uploads(self._api, self._door, kit)

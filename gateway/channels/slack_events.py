@@ -60,6 +60,12 @@ def message_of(payload: Mapping[str, Any], me: Account) -> Message | NotForUs:
             return NotForUs(kind)
 
 
+def hidden_file(file: Any) -> str:
+    """Return the id of a file of which Slack tells no more before it is asked (Slack Connect), '' of any other."""
+    asked = isinstance(file, dict) and file.get("file_access") == "check_file_info"
+    return text(file, "id") if asked else ""
+
+
 def own_user(payload: Mapping[str, Any]) -> str:
     """Return the bot's user id as the payload itself tells it, or ''."""
     for each in listed(payload, "authorizations"):
@@ -104,7 +110,7 @@ def _said(
         channel=me.name,
         platform=me.platform,
         id=ts,
-        type=_type_of(files, raw),
+        type=type_of(files, raw),
         action="edit" if edit else "new",
         content=read(without_address(raw, me.user), {me.user: me.shown_as}),
         sender=_sender(post, me),
@@ -202,10 +208,11 @@ def _parent(post: Mapping[str, Any], ts: str) -> str:
 
 def _files(post: Mapping[str, Any]) -> tuple[Attachment, ...]:
     files = [each for each in listed(post, "files")[:_MOST_FILES] if isinstance(each, dict)]
-    return tuple(_attachment(each) for each in files if text(each, "url_private"))
+    return tuple(attachment_of(each) for each in files if text(each, "url_private"))
 
 
-def _attachment(file: Mapping[str, Any]) -> Attachment:
+def attachment_of(file: Mapping[str, Any]) -> Attachment:
+    """Read what Slack tells of a file."""
     size = file.get("size")
     return Attachment(
         kind=kind_of(text(file, "mimetype")),
@@ -216,7 +223,8 @@ def _attachment(file: Mapping[str, Any]) -> Attachment:
     )
 
 
-def _type_of(files: tuple[Attachment, ...], said: str) -> MessageType:
+def type_of(files: tuple[Attachment, ...], said: str) -> MessageType:
+    """Say what a post with these files and this text is."""
     return "text" if not files or (said and len(files) > 1) else files[0].kind
 
 
@@ -228,6 +236,8 @@ def _rest(payload: Mapping[str, Any], event: Mapping[str, Any], post: Mapping[st
     subtype = text(event, "subtype")
     if subtype:
         rest["subtype"] = subtype
+    if hidden := [each for each in listed(post, "files")[:_MOST_FILES] if hidden_file(each)]:
+        rest["files"] = hidden
     for key in _ENVELOPE:
         if payload.get(key) is not None:
             rest[key] = payload[key]

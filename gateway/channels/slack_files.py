@@ -7,7 +7,6 @@ acknowledgement: what is not here by then stays an address. Posts of the same ch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import trio
@@ -15,6 +14,9 @@ from msgspec.structs import replace
 
 from gateway.channels.shared.errors import MediaRefused
 from gateway.channels.shared.media import MediaDoor
+from gateway.channels.slack_api import NotAnswered, WebApi
+from gateway.channels.slack_events import attachment_of, hidden_file, type_of
+from gateway.channels.slack_fields import listed, table
 from gateway.message.message import Attachment, Message
 from gateway.notices import EnvelopeRefused, Report
 from protocols.errors import HttpClientError
@@ -65,31 +67,63 @@ class Turn:
 class Files:
     """Fetches the files of a post, together, within `seconds`."""
 
-    def __init__(self, door: MediaDoor, token: str, *, seconds: float, channel: str, report: Report) -> None:
-        self._door, self._seconds, self._channel, self._report = door, seconds, channel, report
+    def __init__(
+        self, api: WebApi, door: MediaDoor, token: str, *, seconds: float, channel: str, report: Report
+    ) -> None:
+        self._api, self._door, self._seconds, self._channel, self._report = api, door, seconds, channel, report
         self._headers = (("Authorization", f"Bearer {token}"),)
 
     def wanted(self, messages: Sequence[Message]) -> bool:
         """Tell whether there is anything to fetch."""
-        return self._seconds > 0 and any(message.attachments for message in messages)
+        return self._seconds > 0 and any(each.attachments or _hidden(each) for each in messages)
 
     async def fetched(self, message: Message) -> Message:
         """Return the message with what could be fetched in time; the rest keeps its address alone."""
-        found = list(message.attachments)
+        found, hidden = list(message.attachments), _hidden(message)
+        found += [Attachment()] * len(hidden)
+        first_hidden = len(message.attachments)
         with trio.move_on_after(self._seconds) as scope:
             async with trio.open_nursery() as nursery:
-                for index in range(len(found)):
-                    nursery.start_soon(partial(self._fetch, found, index))
+                for index in range(first_hidden):
+                    nursery.start_soon(self._fetch, found, index)
+                for index, file_id in enumerate(hidden, first_hidden):
+                    nursery.start_soon(self._ask, found, index, file_id)
         if scope.cancelled_caught:
-            self._report(EnvelopeRefused(self._channel, "media", f"A file was not here within {self._seconds:g} s."))
-        return replace(message, attachments=tuple(found))
+            self._missed(f"A file was not here within {self._seconds:g} s.")
+        known = tuple(each for each in found if each.url or each.ref)
+        if not hidden:
+            return replace(message, attachments=known)
+        return replace(message, attachments=known, type=type_of(known, message.content))
+
+    async def _ask(self, found: list[Attachment], index: int, file_id: str) -> None:
+        """Find out about a file that belongs to another workspace, and fetch it."""
+        try:
+            said = await self._api.call("files.info", {"file": file_id}, form=True)
+        except NotAnswered as unheard:
+            self._missed(str(unheard))
+            return
+        if said.ok:
+            found[index] = attachment_of(table(said.document, "file"))
+            await self._fetch(found, index)
+        else:
+            self._missed(f"Slack tells nothing of the file {file_id}: {said.error}.")
 
     async def _fetch(self, found: list[Attachment], index: int) -> None:
         attachment = found[index]
         try:
             found[index] = await self._door.fetch(attachment, headers=self._headers, accept=_accepts(attachment))
         except (MediaRefused, HttpClientError) as error:
-            self._report(EnvelopeRefused(self._channel, "media", str(error)))
+            self._missed(str(error))
+
+    def _missed(self, why: str) -> None:
+        self._report(EnvelopeRefused(self._channel, "media", why))
+
+
+def _hidden(message: Message) -> list[str]:
+    """Return the ids of the files of which Slack has told nothing yet. Clicks and commands have none."""
+    if message.type in ("event", "command"):
+        return []
+    return [file_id for each in listed(message.metadata, "files") if (file_id := hidden_file(each))]
 
 
 def _accepts(attachment: Attachment) -> Any:

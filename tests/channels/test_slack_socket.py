@@ -297,6 +297,20 @@ async def test_a_login_page_is_not_the_file_and_the_address_stays(shelf, tmp_pat
         assert not [each for each in tmp_path.rglob("*") if each.is_file()]
 
 
+async def test_a_file_of_another_workspace_is_asked_for_first(shelf):
+    async with SlackStub().open() as stub, running(stub, media=shelf, file_seconds=2.5) as (_, inlet):
+        stub.files["F1"] = b"PNG"
+        (file,) = with_file(stub)["files"]
+        stub.will("files.info", {"ok": True, "file": file}, {"ok": False, "error": "file_not_found"})
+        shared = [{"id": each, "mode": "file_access", "file_access": "check_file_info"} for each in ("F1", "F2")]
+        stub.tell(callback(post("", subtype="file_share", files=shared)))
+        await stub.until(lambda: stub.frames)
+        (message,) = inlet.messages
+        assert message.type == "image" and message.metadata["files"] == shared
+        assert [each.name for each in message.attachments] == ["cat.png"]
+        assert await read(shelf, message.attachments[0].ref) == b"PNG"
+
+
 async def test_an_address_that_is_not_on_the_list_never_sees_the_token(shelf):
     async with SlackStub().open() as stub:
         it = connected_to(stub, mode="events", media=shelf, file_seconds=2.0, file_hosts=("https://files.slack.com",))
