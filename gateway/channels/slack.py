@@ -32,10 +32,10 @@ from gateway.channels.slack_socket import SocketMode
 from gateway.channels.slack_text import TOKENS, cut
 from gateway.channels.slack_uploads import Uploads
 from gateway.channels.slack_webhook import Calls
-from gateway.errors import SealError, SettingError
+from gateway.errors import ModelError, SealError, SettingError
 from gateway.message.envelope import Delivery
 from gateway.message.message import Message
-from gateway.message.receipt import Deferred, Receipt
+from gateway.message.receipt import Deferred, Delivered, Receipt
 from gateway.notices import EnvelopeRefused
 from gateway.ports import Arrived, Finding, Inlet, Kit, Traits
 from protocols.http1.messages import Request, Response
@@ -175,16 +175,22 @@ class SlackChannel:
             async for _ in pieces:
                 pass
             return Deferred("An answer that cannot be edited is sent when it is whole.", 0.0)
+        again = True  # the outbox may have to send it all, as when this is cancelled
         try:
-            return await stream_by_edits(
+            receipt = await stream_by_edits(
                 pieces,
                 partial(sending.post_streamed, delivery),
                 partial(sending.edit, place),
                 cut=self._cut,
                 every_seconds=self._settings.edit_seconds,
             )
+            again = not isinstance(receipt, Delivered)
+        except ModelError:
+            again = False
+            raise
         finally:
-            sending.ended(delivery)
+            sending.ended(delivery, again=again)
+        return receipt
 
     def cut(self, reply: Message) -> Sequence[str]:
         """Cut a reply so that every piece fits as Slack counts it: escaped, and with its tokens."""

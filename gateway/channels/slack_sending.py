@@ -18,7 +18,7 @@ from gateway.channels.slack_lookup import EVENT_TYPE, Found, Lookup, stored
 from gateway.channels.slack_settings import Settings
 from gateway.channels.slack_text import name_of, written
 from gateway.channels.slack_uploads import Uploads
-from gateway.message.envelope import Delivery
+from gateway.message.envelope import Delivery, delivery_id
 from gateway.message.message import Attachment, Conversation, Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 
@@ -38,8 +38,8 @@ class Sending:
         self._refused = refused
         self._lookup = Lookup(api, guard)
         self._pace = Pace(each=Rate(settings.message_seconds, settings.burst))
-        # Deliveries that this process has posted, or may have: their ts, or '' when nobody knows.
-        self._begun: OrderedDict[str, str] = OrderedDict()
+        # Deliveries that this process has posted, or may have, and where: their ts, or '' when nobody knows.
+        self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()
         # Streams under way: how many messages beyond the first they needed.
         self._streaming: dict[str, int] = {}
 
@@ -80,8 +80,7 @@ class Sending:
     async def post_streamed(self, delivery: Delivery, said: str) -> Receipt:
         """Post what a stream shows as a new message. The first stands for the delivery; a later attempt edits it."""
         if delivery.id in self._streaming:
-            self._streaming[delivery.id] += 1
-            return await self.post(delivery, said, part=self._streaming[delivery.id])
+            return await self._post_part(delivery, said, self._streaming[delivery.id] + 1)
         standing = await self._standing(delivery)
         match standing:
             case None:
@@ -92,12 +91,22 @@ class Sending:
                 return unclear
         if isinstance(receipt, Delivered):
             self._streaming[delivery.id] = 0
-            self._remember(delivery.id, receipt.remote_id)
+            self._remember(delivery.id, delivery.message.conversation, receipt.remote_id)
         return receipt
 
-    def ended(self, delivery: Delivery) -> None:
-        """A stream is over, however it ended."""
-        self._streaming.pop(delivery.id, None)
+    async def _post_part(self, delivery: Delivery, said: str, part: int) -> Receipt:
+        """Post what goes on behind the first message: the piece of that number, should the outbox have to send all."""
+        receipt = await self.post(delivery, said, part=part)
+        if isinstance(receipt, Delivered):
+            self._streaming[delivery.id] = part
+            self._remember(_behind(delivery, part), delivery.message.conversation, receipt.remote_id)
+        return receipt
+
+    def ended(self, delivery: Delivery, *, again: bool) -> None:
+        """A stream is over. Unless the outbox sends it again, the numbers behind its own are for other replies."""
+        for part in range(1, self._streaming.pop(delivery.id, 0) + 1):
+            if not again:
+                self._begun.pop((_behind(delivery, part), delivery.message.conversation.id), None)
 
     async def edit(self, conversation: Conversation, ts: str, said: str) -> Receipt:
         """Replace the text of a message of ours."""
@@ -123,7 +132,7 @@ class Sending:
 
     async def _standing(self, delivery: Delivery) -> Found | Receipt | None:
         """Return the message of an earlier attempt, None when there is none, or a `Receipt` when nobody can tell."""
-        known = self._begun.get(delivery.id)
+        known = self._begun.get((delivery.id, delivery.message.conversation.id))
         if known:
             return Found(known, "")
         doubted = known == ""
@@ -167,14 +176,14 @@ class Sending:
         except NotAnswered as unheard:
             self._obey(unheard.receipt, conversation)
             if doubted and unheard.doubtful:
-                self._remember(doubted, "")
+                self._remember(doubted, conversation, "")
             return unheard.receipt
         if said.error in CREDENTIALS and not said.ok:
             self._refused(said.error)
         receipt = receipt_for(said, remote_id=text(said.document, "ts"))
         self._obey(receipt, conversation)
         if doubted and isinstance(receipt, Unknown):
-            self._remember(doubted, "")
+            self._remember(doubted, conversation, "")
         return receipt
 
     def _obey(self, receipt: Receipt, conversation: Conversation) -> None:
@@ -182,10 +191,14 @@ class Sending:
         if isinstance(receipt, Deferred) and receipt.after_seconds and not receipt.offline:
             self._pace.hold(receipt.after_seconds, conversation.id)
 
-    def _remember(self, delivery_id: str, ts: str) -> None:
-        self._begun[delivery_id] = ts
+    def _remember(self, delivery_id: str, conversation: Conversation, ts: str) -> None:
+        self._begun[delivery_id, conversation.id] = ts
         if len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
+
+
+def _behind(delivery: Delivery, part: int) -> str:
+    return delivery_id(delivery.envelope_id, int(delivery.id.rpartition(".")[2]) + part)
 
 
 def _with_links(reply: Message) -> str:

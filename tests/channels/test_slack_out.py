@@ -10,6 +10,7 @@ import trio
 from msgspec.structs import replace
 
 from gateway.channels.slack import SlackChannel
+from gateway.errors import ModelError
 from gateway.message.message import Attachment, Conversation
 from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
 from gateway.testing.channels import answered, bench, delivery
@@ -372,3 +373,45 @@ async def test_what_a_stream_began_is_finished_by_the_outbox_as_an_edit(autojump
     await it.stream(delivery(reply("")), pieces("a", "b", "c"))
     await it.deliver(delivery(reply("abc")))
     assert table.http.sent[-1].url.endswith("chat.update")
+
+
+async def test_a_long_stream_that_the_outbox_has_to_finish_stands_there_once(autojump_clock):
+    slower = said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30")
+    table = bench(posted("5.1"), posted("5.2"), slower, posted("5.1"))
+    it = channel(table.kit, text_limit=100)
+    first, second = "a" * 90, "b" * 50
+    receipt = await it.stream(delivery(reply("")), pieces(f"{first} {second[:20]}", second[20:], every=3))
+    assert isinstance(receipt, Deferred)
+    await trio.sleep(40)
+    for index, text in enumerate((first, second)):
+        again = delivery(reply(text), index=index, repeated=True)
+        assert isinstance(await it.deliver(again), Delivered)
+    calls = [(each.url.rpartition("/")[2], _body(each).get("ts")) for each in table.http.sent]
+    assert [method for method, _ in calls].count("chat.postMessage") == 2
+    assert calls[-2:] == [("chat.update", "5.1"), ("chat.update", "5.2")]
+
+
+async def test_what_follows_a_long_stream_is_a_message_of_its_own(autojump_clock):
+    table = bench(posted("5.1"), posted("5.2"), posted("5.3"))
+    it = channel(table.kit, text_limit=100)
+    text = " ".join(["word"] * 30)
+    assert isinstance(await it.stream(delivery(reply("")), pieces(text)), Delivered)
+    table.http.answers[:] = [posted("5.4")]
+    assert await it.deliver(delivery(reply("next"), index=1)) == Delivered("5.4")
+    assert table.http.sent[-1].url.endswith("chat.postMessage")
+
+
+async def test_a_reply_elsewhere_is_not_taken_for_the_stream_that_bears_its_number(autojump_clock):
+    table = bench(posted("5.1"))
+    it = channel(table.kit)
+    with pytest.raises(ModelError):
+        await it.stream(delivery(reply("")), pieces_that_break())
+    table.http.answers[:] = [NOTHING_THERE, posted("5.4")]
+    forward = replace(reply("see there"), conversation=Conversation("C0DUTY", "channel"))
+    assert await it.deliver(delivery(forward, repeated=True)) == Delivered("5.4")
+
+
+async def pieces_that_break():
+    yield "half"
+    await trio.sleep(3)
+    raise ModelError("gone", passing=True)
