@@ -51,7 +51,8 @@ class Sending:
         self._rooms, self._files, self._ghosts = rooms, files, ghosts
         self._is_encrypted, self._lost = is_encrypted, lost
         self._began = kit.now()
-        self._streamed: Recent[str, list[str]] = Recent(256)
+        # By envelope and room: the numbers of its replies may be used elsewhere, too.
+        self._streamed: Recent[tuple[str, str], list[str]] = Recent(256)
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Make one attempt."""
@@ -61,7 +62,7 @@ class Sending:
         """Show the reply while it is written, by edits."""
         events: list[str] = []
         stood = self._may_stand(delivery)
-        self._streamed.put(delivery.envelope_id, events)
+        self._streamed.put(_place(delivery), events)
 
         async def post(words: str) -> Receipt:
             part = delivery.id if not events else f"{delivery.id}.part{len(events)}"
@@ -78,7 +79,10 @@ class Sending:
 
         settings = self._settings
         limit, every = settings.text_limit, settings.edit_seconds
-        return await stream_by_edits(pieces, post, edit, limit=limit, unit="bytes", every_seconds=every)
+        receipt = await stream_by_edits(pieces, post, edit, limit=limit, unit="bytes", every_seconds=every)
+        if isinstance(receipt, Delivered):
+            del events[1:]  # nothing of it is sent again; the numbers behind its own are for other replies
+        return receipt
 
     # -- one attempt ------------------------------------------------------------------------------
 
@@ -130,7 +134,7 @@ class Sending:
         """Say the text, or make what a stream left of it whole."""
         message = delivery.message
         index = int(delivery.id.rpartition(".")[2] or 0)
-        events = self._streamed.get(delivery.envelope_id) or []
+        events = self._streamed.get(_place(delivery)) or []
         if index < len(events):
             return await self._replace(message, events[index], f"{delivery.id}.whole", message.content)
         if delivery.repeated or self._may_stand(delivery):
@@ -151,7 +155,7 @@ class Sending:
 
     def _may_stand(self, delivery: Delivery) -> bool:
         """Tell whether a stream may have begun this reply: one of ours, or of an earlier life of the gateway."""
-        if self._streamed.get(delivery.envelope_id) is not None:
+        if self._streamed.get(_place(delivery)) is not None:
             return True
         stamp = delivery.envelope_id.replace("-", "")[:12]
         return 0 < int(stamp, 16) / 1000 < self._began
@@ -179,6 +183,10 @@ class Sending:
     def _speaker(self, message: Message) -> str:
         """Return which ghost speaks: the sender that a hook gave the reply."""
         return message.sender.id if self._ghosts.is_ghost(message.sender.id) else ""
+
+
+def _place(delivery: Delivery) -> tuple[str, str]:
+    return delivery.envelope_id, delivery.message.conversation.id
 
 
 def _plain(content: dict[str, Any]) -> dict[str, Any]:

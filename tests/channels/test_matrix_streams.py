@@ -210,3 +210,20 @@ async def test_the_doctor_names_the_first_thing_that_is_wrong() -> None:
     stand.homeserver.will = [(200, {}), (401, {"errcode": "M_UNKNOWN_TOKEN"})]
     await stand.channel.doctor(found.append)
     assert [each.ok for each in found] == [True, False] and "as_token" in found[-1].way_out
+
+
+async def test_what_follows_a_stream_of_several_events_is_an_event_of_its_own(autojump_clock: Any) -> None:
+    stand = Stand(text_limit=1000)
+    streamed = await stand.channel.stream(reply(), words("word " * 300))
+    assert isinstance(streamed, Delivered) and len(stand.events()) >= 2
+    await stand.channel.deliver(replace(reply("next"), id=f"{FRESH}.1"))
+    assert stand.events()[-1]["body"] == "next" and "m.relates_to" not in stand.events()[-1]
+
+
+async def test_a_reply_to_another_room_is_no_edit_of_the_stream_that_bears_its_number(autojump_clock: Any) -> None:
+    stand = Stand()
+    await stand.channel.stream(reply(), words("one ", "two"))
+    elsewhere = reply("see there")
+    duty = replace(elsewhere, message=replace(elsewhere.message, conversation=Conversation("!duty:example.org")))
+    await stand.channel.deliver(duty)
+    assert stand.events()[-1]["body"] == "see there" and "m.new_content" not in stand.events()[-1]
