@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.channels.shared.loops import LoopGuard
+from gateway.channels.shared.pace import Pace, Rate
 from gateway.channels.slack_api import NotAnswered, Said, WebApi, receipt_for
 from gateway.channels.slack_fields import listed, table, text
 from gateway.channels.slack_uploads import name_for
@@ -37,6 +38,8 @@ class Lookup:
 
     def __init__(self, api: WebApi, guard: LoopGuard) -> None:
         self._api, self._guard = api, guard
+        # After a start everything that waited is looked for at once, and Slack answers fifty such questions a minute.
+        self._pace = Pace(all=Rate(1.2, 20))
 
     async def find(self, delivery: Delivery) -> Found | Receipt | None:
         """Return the message that an earlier attempt posted, None when there is none.
@@ -45,12 +48,14 @@ class Lookup:
         """
         method, arguments = _question(delivery)
         for _ in range(_MOST_PAGES):
+            if (later := await self._pace.turn()) is not None:
+                return later
             try:
                 said = await self._api.call(method, arguments, form=True)
             except NotAnswered as unheard:
-                return _put_off(unheard.receipt, str(unheard))
+                return self._obeyed(_put_off(unheard.receipt, str(unheard)))
             if not said.ok:
-                return _not_found_out(said)
+                return self._obeyed(_not_found_out(said))
             for post in listed(said.document, "messages"):
                 if isinstance(post, dict) and self._is_it(post, delivery):
                     return Found(text(post, "ts"), text(post, "text"))
@@ -59,6 +64,11 @@ class Lookup:
                 break
             arguments["cursor"] = cursor
         return None
+
+    def _obeyed(self, receipt: Receipt) -> Receipt:
+        if isinstance(receipt, Deferred) and receipt.after_seconds and not receipt.offline:
+            self._pace.hold(receipt.after_seconds)
+        return receipt
 
     def _is_it(self, post: dict[str, Any], delivery: Delivery) -> bool:
         files = stored(delivery.message)

@@ -314,6 +314,23 @@ async def test_a_look_that_comes_too_often_is_put_off_as_long_as_slack_asks():
     assert isinstance(receipt, Deferred) and receipt.after_seconds == 30
 
 
+async def test_what_must_be_looked_for_after_a_start_is_looked_for_as_fast_as_slack_answers(autojump_clock):
+    slower = said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30")
+    table = bench(slower, NOTHING_THERE)
+    it = channel(table.kit, message_seconds=0)
+    receipts = []
+
+    async def deliver(number):
+        receipts.append(await it.deliver(delivery(reply(), index=number, repeated=True)))
+
+    await deliver(0)
+    assert not receipts[0].offline
+    async with trio.open_nursery() as nursery:
+        for number in range(1, 40):
+            nursery.start_soon(deliver, number)
+    assert {each.offline for each in receipts[1:]} == {True} and len(table.http.sent) == 1
+
+
 async def test_while_slack_is_away_a_look_is_no_attempt_and_waits_with_the_others():
     receipt, _, _ = await sent(reply(), NothingSent("no route"), repeated=True, mode="socket")
     assert isinstance(receipt, Deferred) and receipt.offline
