@@ -69,7 +69,7 @@ class SlackChannel:
         )
         token = settings.bot_token.reveal()
         self._socket = self._socket_mode() if settings.mode == "socket" else None
-        self._api = WebApi(kit, settings.base_url, token, offline=self._is_away)
+        self._api = WebApi(kit, settings.base_url, token, offline=self._is_away, away=self._api_away)
         guard = LoopGuard(answer_bots=settings.answer_bots)
         self._entrance = Entrance(Account(name, PLATFORM, in_threads=settings.reply_in_thread), guard, kit.report)
         self._door = door or MediaDoor(
@@ -227,6 +227,17 @@ class SlackChannel:
 
     def _is_away(self) -> bool:
         return self._socket is not None and not self._socket.stands
+
+    def _api_away(self, why: str) -> None:
+        """Say so in `status`, and wake what waited when it is over; a socket that does not stand tells by itself."""
+        if self._inlet is None:
+            return
+        if why:
+            self._inlet.connected("disconnected", f"Slack's Web API is not reached: {why}")
+            return
+        if not self._is_away():
+            self._inlet.connected("connected", "the Web API is reached again")
+        self._inlet.wake()
 
     def _socket_mode(self) -> SocketMode:
         settings = self._settings

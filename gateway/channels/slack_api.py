@@ -75,13 +75,25 @@ class NotAnswered(Exception):
 class WebApi:
     """Slack's Web API under one token."""
 
-    def __init__(self, kit: Kit, base_url: str, token: str, *, offline: Callable[[], bool] = lambda: False) -> None:
-        """`offline` says that Slack cannot be reached in another way either: it is away, and this is no attempt."""
-        self._kit, self._base_url, self._offline = kit, base_url, offline
+    def __init__(
+        self,
+        kit: Kit,
+        base_url: str,
+        token: str,
+        *,
+        offline: Callable[[], bool] = lambda: False,
+        away: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`offline` says that Slack cannot be reached in another way either: it is away, and this is no attempt.
+
+        `away` is told why nobody was reached for a minute, and '' when somebody is again.
+        """
+        self._kit, self._base_url, self._offline, self._tell_away = kit, base_url, offline, away
         self._headers = (("Authorization", f"Bearer {token}"), ("Content-Type", "application/json; charset=utf-8"))
         self._form_headers = (self._headers[0], ("Content-Type", "application/x-www-form-urlencoded"))
         # On Trio's clock; `inf` while calls get through.
         self._unreached_since = inf
+        self._away = False
 
     async def call(self, method: str, arguments: dict[str, Any], *, form: bool = False) -> Said:
         """POST one method; `form` for the methods that read no JSON. Raises `NotAnswered`.
@@ -97,9 +109,9 @@ class WebApi:
         except NothingSent as error:
             raise NotAnswered(self._unreached(str(error))) from error
         except UnknownAfterSend as error:
-            self._unreached_since = inf
+            self._reached()
             raise NotAnswered(Unknown(str(error)), doubtful=True) from error
-        self._unreached_since = inf
+        self._reached()
         return self._read(answered)
 
     async def respond(self, response_url: str, said: str) -> Receipt:
@@ -130,9 +142,18 @@ class WebApi:
         """Tell a moment of trouble, which is an attempt like any other, from a Slack that is away."""
         now = trio.current_time()
         self._unreached_since = min(self._unreached_since, now)
-        if self._offline() or now - self._unreached_since >= OFFLINE_SECONDS:
+        if now - self._unreached_since >= OFFLINE_SECONDS and not self._away:
+            self._away = True
+            self._tell_away(why)
+        if self._away or self._offline():
             return Deferred(why, OFFLINE_SECONDS, offline=True)
         return Deferred(why)
+
+    def _reached(self) -> None:
+        self._unreached_since = inf
+        if self._away:
+            self._away = False
+            self._tell_away("")
 
     def _read(self, answered: Any) -> Said:
         retry_after = answered.headers.get("Retry-After")

@@ -13,7 +13,7 @@ from gateway.channels.slack import SlackChannel
 from gateway.errors import ModelError
 from gateway.message.message import Attachment, Conversation
 from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
-from gateway.testing.channels import answered, bench, delivery
+from gateway.testing.channels import FakeInlet, answered, bench, delivery
 from protocols.errors import NothingSent, UnknownAfterSend
 from tests.channels.slack_words import BOT, ROOM, channel, posted, reply, said, settings
 
@@ -120,6 +120,23 @@ async def test_a_slack_that_is_not_reached_for_a_minute_is_away_and_replies_wait
         waits.append(await it.deliver(delivery(reply())))
         await trio.sleep(40)
     assert [getattr(each, "offline", None) for each in waits] == [False, False, True, None, False]
+
+
+async def test_a_slack_that_is_away_shows_in_the_status_and_its_return_wakes_what_waited(autojump_clock):
+    table, inlet = bench(said({"ok": True, "user_id": BOT, "user": "oclaw"}), NothingSent("no route")), FakeInlet()
+    it = channel(table.kit)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(it.run, inlet)
+        await trio.sleep(1)
+        assert (inlet.states, inlet.woken) == (["ready"], [None])
+        for _ in range(3):
+            await it.deliver(delivery(reply()))
+            await trio.sleep(40)
+        assert inlet.states == ["ready", "disconnected"]
+        table.http.answers[:] = [posted()]
+        await it.deliver(delivery(reply()))
+        assert (inlet.states, inlet.woken) == (["ready", "disconnected", "connected"], [None, None])
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("error", ["already_reacted", "no_reaction"])
