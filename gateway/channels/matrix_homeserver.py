@@ -22,6 +22,8 @@ from protocols.http1.messages import Fields
 CLIENT = "/_matrix/client/v3"
 # Sends and joins answer with a few hundred bytes; a list of members beyond this is no direct room.
 ANSWER_BYTES = 64 * 1024
+# Nothing goes through before a person has put the token right; the return of the connection wakes what waited.
+_CREDENTIAL_SECONDS = 300.0
 
 
 class Answer(Struct, frozen=True):
@@ -123,7 +125,8 @@ def receipt_for(answer: Answer) -> Receipt:
     if answer.status == 429:
         return Deferred(answer.words, answer.after_seconds)
     if answer.status == 401:
-        return Deferred(f"{answer.words}; as_token must be the one in the registration file.")
+        why = f"{answer.words}; as_token must be the one in the registration file."
+        return Deferred(why, _CREDENTIAL_SECONDS, offline=True)
     if answer.code:
         if answer.status >= 500:
             return Deferred(answer.words, answer.after_seconds)

@@ -98,6 +98,13 @@ async def test_what_the_homeserver_answers_decides_what_happens_next(answer: Any
     assert isinstance(await stand.sends("hi"), receipt)
 
 
+async def test_what_a_refused_token_holds_up_waits_uncounted_for_a_person() -> None:
+    stand = Stand()
+    stand.homeserver.will = [(401, {"errcode": "M_UNKNOWN_TOKEN"})]
+    receipt = await stand.sends("hi")
+    assert isinstance(receipt, Deferred) and receipt.offline and receipt.after_seconds == 300
+
+
 async def test_retry_after_in_milliseconds_is_obeyed() -> None:
     stand = Stand()
     stand.homeserver.will = [(429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500})]
