@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any, get_args
 
 import msgspec
@@ -124,10 +125,19 @@ def message_of(found: Found, *, channel: str, platform: str, dedupe_key: str, re
         platform=platform,
         sender=Sender(**sender),
         conversation=Conversation(**conversation),
-        dedupe_key=dedupe_key or said.get("id", ""),
+        dedupe_key=dedupe_key or _event_key(said),
         metadata=rest,
         **said,
     )
+
+
+def _event_key(said: Mapping[str, Any]) -> str:
+    """Tell an event again by the message's id; edits and deletes bear the id of the message that they are about."""
+    of, action = said.get("id", ""), said.get("action", "new")
+    if not of or action == "new":
+        return str(of)
+    text = blake2b(said.get("content", "").encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{of}/{action}/{said.get('sent_at', 0)}/{text}"
 
 
 def parse_pointer(pointer: str) -> Steps:

@@ -230,6 +230,18 @@ def test_two_fields_may_be_read_from_one_place_or_one_out_of_the_other():
     assert message.attachments[0].url == "https://x/a.png" and message.metadata["user"] == {"team": "t"}
 
 
+def test_an_edit_and_a_delete_of_a_message_are_no_repetitions_of_it():
+    fields = {"id": "/id", "target_id": "/id", "action": "/event", "text": "/text"}
+    it = channel(auth="none", fields=fields, required=())
+    keys = []
+    for event, text in (("new", "a"), ("edit", "b"), ("edit", "b"), ("edit", "c"), ("delete", "")):
+        body = json.dumps({"id": "m1", "event": event, "text": text}).encode()
+        (message,) = it.receive(request(body=body), MOMENT).messages
+        assert message.target_id == "m1"
+        keys.append(message.dedupe_key)
+    assert keys[0] == "m1" and keys[1] == keys[2] and len(set(keys)) == 4
+
+
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass")))
 @settings(max_examples=100)
 def test_no_body_raises(body):
