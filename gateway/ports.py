@@ -90,7 +90,7 @@ class Inlet(Protocol):
         """Take messages without waiting; `then` runs in the loop after the commit, in commit order."""
 
     async def accept(self, messages: Sequence[Message], cursor: Cursor | None = None) -> Sequence[Acceptance]:
-        """Take messages and return after the commit; waits while the gateway is full (sockets read slower)."""
+        """Take messages and return after the commit; waits while the gateway, not their conversation, is full."""
 
     async def cursor(self, name: str) -> str:
         """Return the last committed cursor of that name, or ''."""

@@ -173,9 +173,12 @@ class Door:
                 return
         self._submit(coming)
 
-    async def wait_for_room(self, messages: Sequence[Message]) -> None:
-        """Return when these messages would not be refused for want of room. Closing the door ends the wait, too."""
-        while (refused := self.refusal(messages)) is not None and not self._closed_because:
+    async def wait_for_room(self) -> None:
+        """Return when a message would not be refused because the gateway is full. Closing the door ends the wait, too.
+
+        Nobody waits for a conversation that is full: one that waits reads on for no other either.
+        """
+        while (refused := self.full()) is not None and not self._closed_because:
             with trio.move_on_after(min(refused.retry_after, 0.1)):
                 await self._waiting.park()
 
@@ -319,8 +322,8 @@ class ChannelInlet:
         self._door.offer(self._channel, self._traits, messages, then, cursor)
 
     async def accept(self, messages: Sequence[Message], cursor: Cursor | None = None) -> Sequence[Acceptance]:
-        """Take messages and return after the commit; waits for room. A commit under way survives cancellation."""
-        await self._door.wait_for_room(messages)
+        """Take messages and return after the commit; waits while the gateway is full. Commits survive cancelling."""
+        await self._door.wait_for_room()
         answers: list[Sequence[Acceptance]] = []
         committed = trio.Event()
 

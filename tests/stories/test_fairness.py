@@ -9,7 +9,7 @@ import trio.testing
 
 from gateway.flow.accept import Limits
 from gateway.message.receipt import Delivered
-from gateway.ports import Accepted, ModelAnswer, ModelCall
+from gateway.ports import Accepted, ModelAnswer, ModelCall, Refused
 from tests.support.story import gateway
 
 
@@ -39,6 +39,18 @@ async def test_a_conversation_that_floods_a_slow_pipeline_delays_nobody_and_clos
             await trio.lowlevel.checkpoint()
         assert trio.current_time() - began < 1
         assert len(story.sent("flood")) <= 1
+
+
+async def test_a_socket_does_not_wait_for_a_conversation_that_is_full(autojump_clock: Any) -> None:
+    limits = Limits(most_in_lane=10)
+    how: dict[str, Any] = {"pipelines": {"slow": "pipeline: [{name: x, model: slow}]"}, "models": {"slow": Slow()}}
+    async with gateway(default_pipeline="slow", limits=limits, **how) as story:
+        inlet = story.flow.inlet(story.channels["chat"], lambda *_: None)
+        for number in range(12):
+            (last,) = await inlet.accept([story.message(f"{number}", conversation="flood")])
+        assert last == Refused("conversation_full", retry_after=5.0) and trio.current_time() < 1
+        (other,) = await inlet.accept([story.message("hello", conversation="b")])
+        assert isinstance(other, Accepted) and trio.current_time() < 1
 
 
 async def test_a_destination_that_does_not_answer_holds_one_worker_and_no_other_conversation(
