@@ -6,6 +6,8 @@ moment the delivery was made, and looks for it.
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
@@ -20,6 +22,8 @@ from gateway.message.message import Attachment, Message
 from gateway.message.receipt import Bounced, Deferred, Receipt, Unknown
 
 EVENT_TYPE = "oclaw_delivery"
+# Some 300 KB.
+_KEPT_FILES = 2048
 # Slack's clock and ours may differ by this much.
 _SKEW_SECONDS = 60.0
 # A thousand messages in one conversation since the reply was made: further back nobody would read on.
@@ -40,6 +44,15 @@ class Lookup:
         self._api, self._guard = api, guard
         # After a start everything that waited is looked for at once, and Slack answers fifty such questions a minute.
         self._pace = Pace(all=Rate(1.2, 20))
+        # Which delivery the files that this process has sent to Slack are of, by their ids there.
+        self._shared: OrderedDict[str, str] = OrderedDict()
+
+    def shares(self, delivery: Delivery, file_ids: Iterable[str]) -> None:
+        """Note the files that a delivery is about to show."""
+        for file_id in file_ids:
+            self._shared[file_id] = delivery.id
+            if len(self._shared) > _KEPT_FILES:
+                self._shared.popitem(last=False)
 
     async def find(self, delivery: Delivery) -> Found | Receipt | None:
         """Return the message that an earlier attempt posted, None when there is none.
@@ -74,9 +87,12 @@ class Lookup:
         files = stored(delivery.message)
         if not files:
             return _carries(post, delivery.id)
-        # What shares files carries no metadata: ours is the one with these files' names.
+        # What shares files carries no metadata: ours is the one with these files or, of an earlier life, these names.
         ours = not self._guard.own_ids.isdisjoint((text(post, "user"), text(post, "bot_id")))
-        titles = {text(each, "title") for each in listed(post, "files") if isinstance(each, dict)}
+        there = [each for each in listed(post, "files") if isinstance(each, dict)]
+        if known := {self._shared.get(text(each, "id")) for each in there} - {None}:
+            return known == {delivery.id}
+        titles = {text(each, "title") for each in there}
         return ours and titles >= {name_for(file) for file in files}
 
 

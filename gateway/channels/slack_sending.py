@@ -147,6 +147,7 @@ class Sending:
         made = await self._uploads.prepare(files)
         if not isinstance(made, list):
             return made
+        self._lookup.shares(delivery, [each["id"] for each in made])
         arguments = self._uploads.sharing(made, reply, written(said, self._settings.format))
         return await self._call("files.completeUploadExternal", arguments, reply.conversation, doubted=delivery.id)
 

@@ -379,6 +379,19 @@ async def test_a_file_of_ours_arrives(shelf):
         assert isinstance(await it.deliver(delivery(reply("look", attachments=(gone,)))), Bounced)
 
 
+async def test_a_file_of_the_same_name_that_another_reply_has_shared_is_not_taken_for_ours(shelf):
+    async def picture():
+        yield b"PNG"
+
+    stored = await shelf.save(picture(), max_bytes=10)
+    attachment = Attachment("image", "image/png", "cat.png", 3, ref=stored.ref)
+    async with SlackStub().open() as stub, running(stub, media=shelf) as (it, _):
+        for index in (0, 1, 1):  # as after a start: each may be a repetition, and the last one is
+            again = delivery(reply("look", attachments=(attachment,)), index=index, repeated=True)
+            assert isinstance(await it.deliver(again), Delivered)
+        assert len(stub.posts) == 2
+
+
 async def test_a_connection_that_is_silent_though_it_stands_is_made_again():
     stub, inlet = SlackStub(), FakeInlet()
     stub.deaf = True
