@@ -71,7 +71,8 @@ class SecretStore:
         return Secret(secret.source, value)
 
     def _variable(self, variable: str, place: str) -> str:
-        value = self._environment.get(variable, "")
+        # A line break at the end is what `echo token | base64` puts into a container's secrets.
+        value = self._environment.get(variable, "").strip()
         if value:
             return value
         found = f"the environment variable {variable}, which is " + (

@@ -14,7 +14,7 @@ def test_a_secret_is_read_from_a_variable_a_file_or_a_credential(tmp_path: Path)
     (tmp_path / "token").write_text("from a file\n", "utf-8")
     (tmp_path / "cred").mkdir()
     (tmp_path / "cred" / "key").write_text("from systemd", "utf-8")
-    store = SecretStore(tmp_path, {"TOKEN": "from a variable", "CREDENTIALS_DIRECTORY": str(tmp_path / "cred")})
+    store = SecretStore(tmp_path, {"TOKEN": "from a variable\n", "CREDENTIALS_DIRECTORY": str(tmp_path / "cred")})
     assert store.read("env:TOKEN", "x").reveal() == "from a variable"
     assert store.read("file:token", "x").reveal() == "from a file"
     assert store.read(f"file:{tmp_path / 'token'}", "x").reveal() == "from a file"
@@ -26,6 +26,7 @@ def test_a_secret_is_read_from_a_variable_a_file_or_a_credential(tmp_path: Path)
     [
         ("env:GONE", "GONE, which is unset"),
         ("env:EMPTY", "EMPTY, which is empty"),
+        ("env:BLANK", "BLANK, which is empty"),
         ("file:gone", "No such file"),
         ("file:empty", "which is empty"),
         ("file:binary", "not UTF-8"),
@@ -36,7 +37,7 @@ def test_a_missing_secret_says_how_to_supply_it(tmp_path: Path, source: str, sai
     (tmp_path / "empty").write_text("\n", "utf-8")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingError) as caught:
-        SecretStore(tmp_path, {"EMPTY": ""}).read(source, "channels.x.token")
+        SecretStore(tmp_path, {"EMPTY": "", "BLANK": " \n"}).read(source, "channels.x.token")
     assert caught.value.place == "channels.x.token"
     assert said in str(caught.value)
 
