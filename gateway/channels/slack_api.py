@@ -126,7 +126,7 @@ class WebApi:
             return Deferred(str(error))
         except UnknownAfterSend as error:
             return Unknown(str(error))
-        return receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
+        return self._receipt(answered)
 
     async def _post(self, url: str, headers: Fields, body: bytes) -> Any:
         sent = trio.Event()
@@ -155,11 +155,16 @@ class WebApi:
             self._away = False
             self._tell_away("")
 
+    def _receipt(self, answered: Any) -> Receipt:
+        """Read a status. 410 is Slack's word for an archived channel, which may come back: it disables nothing."""
+        receipt = receipt_of(answered.status, answered.headers.get("Retry-After"), now=self._kit.now())
+        return Bounced(receipt.why) if isinstance(receipt, Bounced) else receipt
+
     def _read(self, answered: Any) -> Said:
         retry_after = answered.headers.get("Retry-After")
         document = _object(answered.body)
         if answered.status != 200 or document is None:
-            receipt = receipt_of(answered.status, retry_after, now=self._kit.now())
+            receipt = self._receipt(answered)
             if isinstance(receipt, Delivered):
                 receipt = Unknown("Something answered that is not Slack's API: no JSON object came back.")
             raise NotAnswered(receipt, doubtful=answered.status in _DOUBTFUL or isinstance(receipt, Unknown))

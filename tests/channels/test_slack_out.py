@@ -253,6 +253,13 @@ async def test_a_command_from_where_the_bot_is_not_is_answered_by_its_own_addres
     assert isinstance(receipt, Bounced) and len(calls) == 1
 
 
+async def test_a_conversation_is_not_disabled_for_good_by_an_answer_that_says_gone():
+    outside = said({"ok": False, "error": "channel_not_found"})
+    way = "https://hooks.slack.com/commands/T1/2/x"
+    receipt, _, _ = await sent(reply("hi", metadata={"response_url": way}), outside, answered(410))
+    assert isinstance(receipt, Bounced) and not receipt.disable
+
+
 class Shelf:
     """A store that holds one file."""
 
