@@ -51,6 +51,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     required: tuple[str, ...] = ("text",)
     deliver_url: str = ""
     deliver_secret: Secret | None = None
+    old_deliver_secret: Secret | None = None
     reply_to_allowed: tuple[str, ...] = ()
     private_networks: tuple[str, ...] = ()
     reply_body: dict[str, Any] = field(default_factory=STANDARD.copy)
@@ -107,15 +108,20 @@ def inbound_keys(name: str, settings: Settings) -> tuple[VerifyingKey, ...]:
 
 
 def outbound_keys(name: str, settings: Settings) -> tuple[SigningKey, ...]:
-    """Read the secret that we sign with; raises `SettingError`, also when it is one of the inbound ones."""
-    secret = settings.deliver_secret
-    if secret is None:
-        return ()
-    place = f"channels.{name}.deliver_secret"
+    """Read the secrets that we sign with, the old one last; raises `SettingError`, also for one of the inbound ones."""
+    return tuple(
+        _outbound(f"channels.{name}.{setting}", secret, settings)
+        for setting in ("deliver_secret", "old_deliver_secret")
+        if (secret := getattr(settings, setting)) is not None
+    )
+
+
+def _outbound(place: str, secret: Secret, settings: Settings) -> SigningKey:
     if secret.reveal() in [inbound.reveal() for inbound in settings.secrets]:
         wanted = "a secret of its own: whoever may call in could otherwise forge our replies"
         raise SettingError(place, found="one of the inbound secrets", wanted=wanted)
-    return (_key(place, secret, signing_key, "a secret as whsec_… (24 to 64 bytes in base64) or whsk_…"),)
+    key: SigningKey = _key(place, secret, signing_key, "a secret as whsec_… (24 to 64 bytes in base64) or whsk_…")
+    return key
 
 
 def _key(place: str, secret: Secret, read: Any, wanted: str) -> Any:

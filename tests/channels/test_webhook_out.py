@@ -45,6 +45,16 @@ async def test_a_reply_is_signed_so_that_official_sdks_believe_it():
         standardwebhooks.Webhook(OUT).verify(sent.body + b" ", sent.headers)
 
 
+async def test_while_its_secret_is_changed_a_reply_is_signed_for_those_who_know_either():
+    now = datetime.now(UTC).timestamp()
+    table = bench(now=lambda: now)
+    it = channel(table, deliver_secret=Secret("env:O", OUT), old_deliver_secret=Secret("env:P", IN))
+    await it.deliver(delivery(REPLY))
+    sent = table.http.sent[0]
+    for secret in (OUT, IN):
+        standardwebhooks.Webhook(secret).verify(sent.body, sent.headers)
+
+
 async def test_a_reply_can_be_signed_with_ed25519():
     private, table = Ed25519PrivateKey.generate(), bench()
     key = "whsk_" + base64.b64encode(private.private_bytes_raw() + private.public_key().public_bytes_raw()).decode()
@@ -215,6 +225,7 @@ async def test_the_hops_of_a_message_are_counted_on():
     [
         ({"deliver_secret": Secret("env:A", IN), "secrets": (Secret("env:A", IN),)}, "channels.it.deliver_secret"),
         ({"deliver_secret": Secret("env:A", "whsec_short")}, "channels.it.deliver_secret"),
+        ({"old_deliver_secret": Secret("env:A", "whsec_short")}, "channels.it.old_deliver_secret"),
         ({"secrets": (Secret("env:A", "whsec_!!"),)}, "channels.it.secrets"),
     ],
 )
