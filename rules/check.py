@@ -6,7 +6,6 @@ holds what one load shares: the vocabulary, the loader, the LETs and the reading
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable
 from typing import Any  # LET values and literals of any kind
 
@@ -15,6 +14,7 @@ import msgspec
 from rules import core
 from rules import syntax as s
 from rules.breath import Breathe, empty
+from rules.composing import nfc
 from rules.errors import Unavailable, meant
 from rules.lets import Definition
 from rules.unfit import Unfit, an, is_perl, let_hint, mistyped, wrong_pattern
@@ -184,7 +184,7 @@ class Checker:
         except Unavailable as why:
             raise Unfit(at, f'the list file "{listed.name}" cannot be read: {why}') from None
         lines = self.lists[listed.name]
-        return tuple([line if line.isascii() else unicodedata.normalize("NFC", line) for line in lines])
+        return tuple([nfc(line) for line in lines])
 
     def _source_of(self, operand: s.Operand, field: Field, wanted: str, own: core.Transform) -> core.Wanted:
         gives = "text" if own == "lower" else "number"
@@ -279,7 +279,7 @@ class Checker:
     def _pattern(self, literal: s.Literal, *, folded: bool) -> str:
         if literal.kind not in ("regex", "text"):
             raise Unfit(literal, f"found {an(literal.kind)}, wanted a regular expression", "write /…/")
-        pattern = unicodedata.normalize("NFC", str(literal.value))
+        pattern = nfc(str(literal.value))
         pattern = f"(?i){pattern}" if folded else pattern
         wrong = self._patterns.get(pattern)
         if wrong is None:

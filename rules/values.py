@@ -7,18 +7,16 @@ missing. Nothing here raises on any value.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Any  # facts are the host's own objects
 
+from rules.composing import nfc
 from rules.core import Reading
-
-_normalize = unicodedata.normalize
 
 
 def as_text(value: Any) -> str | None:
     if value.__class__ is not str:
         return None
-    return value if value.isascii() else _normalize("NFC", value)
+    return value if value.isascii() else nfc(value)
 
 
 def as_number(value: Any) -> int | float | None:
@@ -48,7 +46,8 @@ def as_any(value: Any) -> Any:
 
 
 def lower(value: Any) -> Any:
-    return value.lower() if value.__class__ is str else value
+    # Lowering can undo composition (J with a caron has no letter of its own, j has).
+    return nfc(value.lower()) if value.__class__ is str else value
 
 
 def fold(value: Any) -> Any:
@@ -60,7 +59,7 @@ def fold(value: Any) -> Any:
 
 def fold_text(text: str) -> str:
     # Folding can undo composition (U+0345, U+1E9E and others), so the copy is composed again.
-    return text.lower() if text.isascii() else _normalize("NFC", text.casefold())
+    return text.lower() if text.isascii() else nfc(text.casefold())
 
 
 def casefold(value: Any) -> Any:

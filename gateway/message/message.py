@@ -16,6 +16,8 @@ MessageType = Literal["text", "image", "audio", "video", "file", "location", "st
 MessageAction = Literal["new", "edit", "delete"]
 ConversationKind = Literal["direct", "group", "channel"]
 AttachmentKind = Literal["image", "audio", "video", "file", "sticker"]
+# `rules.composing` says why: up to here nothing can be slow.
+_SHORT = 256
 
 
 class Sender(Struct, frozen=True, omit_defaults=True):
@@ -85,4 +87,11 @@ def storable(text: str) -> str:
 
 def nfc(text: str) -> str:
     """Return `text` in Unicode normalisation form C, in which the gateway keeps and compares all text."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    if text.isascii():
+        return text
+    if len(text) <= _SHORT:
+        return unicodedata.normalize("NFC", text)
+    # Only a long text can be one that Python would take minutes for.
+    from rules.composing import nfc as composed
+
+    return composed(text)
