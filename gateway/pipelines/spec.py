@@ -7,12 +7,12 @@ over gRPC (`worker`), a Python function (`function: module:name`), or whichever 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.errors import SettingError
 
@@ -31,10 +31,10 @@ class StepSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     input_mapping: list[str] | dict[str, str] = msgspec.field(default_factory=lambda: ["user_message"])
     system: str = ""
     prompt: str = ""
-    max_tokens: int = 0
+    max_tokens: Annotated[int, Meta(ge=0)] = 0
     temperature: float | None = None
-    deadline_seconds: float = 60.0
-    tries: int = 3
+    deadline_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    tries: Annotated[int, Meta(ge=1)] = 3
 
 
 class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,13 +47,15 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     pipeline: list[StepSpec]
     name: str = ""
-    at_once: int = 64
-    history_turns: int = 10
+    at_once: Annotated[int, Meta(ge=1)] = 64
+    history_turns: Annotated[int, Meta(ge=0)] = 10
     on_failure: str = ""
     stream: bool = True
     manner: Literal["queue"] = "queue"
 
 
+# A step's settings are three deep.
+MOST_NESTED = 50
 BUILT_IN_INPUTS = ("user_message", "conversation_history")
 MESSAGE_FIELDS = ("content", "channel", "platform", "type", "sender.id", "sender.name", "conversation.id")
 
@@ -89,19 +91,65 @@ def _yaml(file: str, text: str) -> Any:
         return SettingError(file, found=f"{len(text):,} characters long", wanted="at most 1,000,000")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text, Loader=loader)):
+        if (odd := _unsafe(file, yaml.scan(text, Loader=loader))) is not None:
+            return odd
+        twice = _named_twice(yaml.compose(text, Loader=loader))
+        if twice is not None:
             return SettingError(
-                file, found="using YAML aliases", wanted="written out (an alias can grow without bound)"
+                _marked(file, twice.start_mark), found=f"{twice.value} for the second time", wanted="given once"
             )
         return yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        place = file if mark is None else f"{file}:{mark.line + 1}:{mark.column + 1}"
         return SettingError(
-            place, found=f"no YAML ({error.problem})" if error.problem else "no YAML", wanted="valid YAML"
+            _marked(file, error.problem_mark),
+            found=f"no YAML ({error.problem})" if error.problem else "no YAML",
+            wanted="valid YAML",
         )
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         return SettingError(file, found=f"not readable ({error})", wanted="valid YAML")
+
+
+def _unsafe(file: str, tokens: Iterable[Any]) -> SettingError | None:
+    """Say what may not be read on: an alias, or what is nested deeper than any pipeline; libyaml's stack has an end."""
+    import yaml
+
+    blocks = (yaml.BlockSequenceStartToken, yaml.BlockMappingStartToken)
+    opening = (*blocks, yaml.FlowSequenceStartToken, yaml.FlowMappingStartToken)
+    closing = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+    depth = 0
+    for token in tokens:
+        if isinstance(token, yaml.AliasToken):
+            wanted = "written out (an alias can grow without bound)"
+            return SettingError(_marked(file, token.start_mark), found="using a YAML alias", wanted=wanted)
+        depth += isinstance(token, opening) - isinstance(token, closing)
+        if depth > MOST_NESTED:
+            wanted = f"at most {MOST_NESTED} deep"
+            return SettingError(_marked(file, token.start_mark), found="nested without end", wanted=wanted)
+    return None
+
+
+def _marked(file: str, mark: Any) -> str:
+    return file if mark is None else f"{file}:{mark.line + 1}:{mark.column + 1}"
+
+
+def _named_twice(root: Any) -> Any:
+    """Return the node of a setting that one mapping has twice, of which only the last would count; None if none is."""
+    import yaml
+
+    nodes = [root]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, yaml.SequenceNode):
+            nodes += node.value
+        elif isinstance(node, yaml.MappingNode):
+            seen: set[str] = set()
+            for key, value in node.value:
+                nodes.append(value)
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        return key
+                    seen.add(key.value)
+    return None
 
 
 def _convert(place: str, raw: Any, shape: type[Any], problems: list[SettingError]) -> Any:
@@ -123,7 +171,7 @@ def _convert(place: str, raw: Any, shape: type[Any], problems: list[SettingError
             try:
                 values[key] = msgspec.convert(raw[key], types[key])
             except msgspec.ValidationError as error:
-                problems.append(SettingError(f"{place}.{key}", found=_kind(raw[key]), wanted=_wanted(str(error))))
+                problems.append(SettingError(f"{place}.{key}", found=_found(raw[key]), wanted=_wanted(str(error))))
                 failed = True
     if "name" in known and not values.get("name") and not failed:
         problems.append(SettingError(f"{place}.name", found="missing", wanted="the step's name"))
@@ -179,19 +227,39 @@ def _check_inputs(place: str, step: StepSpec, earlier: list[str]) -> list[Settin
 def _check_prompt(place: str, step: StepSpec) -> list[SettingError]:
     if not step.prompt:
         return []
-    from jinja2 import TemplateSyntaxError
+    from jinja2 import TemplateSyntaxError, meta, nodes
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    environment = ImmutableSandboxedEnvironment()
     try:
         # Compiled, as it will be used: an unknown filter is found by no less.
-        ImmutableSandboxedEnvironment().from_string(step.prompt)
+        environment.from_string(step.prompt)
+        tree = environment.parse(step.prompt)
+        own = {name.name for name in tree.find_all(nodes.Name) if name.ctx != "load"}
+        return _check_names(place, step, meta.find_undeclared_variables(tree) - own)
     except TemplateSyntaxError as error:
         return [
             SettingError(f"{place}.prompt", found=f"wrong in line {error.lineno}: {error.message}", wanted="Jinja2")
         ]
     except Exception as error:  # RecursionError, SyntaxError, MemoryError: what a compiler meets in nested brackets
         return [SettingError(f"{place}.prompt", found=f"not usable ({type(error).__name__})", wanted="Jinja2")]
-    return []
+
+
+def _check_names(place: str, step: StepSpec, unknown: set[str]) -> list[SettingError]:
+    """Refuse names that the prompt uses and nothing gives: they would be filled in as nothing, or fail, each time."""
+    mapping = step.input_mapping
+    given = [name for name in mapping if name.isidentifier()]
+    problems = []
+    for name in sorted(unknown - set(given)):
+        near = get_close_matches(name, given, 1)
+        wanted = f"a name that input_mapping gives ({', '.join(given) or 'as a mapping; there is none'})"
+        hint = f"Did you mean {near[0]}?" if near else ""
+        problems.append(SettingError(f"{place}.prompt", found=f'asking for "{name}"', wanted=wanted, hint=hint))
+    return problems
+
+
+def _found(raw: Any) -> str:
+    return str(raw) if type(raw) in (int, float) else _kind(raw)
 
 
 def _kind(raw: Any) -> str:
