@@ -11,6 +11,7 @@ import trio
 from msgspec import Struct
 
 from gateway.daemon.build import Parts
+from gateway.errors import ModelError
 from gateway.flow.aside import Turn
 from gateway.flow.destination import Key
 from gateway.flow.hooks import Chain
@@ -163,10 +164,16 @@ def _asking(function: Callable[..., Any]) -> Ask:
         answer = function(call.options["inputs"])
         if hasattr(answer, "__await__"):
             return _awaited(answer)
-        return ModelAnswer(text=str(answer))
+        return _said(answer)
 
     return ask
 
 
 async def _awaited(answer: Awaitable[Any]) -> ModelAnswer:
-    return ModelAnswer(text=str(await answer))
+    return _said(await answer)
+
+
+def _said(text: Any) -> ModelAnswer:
+    if text is None:  # the word "None" is an answer to nobody
+        raise ModelError("the function returned nothing; a step's function returns its text", passing=False)
+    return ModelAnswer(text=str(text))

@@ -169,7 +169,7 @@ class _Run:
         model = self._model = step.asks or self._chosen(step, given)
         call = ModelCall(
             model=model,
-            turns=inputs.turns(envelope, given, history),
+            turns=_laid_out(inputs, envelope, given, history),
             max_tokens=spec.max_tokens,
             temperature=spec.temperature,
             options={} if step.asker is None else self._options(step, given),
@@ -216,3 +216,10 @@ class _Run:
             self.over = self._actor.crew.working(self._envelope.message)
             await self._actor.slots.enter(self._envelope.priority)
             self.has_slot = True
+
+
+def _laid_out(inputs: Inputs, envelope: Envelope, given: dict[str, str], history: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    try:
+        return inputs.turns(envelope, given, history)
+    except Exception as error:  # an operator's template; what it meets depends on what people write
+        raise ModelError(f"its prompt cannot be filled in: {type(error).__name__}: {error}", passing=False) from error

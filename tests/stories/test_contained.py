@@ -256,3 +256,33 @@ async def test_a_message_whose_end_the_tables_refuse_is_a_dead_letter_and_its_co
         await story.receives("three")
         await story.settles()
         assert story.sent() == ["three"]
+
+
+def forgets(inputs: dict[str, str]) -> None:
+    """A step's function without its `return`."""
+
+
+async def forgets_later(inputs: dict[str, str]) -> None:
+    await trio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("step", "why"),
+    [
+        ("prompt: '{{ context[0].no.such }}', model: echo", "its prompt cannot be filled in: UndefinedError"),
+        ("function: 'mine:forgets'", "the function returned nothing"),
+        ("function: 'mine:forgets_later'", "the function returned nothing"),
+    ],
+)
+async def test_a_step_that_an_operator_wrote_wrong_gives_up_with_the_pipelines_words(
+    step: str, why: str, autojump_clock: Any
+) -> None:
+    spec = f"{{pipeline: [{{name: a, input_mapping: {{context: user_message}}, {step}}}], on_failure: sorry}}"
+    functions = {"mine:forgets": forgets, "mine:forgets_later": forgets_later}
+    async with gateway(pipelines={"p": spec}, functions=functions, default_pipeline="p") as story:
+        first = await story.receives("hello")
+        await story.settles()
+        assert story.sent() == ["sorry"]
+        assert await story.state(first) == "dead"
+        assert story.reported(RequestFailed) == []
+        assert why in story.reported(EnvelopeBuried)[-1].why
