@@ -89,7 +89,7 @@ class Router:
 
     def _drafted(self, decision: Decision, envelope: Envelope, now: float) -> PlanDraft:
         def admit(action: Action) -> bool:
-            rate, key = action.args["rate"], str(action.per or "")
+            rate, key = action.args["rate"], "" if action.per is None else str(action.per)
             return self._memory.throttle.admit(action.rule.name, key, rate.count, rate.seconds, now)
 
         draft = PlanDraft(envelope, now, admit, self._installed, self._ruleset.vocabulary.names)

@@ -7,9 +7,12 @@ would have been refused. Lost at a restart, as a rate is about now and not about
 from __future__ import annotations
 
 from collections import OrderedDict
+from hashlib import blake2b
 
 # 100,000 keys of about 200 bytes: 20 MB at the worst.
 MOST_KEYS = 100_000
+# Whoever writes to us may choose the key, and a webhook's sender id may have a megabyte.
+MOST_KEY_CHARACTERS = 64
 
 
 class Throttle:
@@ -21,7 +24,7 @@ class Throttle:
 
     def admit(self, rule: str, key: str, count: int, seconds: float, now: float) -> bool:
         """Say whether `key` stays within `count` messages a `seconds` under this rule, and count this one."""
-        place = (rule, key)
+        place = (rule, shortened(key))
         tokens, since = self._buckets.pop(place, (float(count), now))
         tokens = min(float(count), tokens + max(0.0, now - since) * count / seconds)
         admitted = tokens >= 1.0
@@ -29,3 +32,10 @@ class Throttle:
         if len(self._buckets) > self._most_keys:
             self._buckets.popitem(last=False)
         return admitted
+
+
+def shortened(key: str) -> str:
+    """Return what stands for a key in memory: the key, or the digest of a long one."""
+    if len(key) <= MOST_KEY_CHARACTERS:
+        return key
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 from msgspec import Meta, Struct
 
 from gateway.errors import Reject
+from gateway.flow.throttle import shortened
 from gateway.message.draft import Draft
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def build(settings: Settings, kit: Kit) -> Callable[[Draft], None]:
 
     def rate_limit(message: Draft) -> None:
         # Where a platform names no sender, the conversation stands for one.
-        key = (message.channel, message.sender.id or message.conversation.id)
+        key = (message.channel, shortened(message.sender.id or message.conversation.id))
         now = kit.now()
         bucket = buckets.get(key)
         if bucket is None:

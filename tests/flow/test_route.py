@@ -82,6 +82,12 @@ def test_a_rate_an_installed_action_and_what_cannot_be_done_are_asked_for_each_m
     assert [type(notice) for notice in notices] == [RuleFailed, RuleFailed]
 
 
+def test_false_and_nought_are_counted_apart_from_what_is_missing() -> None:
+    rated = router('WHEN message.type == "text" THEN throttle("1/1h") PER message.metadata.x')
+    said = [plan(rated, metadata=given).kind for given in ({"x": 0}, {"x": False}, {}, {"x": 0})]
+    assert said == ["nothing", "nothing", "nothing", "reject"]
+
+
 def test_other_rules_make_other_plans() -> None:
     made = router('WHEN message.content == "hello" THEN route_to("a")')
     assert plan(made).pipeline == "a"
