@@ -21,7 +21,7 @@ from gateway.flow.outbox import Outbox
 from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
-from gateway.message.envelope import Envelope, Release
+from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeBuried, JournalFailed, JournalRecovered, Report
@@ -92,8 +92,11 @@ class Recovery:
             while self._delayed and self._delayed[0][0] <= trio.current_time():
                 await self._over(heapq.heappop(self._delayed)[1])
 
-    async def readmit(self, envelope_id: str, why: str, only: Collection[InboundState] = SET_ASIDE) -> bool:
-        """Put a held, delayed, unrouted or dead message at the tail of its lane; False when it is none of `only`."""
+    async def readmit(self, envelope_id: str, why: str) -> bool:
+        """Put a held, delayed, unrouted or dead message at the tail of its lane for a person; False when it is none."""
+        return await self._put_back(envelope_id, why, SET_ASIDE, delayed=False)
+
+    async def _put_back(self, envelope_id: str, why: str, only: Collection[InboundState], *, delayed: bool) -> bool:
         row = await self._journal.message(envelope_id)
         if row is None or row.state not in only:
             return False
@@ -102,10 +105,11 @@ class Recovery:
             return False
 
         def moved() -> None:
-            self._lanes.feed(replace(envelope, passed=True, returned=True, attempt=1))
+            self._lanes.feed(replace(envelope, passed=not delayed, delayed=delayed, returned=True, attempt=1))
 
         work = Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now())
-        return await self._revive(work, why, moved, envelope.release)
+        story = Story(by="operator", why=why, at=work.at, delayed=delayed, release=envelope.release)
+        return await self._revive(work, story, moved)
 
     async def resend(self, delivery_id: str, why: str) -> bool:
         """Put a dead or parked delivery at the tail of its destination, marked as replayed."""
@@ -117,7 +121,7 @@ class Recovery:
         expires_at = now + max(row.expires_at - row.created_at, 60.0)
         again = replace(delivery, expires_at=expires_at, attempt=1, replayed=True, repeated=row.attempt > 0)
         work = Revive(id=delivery_id, to=DeliveryState.PENDING, at=now, expires_at=expires_at)
-        return await self._revive(work, why, lambda: self._outbox.add(again))
+        return await self._revive(work, Story(by="operator", why=why, at=work.at), lambda: self._outbox.add(again))
 
     async def discard(self, record_id: str, to: InboundState | DeliveryState, why: str) -> bool:
         """Drop a message or a delivery for good."""
@@ -126,9 +130,10 @@ class Recovery:
             if isinstance(to, DeliveryState):
                 self._outbox.forget(record_id)
 
-        return await self._revive(Revive(id=record_id, to=to, at=self._now()), why, moved)
+        work = Revive(id=record_id, to=to, at=self._now())
+        return await self._revive(work, Story(by="operator", why=why, at=work.at), moved)
 
-    async def _revive(self, work: Revive, why: str, moved: Callable[[], None], release: Release | None = None) -> bool:
+    async def _revive(self, work: Revive, story: Story, moved: Callable[[], None]) -> bool:
         """Commit what a person decided; `moved` runs with the commit, whether or not anybody still waits here."""
         outcomes: list[Outcome] = []
         committed = trio.Event()
@@ -139,14 +144,14 @@ class Recovery:
             if isinstance(outcome, Moved):
                 moved()
 
-        note = self._sealer.seal(RecordKind.NOTE, work.id, Story(by="operator", why=why, at=work.at, release=release))
+        note = self._sealer.seal(RecordKind.NOTE, work.id, story)
         self._journal.submit(replace(work, note=note), done)
         await committed.wait()
         return isinstance(outcomes[0], Moved)
 
     async def _over(self, envelope_id: str) -> None:
         try:
-            await self.readmit(envelope_id, "its delay is over", (InboundState.DELAYED,))
+            await self._put_back(envelope_id, "its delay is over", (InboundState.DELAYED,), delayed=True)
         except Exception as error:  # the disk; the message is in the journal and comes back a little later
             self._report(JournalFailed(f"{envelope_id} cannot come back from its delay: {error}"))
             self._delay(envelope_id, _AGAIN_SECONDS)
@@ -177,7 +182,8 @@ class Recovery:
             envelope,
             attempt=row.attempt,
             deadline=self._now() + self._deadline_seconds,
-            passed=story is not None,
+            passed=story is not None and not story.delayed,
+            delayed=story is not None and story.delayed,
             returned=story is not None,
             replies_before=len(await self._journal.deliveries_of(row.id)) if story is not None else 0,
             release=story.release if story is not None else None,

@@ -62,7 +62,7 @@ class Router:
         decision = self._decide(ROUTING, envelope, now)
         message = envelope.message
         takes = message.action == "new" and message.type not in ("reaction", "event")
-        usual = decision.fixed and takes and not envelope.passed
+        usual = decision.fixed and takes and not (envelope.passed or envelope.delayed)
         if usual and (kept := self._kept.get(id(decision))) is not None:
             return kept[1]
         draft = self._drafted(decision, envelope, now)
@@ -121,13 +121,15 @@ def shown_actions(decision: Decision, ruleset: Ruleset) -> tuple[str, ...]:
 def _still_to_do(decision: Decision, envelope: Envelope) -> tuple[Action, ...]:
     """Return the decision's actions; for a message that was set aside before, what comes behind that.
 
+    After a delay other rules may match, by the time or by an edit: what they hold waits for a person all the same.
+
     Its rate was counted when it came in, and is not counted again.
     """
-    if not envelope.passed:
+    if not (envelope.passed or envelope.delayed):
         return decision.actions
-    over = ("hold", "delay", "throttle")
+    over = ("hold", "delay", "throttle") if envelope.passed else ("delay", "throttle")
     kept = tuple([action for action in decision.actions if action.name not in over])
-    if not any(action.name == "hold" for action in decision.actions):
+    if not envelope.passed or not any(action.name == "hold" for action in decision.actions):
         return kept
     return kept + tuple([action for action in decision.conflicts if action.name != "hold"])[:1]
 

@@ -268,7 +268,7 @@ class _Run:
         plan, produced = self._plan, self._produced
         story = Story(
             attempt=self._envelope.attempt,
-            passed=self._envelope.passed,
+            passed=self._envelope.passed or self._envelope.delayed,
             stages=self._marks,
             hooks=tuple(self._notes),
             rules=plan.rules,

@@ -31,7 +31,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `trace` is a W3C traceparent or empty. `attempt` is the number of this walk, of which those are counted
     that raised, or may have ended the process; `hops` counts the gateways it came through. `tags` are what rules wrote.
     `priority` is what rules asked for: higher goes first when the gateway is busy. `passed` says that
-    it was held or delayed before and is through with that: neither is done to it again.
+    a person put it back: it is neither held nor delayed again; `delayed` that its delay is over: none follows.
     `replies_before` counts the replies of its earlier walks, behind which new ones are numbered.
     `returned` says that a walk in an earlier life may have shown part of the reply already. `release` is what a
     person let pass.
@@ -47,6 +47,7 @@ class Envelope(Struct, frozen=True, kw_only=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     priority: int = 0
     passed: bool = False
+    delayed: bool = False
     replies_before: int = 0
     returned: bool = False
     release: Release | None = None

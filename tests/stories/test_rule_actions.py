@@ -98,6 +98,23 @@ async def test_a_delay_survives_a_crash_and_then_the_rest_is_done(autojump_clock
         assert await story.state(envelope) == "done"
 
 
+async def test_a_rule_that_matches_by_then_holds_what_comes_back_from_a_delay(autojump_clock: Any) -> None:
+    async with gateway(rules='RULE "night" WHEN message.content == "later" THEN delay(1h)') as story:
+        envelope = await story.receives("later")
+        await story.settles()
+        assert await story.state(envelope) == "delayed"
+        router = story.staging.router
+        assert router is not None
+        by_day = 'RULE "day" WHEN message.content == "later" THEN delay(1h), hold("look at it")'
+        router.ruleset = replaced(router.ruleset, by_day)
+        await trio.sleep(3601)
+        await story.settles()
+        assert await story.state(envelope) == "held"
+        assert await story.flow.recovery.readmit(envelope, "released by an operator")
+        await story.settles()
+        assert story.sent() == ["later"]
+
+
 async def test_a_refusal_goes_before_a_delay(autojump_clock: Any) -> None:
     rules = """
     RULE "a" WHEN message.content == "x" THEN delay(2h) CONTINUE
