@@ -45,6 +45,7 @@ def main(hooks_dir: str, reference: str) -> None:
     threading.Thread(target=_end_with_the_daemon, args=(asks.fileno(),), daemon=True).start()
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
+    _close_standard_input()
     ring = _frame(asks)
     if ring is None:
         return
@@ -63,6 +64,13 @@ def main(hooks_dir: str, reference: str) -> None:
     while (sealed := _frame(asks)) is not None:
         number += 1
         say(_run(hook, sealer.open(RecordKind.HOP, f"ask-{number}", sealed, Ask)), number)
+
+
+def _close_standard_input() -> None:
+    """Leave nothing to read: a program that the hook starts, or its own `input()`, would read questions away."""
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 def _outlive_a_stop() -> None:

@@ -22,6 +22,7 @@ CONTEXT = HookContext("e-1", "inbound", "web", 1, 0.0)
 CODE = """
 import os
 import subprocess
+import sys
 import time
 
 import trio
@@ -51,6 +52,8 @@ def by_word(message, context):
             program = subprocess.Popen(["sleep", "3600"])
             program.terminate()
             message.content = str(program.wait())
+        case "read":
+            message.content = sys.stdin.read() + subprocess.check_output(["cat"], text=True)
         case "change":
             message.content = f"{context.envelope_id} {os.getpid()}"
 
@@ -107,6 +110,15 @@ async def test_what_it_raises_is_told_and_its_process_goes_on(hook):
         await ask(hook, "raise")
     with pytest.raises(HookCrashed, match=r"DraftError.*message\.content"):
         await ask(hook, "wrong")
+    assert await process_of(hook) == before
+
+
+async def test_nothing_over_there_reads_the_questions_away(hook):
+    before = await process_of(hook)
+    with trio.fail_after(30):
+        answer = await ask(hook, "read")
+    assert answer is not None
+    assert answer.content == ""
     assert await process_of(hook) == before
 
 
