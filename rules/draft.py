@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from rules import core
 from rules.breath import Breathe, in_order
@@ -34,8 +35,27 @@ class Draft:
         self.name, self.scope = name, scope
         self.mode = ""
         self.rules: list[Drafted] = []
+        # Those that say neither STOP nor CONTINUE and were read before the mode was.
+        self._untold: list[int] = []
         self.otherwise: tuple[core.Call, ...] = ()
         self.origin: RuleRef | None = None
+
+    def add(self, drafted: Drafted, *, told: bool) -> None:
+        """Add a rule; `told` if it says itself whether the ruleset goes on behind it."""
+        if not told and not self.mode:
+            self._untold.append(len(self.rules))
+        self.rules.append(drafted)
+
+    def take_mode(self, mode: str, breathe: Breathe) -> None:
+        """Take the mode of the ruleset, for the rules before it and in other files, too."""
+        self.mode = mode
+        if mode == "ALL":
+            for place in self._untold:
+                ready, condition = self.rules[place].ready, self.rules[place].condition
+                ref = replace(ready.ref, stops=False)
+                self.rules[place] = Drafted(Ready(ref, ready.calls, ready.block), condition)
+                breathe()
+        self._untold = []
 
 
 class Mark(NamedTuple):

@@ -161,7 +161,7 @@ class Load:
             position = made.end
             known = self.lets.get(made.name)
             if known is not None:
-                line = problem_at(known.file, self._text if known.file == self._file else "", 0, 0, "").line
+                line = self._text.count("\n", 0, known.let.start) + 1
                 where = known.file if known.file != self._file else f"line {line}"
                 self.report(made.start, made.end, f"LET {made.name} is already defined", f"see {where}")
                 continue
@@ -246,7 +246,8 @@ class Load:
         if made.mode and draft.mode and made.mode != draft.mode:
             shown = f'RULESET "{made.name}" is MODE {draft.mode} elsewhere'
             self.report(made.start, made.end, shown, "one ruleset has one mode")
-        draft.mode = made.mode or draft.mode
+        if made.mode and not draft.mode:
+            draft.take_mode(made.mode, self._breathe)
         return draft
 
     def test(self, test: s.Test, draft: Draft) -> Mark:
@@ -292,7 +293,7 @@ class Load:
             other = self.names[(draft.name, name)]
             where = f"the other is at {other.file}:{other.line}"
             self.report(rule.start, rule.end, f'two rules are called "{name}"', where)
-        draft.rules.append(Drafted(Ready(ref, calls, self._block()), condition))
+        draft.add(Drafted(Ready(ref, calls, self._block()), condition), told=rule.outcome != "")
         return None
 
     def _line(self, offset: int) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rules import FieldRef, Rate
-from tests.rules.language import NOON, acts, loaded
+from rules import FieldRef, Rate, Reloaded, Ruleset, load, reload
+from tests.rules.language import NOON, VOCABULARY, Shelf, acts, loaded
 
 FULL = """
 LET vips = ["alice@example.org", "bob@example.org"]
@@ -82,6 +82,19 @@ def test_mode_all_goes_on_unless_told_to_stop():
     )
     assert acts(rules, {"message.size": 2}, name="models") == ["tag(('a',))", "tag(('c',))", "tag(('d',))"]
     assert acts(rules, {"message.size": 3}, name="models") == ["tag(('a',))", "tag(('b',))"]
+
+
+def test_a_mode_is_the_rulesets_whichever_of_its_blocks_and_files_says_it():
+    early = 'RULESET "models"\n  WHEN input CONTAINS "a" THEN tag("1")\n  WHEN input CONTAINS "a" THEN tag("2") STOP\n'
+    late = '  WHEN input CONTAINS "a" THEN tag("3")\nEND\n'
+    files = {"a.rules": early + late, "b.rules": 'RULESET "models" MODE ALL\nEND\n'}
+    made = load(files, VOCABULARY, Shelf())
+    assert isinstance(made, Ruleset)
+    assert [ref.stops for ref in made.rules()] == [False, True, False]
+    assert acts(made, {"input": "a"}, name="models") == ["tag(('1',))", "tag(('2',))"]
+    edited = reload(made, files | {"a.rules": early.replace('tag("1")', 'tag("9")') + late})
+    assert isinstance(edited, Reloaded)
+    assert [ref.stops for ref in edited.ruleset.rules()] == [False, True, False]
 
 
 def test_arguments_arrive_typed():
