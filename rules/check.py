@@ -26,6 +26,8 @@ _KINDS = {"number": "number", "duration": "number", "size": "number", "text": "t
 _TRANSFORMS: dict[str, core.Transform] = {"LENGTH": "length", "LOWER": "lower", "COUNT": "count"}
 # LETs may name one another; a chain this long is a machine's doing and would exhaust the stack.
 MAX_LET_DEPTH = 60
+# What each of them nests comes together in the rule: more would exhaust the stack, too.
+MAX_LET_NESTING = 60
 # LETs that each use the one before twice would double sixty times over; a rule has no use for more.
 MAX_LET_USES = 500
 
@@ -44,6 +46,7 @@ class Checker:
         self._readings: dict[tuple[int, str, tuple[str, ...], str, str], core.Reading] = {}
         self._patterns: dict[str, str] = {}
         self._depth = 0
+        self._nesting = 0
         self._uses = 0
 
     def forget(self, breathe: Breathe) -> None:
@@ -306,11 +309,16 @@ class Checker:
             raise Unfit(tree, f"LETs use one another more than {MAX_LET_USES} times here")
         if self._depth >= MAX_LET_DEPTH:
             raise Unfit(tree, f"LETs use one another more than {MAX_LET_DEPTH} deep")
+        nesting = _nesting(value)
+        if self._nesting + nesting > MAX_LET_NESTING:
+            raise Unfit(tree, f"LETs nest conditions more than {MAX_LET_NESTING} deep together")
         self._depth += 1
+        self._nesting += nesting
         try:
             made = self.condition(value, scope, _moved_to(tree, report))  # type: ignore[arg-type]
         finally:
             self._depth -= 1
+            self._nesting -= nesting
         return made if self._depth else _respanned(made, tree.start, tree.end)
 
     def _time(self, tree: s.TimeIn) -> core.Core:
@@ -326,6 +334,16 @@ class Checker:
 
 def _is_condition(value: object) -> bool:
     return not isinstance(value, (s.Literal, s.Listed, s.FileList, s.Operand))
+
+
+def _nesting(tree: object) -> int:
+    match tree:
+        case s.Or(items=items) | s.And(items=items):
+            return max(map(_nesting, items))
+        case s.Not(item=item) | s.Group(item=item):
+            return 1 + _nesting(item)
+        case _:
+            return 0
 
 
 def _combined(own: core.Transform, asked: core.Transform) -> core.Transform:

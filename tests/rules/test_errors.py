@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import Rejected, Ruleset, format_text, load
+from rules import Rejected, Ruleset, explain, format_text, load
 from rules.tokens import KEYWORDS
-from tests.rules.language import NOON, VOCABULARY, Shelf, loaded, rejected
+from tests.rules.language import NOON, VOCABULARY, Shelf, acts, loaded, rejected
 
 GOLDEN = (Path(__file__).parent / "broken.txt").read_text(encoding="utf-8")
 CASES = [block.split("\n", 1) for block in GOLDEN.split("=== ")[1:]]
@@ -45,6 +45,18 @@ def test_endless_nesting_is_a_mistake_not_a_crash():
     assert "nest more than 60 deep" in rejected("WHEN " + "NOT " * 100_000 + "message.size > 1")
     lets = "".join(f"LET a{n} = $a{n + 1}\n" for n in range(500)) + "LET a500 = message.size > 1\n"
     assert "more than 60 deep" in rejected(lets + 'WHEN $a0 THEN tag("x")')
+    lets = "".join(f"LET a{n} = " + "(" * 20 + f"NOT $a{n + 1}" + ")" * 20 + "\n" for n in range(50))
+    assert "nest conditions more than 60 deep together" in rejected(
+        lets + 'LET a50 = message.size > 1\nWHEN $a0 THEN tag("x")'
+    )
+
+
+def test_as_much_nesting_as_is_allowed_is_loaded_and_decided():
+    deepest = "(" * 55 + 'message.type == "x" OR ' * 40 + "$a0" + ")" * 55
+    lets = "".join(f"LET a{n} = $a{n + 1}\n" for n in range(57)) + "LET a57 = " + "NOT " * 58 + "message.size > 1\n"
+    rules = loaded(f'{lets}WHEN {deepest} THEN tag("x")')
+    assert acts(rules, {"message.size": 2}) == ["tag(('x',))"]
+    assert len(explain(rules, "routing", {"message.size": 2}, NOON).verdicts[0].answers) == 41
 
 
 def test_lets_that_double_are_stopped():
