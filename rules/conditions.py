@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rules import syntax as s
 from rules.cursor import Cursor, Mistake
-from rules.tokens import BYTES, DAYS, KEYWORDS, SECONDS, unquote
+from rules.tokens import BYTES, DAYS, KEYWORDS, SECONDS
 
 MAX_DEPTH = 60
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
@@ -155,7 +155,7 @@ def literal(c: Cursor) -> s.Literal:
     kind, token, start = c.kind, c.value, c.start
     made: s.Literal
     if kind == "string":
-        made = s.Literal("text", unquote(token), start, c.end)
+        made = s.Literal("text", c.unquoted(), start, c.end)
     elif kind == "int":
         made = s.Literal("number", _integer(c, token), start, c.end)
     elif kind == "float":

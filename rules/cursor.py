@@ -8,7 +8,7 @@ before it goes on at the next statement.
 from __future__ import annotations
 
 from rules.errors import meant
-from rules.tokens import KEYWORDS, TOKEN, unquote
+from rules.tokens import KEYWORDS, TOKEN, is_halved, unquote
 
 _SHOWN_TOKEN = 40
 
@@ -66,8 +66,16 @@ class Cursor:
         """Move past a string and return its text."""
         if self.kind != "string":
             raise self.mistake(f"{purpose} in double quotes")
-        text = unquote(self.value)
+        text = self.unquoted()
         self.advance()
+        return text
+
+    def unquoted(self) -> str:
+        """The text of the string that stands here. Raises `Mistake` for half of a character."""
+        text = unquote(self.value)
+        if is_halved(text):
+            hint = 'a character beyond \\uFFFF is written as itself or as two escapes: "\\ud83d\\ude00"'
+            raise Mistake(self.start, self.end, "this string holds half of a character", hint)
         return text
 
     def name(self, purpose: str) -> str:

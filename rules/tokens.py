@@ -9,7 +9,8 @@ the cost is linear whatever the text.
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from rules.composing import nfc
 
 _SKIP = r"(?:[\s\ufeff]++|\#[^\n]*+)*+"
 _NAME = r"[^\W\d]\w*+"
@@ -40,6 +41,10 @@ SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 BYTES = {"KB": 1024, "MB": 1024 * 1024}
 
 _ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.)")
+# Halves of characters beyond U+FFFF: no text in UTF-8 holds one.
+_HALVES = re.compile("[\ud800-\udfff]")
+# What would make the file a binary, end a line for some editor, or cannot be seen.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -48,14 +53,25 @@ def unquote(token: str) -> str:
     body = token[1:-1]
     if "\\" in body:
         body = _ESCAPE.sub(_unescape, body)
-    return body if body.isascii() else unicodedata.normalize("NFC", body)
+        if is_halved(body):  # JSON writes a character beyond U+FFFF as two escapes
+            body = body.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return nfc(body)
 
 
 def quote(text: str) -> str:
     """The string token that `unquote` turns back into `text`."""
     for character, escape in (("\\", "\\\\"), ('"', '\\"'), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t")):
         text = text.replace(character, escape)
-    return f'"{text}"'
+    return f'"{_UNSEEN.sub(_escaped, text)}"'
+
+
+def is_halved(text: str) -> bool:
+    """Whether half of a character stands in the text, without its other half."""
+    return not text.isascii() and _HALVES.search(text) is not None
+
+
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _unescape(match: re.Match[str]) -> str:

@@ -55,6 +55,8 @@ def wrong_pattern(pattern: str) -> str:
     except re2.error as error:
         reason = error.args[0]
         return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+    except UnicodeEncodeError:  # from an editor; a file in UTF-8 holds none
+        return "it holds half of a character"
     return ""
 
 

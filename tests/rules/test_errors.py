@@ -40,6 +40,12 @@ def test_what_is_no_text_is_told_with_its_place(content: str | bytes, told: str)
     assert told in rejected(content)
 
 
+def test_half_a_character_that_an_editor_sends_in_a_pattern_is_a_problem():
+    assert "does not compile: it holds half of a character" in rejected(
+        'WHEN message.content MATCHES /\ud83d/ THEN tag("x")'
+    )
+
+
 def test_endless_nesting_is_a_mistake_not_a_crash():
     assert "nest more than 60 deep" in rejected("WHEN " + "(" * 100_000 + "message.size > 1")
     assert "nest more than 60 deep" in rejected("WHEN " + "NOT " * 100_000 + "message.size > 1")

@@ -106,3 +106,8 @@ def test_arguments_arrive_typed():
     assert (rate.args["rate"], rate.per) == (Rate(5, 60.0), "u")
     assert delay.args == {"duration": 7200.0}
     assert put.args == {"field": FieldRef("message.metadata", ("a b",)), "value": 3}
+
+
+def test_a_character_beyond_uffff_may_be_written_as_two_escapes_as_in_json():
+    rules = loaded('WHEN message.content CONTAINS "\\ud83d\\ude00" THEN reply("\\uD83D\\uDE00!")')
+    assert acts(rules, {"message.content": "ha 😀"}) == ["reply(😀!)"]

@@ -231,3 +231,11 @@ def test_an_expected_action_may_read_from_the_message_as_a_rule_does(expected: s
     rule = 'WHEN message.size > 1 THEN throttle("5/1m") PER message.sender.id, reply(message.sender.name)\n'
     (outcome,) = run_tests(loaded(f'{rule}TEST "t" {given} EXPECT {expected}'))
     assert (not outcome.failures) is passed
+
+
+def test_formatting_writes_what_cannot_be_seen_as_escapes():
+    text = 'RULE "a\\u0000b" NOTE "\\u2028\\ufeff" WHEN message.metadata["\\u0001"] == "\\u0000" THEN tag("x")\n'
+    made = format_text(text)
+    assert made == text.replace(" WHEN", "\nWHEN").replace(" THEN", "\nTHEN")
+    assert format_text(made) == made
+    assert [ref.name for ref in loaded(made).rules()] == ["a\0b"]
