@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -32,7 +32,9 @@ Stamp = tuple[int, int, int, int]  # changed, changed or renamed, size, inode
 def rule_paths(folder: Path) -> list[Path]:
     """Return the rule files of a folder, in order. Raises `OSError` when it cannot be listed."""
     with os.scandir(folder) as entries:
-        names = [entry.name for entry in entries if is_rule_file(entry.name) and entry.is_file()]
+        # A link that leads nowhere is told when it is opened: rules that are silently not there refuse nobody.
+        files = (entry for entry in entries if is_rule_file(entry.name) and (entry.is_file() or entry.is_symlink()))
+        names = [entry.name for entry in files]
     return [folder / name for name in sorted(names)]
 
 
@@ -66,16 +68,24 @@ class RuleFiles:
                 return {}
             raise
         self._read.clear()
+        self._known = {path.name: self._known[path.name] for path in paths if path.name in self._known}
         return {path.name: self._content(path) for path in paths}
 
-    def read_rested(self, folder: Path, *, may_lack: bool) -> dict[str, bytes]:
-        """As `read`, once the last write is some time ago: who looks because of one edit may find half of the next."""
+    def read_rested(self, folder: Path, *, may_lack: bool, served: Collection[str] = ()) -> dict[str, bytes]:
+        """As `read`, once the last write is some time ago: who looks because of one edit may find half of the next.
+
+        An editor that first renames what is there leaves for a moment no file of that name: of those in `served` none
+        is taken for gone before it was missed twice.
+        """
         files, before = self.read(folder, may_lack=may_lack), dict[Path, Stamp]()
+        missed = any(name not in files for name in served)
         for _ in range(MOST_READINGS):
-            if not (young := self._young_seconds(before)):
+            young = self._young_seconds(before)
+            if not (young or missed):
                 break
             before = dict(self._read)
-            self._sleep(young)
+            self._sleep(REST_SECONDS if missed else young)
+            missed = False
             files = self.read(folder, may_lack=may_lack)
         return files
 
@@ -162,8 +172,12 @@ class FolderLoader:
 
     def _read(self, path: Path) -> str:
         # Opened without waiting: a FIFO of that name would hold the reload until somebody writes into it.
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), encoding="utf-8-sig") as file:
+        with open(path, encoding="utf-8-sig", opener=_without_waiting) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_LIST_BYTES:
                 raise Unavailable(f"{path} is larger than {MOST_LIST_BYTES:,} bytes")
             return file.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)

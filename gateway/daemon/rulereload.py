@@ -178,7 +178,7 @@ def _read_and_compile(live: Live, reader: RuleFiles) -> tuple[dict[str, bytes], 
 
 def _read_once(live: Live, reader: RuleFiles) -> tuple[tuple[dict[str, bytes], Compiled] | Wrong | None, bool]:
     try:
-        files = reader.read_rested(live.folder, may_lack=not live.files)
+        files = reader.read_rested(live.folder, may_lack=not live.files, served=live.files)
         done = recompiled(live.ruleset, live.files, files)
         rests = reader.at_rest()
     except OSError as error:

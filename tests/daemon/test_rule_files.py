@@ -92,6 +92,41 @@ def test_a_file_that_is_written_to_without_end_is_read_at_last(tmp_path: Path) -
     assert files.read_rested(tmp_path, may_lack=False) == {"a.rules": b"x"}
 
 
+def test_a_file_that_an_editor_is_about_to_write_anew_is_waited_for(tmp_path: Path) -> None:
+    settled(tmp_path / "b.rules", "other")
+    slept = list[float]()
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        (tmp_path / "a.rules").write_text("new")
+
+    files = RuleFiles(lambda: (tmp_path / "b.rules").stat().st_ctime_ns + HOUR_NS, sleep)
+    found = files.read_rested(tmp_path, may_lack=False, served={"a.rules": b"old", "b.rules": b"other"})
+    assert found == {"a.rules": b"new", "b.rules": b"other"}
+    assert slept == [REST_SECONDS]
+
+
+def test_a_file_that_is_gone_is_believed_when_it_was_missed_twice(tmp_path: Path) -> None:
+    slept = list[float]()
+    assert RuleFiles(sleep=slept.append).read_rested(tmp_path, may_lack=False, served=["a.rules"]) == {}
+    assert slept == [REST_SECONDS]
+
+
+def test_a_link_that_leads_nowhere_is_told_and_is_no_file_without_rules(tmp_path: Path) -> None:
+    (tmp_path / "a.rules").symlink_to("gone/a.rules")
+    (tmp_path / ".#b.rules").symlink_to("an.editor@its.lock")
+    with pytest.raises(FileNotFoundError, match=r"a\.rules"):
+        RuleFiles().read(tmp_path, may_lack=True)
+
+
+def test_a_list_that_is_a_folder_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    loader, before = FolderLoader(tmp_path, "UTC"), len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        with pytest.raises(Unavailable):
+            loader.lines(".")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize(
     ("name", "why"),
     [
