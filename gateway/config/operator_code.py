@@ -7,6 +7,7 @@ so that the operator's modules find each other. No byte code is written there.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -49,20 +50,47 @@ class OperatorCode:
             raise PluginError(f'"module:function" with a module in {self._folder}, where {name}.py is not found')
         if str(self._folder) not in sys.path:
             sys.path.append(str(self._folder))
+        if not self._modules:
+            _forget_modules_in(self._folder)
         unique = f"oclaw_operator_{name}"
         spec = importlib.util.spec_from_file_location(unique, path)
         assert spec is not None and spec.loader is not None, "a path ending in .py always has a loader"
         module = importlib.util.module_from_spec(spec)
         written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        # Known while it runs, as any module is: a dataclass, say, looks for its own one. The one before it serves on
+        # if this one fails.
+        before, sys.modules[unique] = sys.modules.get(unique), module
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # the operator's code may raise anything while it is imported
+        except BaseException as error:
+            _put_back(unique, before)
+            if not isinstance(error, Exception | SystemExit):  # the operator's code may raise anything
+                raise
             line = _line_of(error, path)
             raise PluginError(f"code that loads; {path}{line} failed with {type(error).__name__}: {error}") from error
         finally:
             sys.dont_write_bytecode = written
-        sys.modules[unique] = module
         return module
+
+
+def _forget_modules_in(folder: Path) -> None:
+    """Let the operator's modules that others of them import be read anew, too: a reload takes what stands there.
+
+    Only single files: a package that somebody has installed there may not bear being imported twice, as numpy does not.
+    """
+    importlib.invalidate_caches()
+    here = folder.absolute()
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str) and file == str(here / f"{name}.py"):
+            del sys.modules[name]
+
+
+def _put_back(name: str, module: ModuleType | None) -> None:
+    if module is None:
+        sys.modules.pop(name, None)
+    else:
+        sys.modules[name] = module
 
 
 def _line_of(error: BaseException, path: Path) -> str:

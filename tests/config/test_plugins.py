@@ -94,6 +94,40 @@ def test_an_operators_function_is_found_and_its_modules_find_each_other(tmp_path
     assert list(tmp_path.rglob("*.pyc")) == []
 
 
+NOTES = """
+from __future__ import annotations
+from dataclasses import dataclass
+@dataclass
+class Note:
+    text: str
+def hook(message):
+    return Note(message)
+"""
+
+
+def test_an_operators_module_may_hold_dataclasses_with_deferred_annotations(tmp_path: Path) -> None:
+    (tmp_path / "notes.py").write_text(NOTES)
+    assert PluginTable(tmp_path).hook_function("notes:hook")("x").text == "x"
+
+
+def test_a_reload_reads_the_modules_that_the_operators_modules_import_anew(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(HOOKS.replace("helper", "cutter"))
+    (tmp_path / "cutter.py").write_text("def cut(text, limit):\n    return text[:limit]\n")
+    before = PluginTable(tmp_path).hook_function("mine:short")
+    (tmp_path / "cutter.py").write_text("def cut(text, limit):\n    return text[-limit:]\n")
+    after = PluginTable(tmp_path).hook_function("mine:short")
+    assert (before("abcdef"), after("abcdef")) == ("abc", "def")
+
+
+def test_a_module_that_fails_leaves_the_one_before_it_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "notes.py").write_text(NOTES)
+    hook = PluginTable(tmp_path).hook_function("notes:hook")
+    (tmp_path / "notes.py").write_text("nope")
+    with pytest.raises(PluginError):
+        PluginTable(tmp_path).hook_function("notes:hook")
+    assert sys.modules[hook.__module__].hook is hook
+
+
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
