@@ -8,7 +8,7 @@ writes the reply again under the same delivery id; a model that breaks off ends 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import trio
@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from gateway.errors import ModelError
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.message.envelope import Delivery, Envelope, delivery_id
-from gateway.message.message import Message
+from gateway.message.message import Message, storable
 from gateway.message.receipt import Delivered, Receipt
 from gateway.pipelines.spec import StepSpec
 from gateway.pipelines.steps import Slot
@@ -29,17 +29,21 @@ StreamTo = Callable[[Delivery, AsyncIterator[str]], Awaitable[Receipt]]
 class _Heard:
     """What the model has said so far, and how it ended."""
 
-    def __init__(self, source: AsyncIterator[str]) -> None:
-        self._source = source
+    def __init__(self, begin: Callable[[], AsyncIterator[str]]) -> None:
+        self._begin = begin
         self.text = ""
         self.ended = False
         self.broke: ModelError | None = None
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         try:
-            async for piece in self._source:
-                self.text += piece
-                yield piece
+            source = self._begin()
+            try:
+                async for piece in source:
+                    self.text += piece
+                    yield piece
+            finally:
+                await _end(source)
         except ModelError as error:
             self.broke = error
             raise
@@ -47,6 +51,13 @@ class _Heard:
             self.broke = ModelError(f"{type(error).__name__}: {error}", passing=False)
             raise self.broke from error
         self.ended = True
+
+
+async def _end(source: AsyncIterator[str]) -> None:
+    """End a model's stream with its reader: left to the garbage collector it would keep its connection for a while."""
+    if isinstance(source, AsyncGenerator):
+        with suppress(Exception):  # a third party's provider; what was said counts
+            await source.aclose()
 
 
 class Streamer:
@@ -80,7 +91,7 @@ class Streamer:
         if to is None:
             return None
         delivery = self._delivery(envelope)
-        heard = _Heard(provider.stream(call))
+        heard = _Heard(lambda: provider.stream(call))
         receipt: Receipt | None = None
         with trio.move_on_after(step.deadline_seconds) as scope:
             async with aclosing(heard.pieces()) as pieces:
@@ -97,9 +108,10 @@ class Streamer:
         if heard.broke is not None:
             why = f"broke off after {len(heard.text)} characters: {heard.broke.why}"
             raise ModelError(why, passing=False)
+        text = storable(heard.text)
         if isinstance(receipt, Delivered):
-            return heard.text, replace(delivery, message=replace(delivery.message, content=heard.text))
-        return (heard.text, None) if heard.ended else None
+            return text, replace(delivery, message=replace(delivery.message, content=text))
+        return (text, None) if heard.ended else None
 
     def _delivery(self, envelope: Envelope) -> Delivery:
         came_in, now = envelope.message, self._now()

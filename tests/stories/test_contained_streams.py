@@ -9,10 +9,11 @@ import pytest
 import trio
 
 from gateway.errors import Hold, Reject
+from gateway.flow.rows import delivery_in
 from gateway.journal import Memory
 from gateway.message.envelope import Delivery
 from gateway.message.lifecycle import DeliveryState
-from gateway.message.receipt import Delivered, Receipt
+from gateway.message.receipt import Bounced, Delivered, Receipt
 from gateway.notices import RequestFailed
 from gateway.ports import ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
@@ -98,6 +99,58 @@ async def test_trouble_in_a_stream(trouble: Any, stream: Any, state: str, said: 
             await story.settles()
         assert await story.state(first) == state
         assert story.sent() == said
+        assert story.reported(RequestFailed) == []
+
+
+class Lends(Model):
+    """Holds a connection while it says its words."""
+
+    holds = False
+
+    async def stream(self, call: ModelCall) -> AsyncIterator[str]:
+        self.holds = True
+        try:
+            yield "two "
+            yield "\ud83d"
+            yield "\ude00"
+        finally:
+            await trio.sleep(0)
+            self.holds = False
+
+
+async def leaves_off(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    await anext(pieces)
+    return Bounced("gone")
+
+
+@pytest.mark.parametrize(("stream", "said"), [(leaves_off, ["whole"]), (reads, [])])
+async def test_a_models_stream_is_closed_with_its_reader(stream: Any, said: list[str], autojump_clock: Any) -> None:
+    model = Lends(nothing)
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": model}, "default_pipeline": "it"}
+    async with gateway(traits=Traits(idempotent=True, can_stream=True), **how) as story:
+        story.channels["chat"].stream = stream  # type: ignore[attr-defined]
+        first = await story.receives("hello")
+        await story.settles()
+        assert not model.holds
+        assert (await story.state(first), story.sent()) == ("done", said)
+        if not said:
+            row = await story.flow.ground.journal.delivery(f"{first}.0")
+            assert row is not None
+            assert delivery_in(story.flow.ground.sealer, row).message.content == "two 😀"
+
+
+class Unable(Model):
+    def stream(self, call: ModelCall) -> Any:
+        raise NotImplementedError
+
+
+async def test_a_provider_that_cannot_begin_a_stream_ends_its_reply_alone(autojump_clock: Any) -> None:
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Unable(nothing)}, "default_pipeline": "it"}
+    async with gateway(traits=Traits(idempotent=True, can_stream=True), **how) as story:
+        story.channels["chat"].stream = reads  # type: ignore[attr-defined]
+        first = await story.receives("hello")
+        await story.settles()
+        assert (await story.state(first), story.sent()) == ("dead", ["sorry"])
         assert story.reported(RequestFailed) == []
 
 
