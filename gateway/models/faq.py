@@ -17,7 +17,8 @@ from gateway.errors import SettingError
 from gateway.ports import Kit, ModelAnswer, ModelCall
 
 _WORD = re.compile(r"\w+")
-_HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+_HEADING = re.compile(r"#{1,6}[ \t]+(.+)")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 # Words of a query that decide nothing in any of the languages we ship examples for would only slow the ranking.
 MOST_WORDS = 32
 # A 10 MB file is 200,000 questions; beyond that this is not the right tool.
@@ -66,7 +67,7 @@ def build(name: str, settings: Settings, kit: Kit) -> Faq:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise SettingError(place, found=f"{path}, too large", wanted=f"at most {MOST_BYTES:,} bytes")
-        entries = entries_of(path.read_text("utf-8"))
+        entries = entries_of(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(place, found=f"{path}, not readable ({error})", wanted="a Markdown file in UTF-8") from error
     if not entries:
@@ -76,9 +77,15 @@ def build(name: str, settings: Settings, kit: Kit) -> Faq:
 
 def entries_of(markdown: str) -> list[tuple[str, str]]:
     """Cut Markdown into (heading, text) pairs; headings with nothing below them are left out."""
-    headings = list(_HEADING.finditer(markdown))
-    ends = [heading.start() for heading in headings[1:]] + [len(markdown)]
-    pairs = [
-        (heading.group(1), markdown[heading.end() : end].strip()) for heading, end in zip(headings, ends, strict=True)
-    ]
-    return [(question, answer) for question, answer in pairs if answer]
+    pairs: list[tuple[str, list[str]]] = []
+    fence = ""
+    for line in markdown.splitlines(keepends=True):
+        # In a block of code a # begins a comment, and no question.
+        if mark := _FENCE.match(line):
+            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
+        heading = None if fence else _HEADING.match(line)
+        if heading is not None:
+            pairs.append((heading[1].strip().rstrip("#").rstrip(), []))
+        elif pairs:
+            pairs[-1][1].append(line)
+    return [(question, answer) for question, lines in pairs if question and (answer := "".join(lines).strip())]
