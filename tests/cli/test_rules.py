@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -87,6 +88,20 @@ def test_fmt_writes_one_layout_keeps_the_mode_and_changes_nothing_the_second_tim
     assert rules("fmt", "--check").exit_code == 0
     assert json.loads(rules("fmt", "--json").stdout) == {"changed": [], "files": 1}
     assert [each.name for each in path.parent.iterdir()] == ["main.rules"]
+
+
+def test_fmt_keeps_a_link_and_whose_the_file_is(conf: Path, tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.rules", conf / "rules.d" / "main.rules"
+    kept.write_text('when message.content=="hi"   then reply("hello")\n')
+    if os.geteuid() == 0:
+        os.chown(kept, 12345, 12345)
+    link.unlink()
+    link.symlink_to(kept)
+    owner = kept.stat().st_uid
+    assert rules("fmt").exit_code == 0
+    assert link.is_symlink()
+    assert kept.read_text() == 'WHEN message.content == "hi" THEN reply("hello")\n'
+    assert kept.stat().st_uid == owner
 
 
 def test_fmt_leaves_a_broken_file_alone(conf: Path) -> None:

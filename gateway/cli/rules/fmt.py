@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -76,8 +77,17 @@ def _formatted(path: Path) -> bytes | str | None:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Put the whole file in place at once: the gateway, or a power cut, never meets half of it."""
-    fresh = path.with_name(f".{path.name}.oclaw")
-    fresh.write_bytes(content)
-    fresh.chmod(path.stat().st_mode & 0o7777)
-    fresh.replace(path)
+    """Put the whole file in place at once: the gateway, or a power cut, never meets half of it.
+
+    Where a link leads elsewhere it is kept, and the file stays its owner's: one of root's the gateway could not read.
+    """
+    path = path.resolve()
+    fresh, stat = path.with_name(f".{path.name}.oclaw"), path.stat()
+    try:
+        fresh.write_bytes(content)
+        if os.geteuid() == 0:  # nobody else may give a file away
+            os.chown(fresh, stat.st_uid, stat.st_gid)
+        fresh.chmod(stat.st_mode & 0o7777)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
