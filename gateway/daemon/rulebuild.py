@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -110,20 +111,44 @@ class Breath:
             self._since = time.thread_time()
 
 
+class _Hurry:
+    """How many compute unhurriedly at once, and what the process goes back to after the last of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._many, self._turn, self._collecting = 0, 0.0, False
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._many:
+                self._turn, self._collecting = sys.getswitchinterval(), gc.isenabled()
+                sys.setswitchinterval(TURN_SECONDS)
+                gc.disable()
+            self._many += 1
+
+    def leave(self, *, freeze: bool) -> None:
+        with self._lock:
+            self._many -= 1
+            if freeze:
+                gc.freeze()  # a full collection over 100,000 rules would hold the loop for 250 ms
+            if not self._many:
+                sys.setswitchinterval(self._turn)
+                if self._collecting:
+                    gc.enable()
+
+
+_HURRY = _Hurry()
+
+
 @contextmanager
 def unhurried() -> Iterator[None]:
     """Compute beside a loop that must go on: short turns, and no collection of what is being built."""
-    turn, collecting, began = sys.getswitchinterval(), gc.isenabled(), time.thread_time()
-    sys.setswitchinterval(TURN_SECONDS)
-    gc.disable()
+    began = time.thread_time()
+    _HURRY.enter()
     try:
         yield
     finally:
-        sys.setswitchinterval(turn)
-        if time.thread_time() - began > LARGE_SECONDS:
-            gc.freeze()  # a full collection over 100,000 rules would hold the loop for 250 ms
-        if collecting:
-            gc.enable()
+        _HURRY.leave(freeze=time.thread_time() - began > LARGE_SECONDS)
 
 
 def _tested(ruleset: Ruleset) -> Wrong | None:

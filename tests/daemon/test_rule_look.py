@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from pathlib import Path
 
 import trio
 import trio.testing
 
+from gateway.daemon.rulebuild import unhurried
 from gateway.daemon.rulereload import Live, RuleReload
 from gateway.notices import ConfigurationRefused
 from rules import Ruleset, load
@@ -61,3 +64,14 @@ def _words() -> object:
     from gateway.flow.vocabulary import vocabulary
 
     return vocabulary(pipelines=(), models=(), channels=())
+
+
+def test_two_that_compute_unhurriedly_at_once_leave_the_process_as_it_was() -> None:
+    turn, collecting = sys.getswitchinterval(), gc.isenabled()
+    first, second = unhurried(), unhurried()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert (sys.getswitchinterval() < turn, gc.isenabled()) == (True, False)
+    second.__exit__(None, None, None)
+    assert (sys.getswitchinterval(), gc.isenabled()) == (turn, collecting)
