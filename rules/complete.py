@@ -7,6 +7,7 @@ before the place, not at a tree.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -82,6 +83,12 @@ def problems(files: dict[str, str], vocabulary: Vocabulary, loader: Loader) -> R
     """Every problem of every file; none if they load."""
     made = load(files, vocabulary, loader)
     return made if isinstance(made, Rejected) else Rejected(())
+
+
+@lru_cache(maxsize=64)
+def only_lets(text: str) -> str:
+    """What the other files of a folder use of one: its LETs."""
+    return "\n".join([text[let.start : let.end] for let in _lets(text).values()])
 
 
 def word_at(text: str, offset: int) -> str:

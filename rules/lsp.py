@@ -1,32 +1,38 @@
 """The language server: the editor's protocol around `complete.py`, `load` and `format_text`.
 
-`server(vocabulary, loader)` makes it; the host starts it on standard input and output. Files of
-the same directory that are open are checked together, as the gateway loads them. Offsets in the
-protocol count UTF-16 units; pygls turns them into ours.
+`server(vocabulary, loader, beside)` makes it; the host starts it on standard input and output. Files of
+the same directory that are open are checked together, as the gateway loads them, with the LETs of those that
+are not. Offsets in the protocol count UTF-16 units; pygls turns them into ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any  # pygls and lsprotocol are an extra and come untyped
+from urllib.parse import unquote
 
-from rules.complete import candidates, definition, describe, problems
+from rules.complete import candidates, definition, describe, only_lets, problems
 from rules.errors import Problem
 from rules.format import format_text
 from rules.vocabulary import Loader, Vocabulary
 
+Beside = Callable[[str], Mapping[str, str]]
 TRIGGERS = [".", '"', "$"]
 
 
-def server(vocabulary: Vocabulary, loader: Loader) -> Any:
-    """A pygls server for this vocabulary. Raises ImportError without the extra `oclaw[lsp]`."""
+def server(vocabulary: Vocabulary, loader: Loader, beside: Beside = lambda _folder: {}) -> Any:
+    """A pygls server for this vocabulary. Raises ImportError without the extra `oclaw[lsp]`.
+
+    `beside` gives the rule files of a folder by name, for those that are not open; it raises nothing.
+    """
     from lsprotocol import types as lsp
     from pygls.lsp.server import LanguageServer
 
     made = LanguageServer("oclaw-rules", "1")
-    made.feature(lsp.TEXT_DOCUMENT_DID_OPEN)(lambda event: _publish(made, event, vocabulary, loader))
-    made.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(lambda event: _publish(made, event, vocabulary, loader))
-    made.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(lambda event: _publish(made, event, vocabulary, loader))
+    made.feature(lsp.TEXT_DOCUMENT_DID_OPEN)(lambda event: _publish(made, event, vocabulary, loader, beside))
+    made.feature(lsp.TEXT_DOCUMENT_DID_CHANGE)(lambda event: _publish(made, event, vocabulary, loader, beside))
+    made.feature(lsp.TEXT_DOCUMENT_DID_SAVE)(lambda event: _publish(made, event, vocabulary, loader, beside))
 
     @made.feature(lsp.TEXT_DOCUMENT_COMPLETION, lsp.CompletionOptions(trigger_characters=TRIGGERS))
     def complete(asked: Any) -> Any:
@@ -43,9 +49,9 @@ def server(vocabulary: Vocabulary, loader: Loader) -> Any:
     @made.feature(lsp.TEXT_DOCUMENT_DEFINITION)
     def go_to(asked: Any) -> Any:
         document = _document(made, asked.text_document.uri)
-        files = _beside(made, asked.text_document.uri)
+        files = _files(made, asked.text_document.uri, beside)
         offset = document.offset_at_position(asked.position)
-        found = definition(files, asked.text_document.uri, offset)
+        found = definition({**files, document.uri: document.source}, document.uri, offset)
         return None if found is None else lsp.Location(found.file, _range(lsp, made, found))
 
     @made.feature(lsp.TEXT_DOCUMENT_FORMATTING)
@@ -72,21 +78,43 @@ def _document(made: Any, uri: str) -> Any:
     return document
 
 
-def _publish(made: Any, event: Any, vocabulary: Vocabulary, loader: Loader) -> None:
+def _publish(made: Any, event: Any, vocabulary: Vocabulary, loader: Loader, beside: Beside) -> None:
     """Check the open files of the directory together; each gets its own problems, or none."""
     from lsprotocol import types as lsp
 
-    files = _beside(made, event.text_document.uri)
-    found = problems(files, vocabulary, loader).problems
-    for uri in files:
+    files = _files(made, event.text_document.uri, beside)
+    shared = {uri: text if uri in _open(made) else only_lets(text) for uri, text in files.items()}
+    found = problems(shared, vocabulary, loader).problems
+    for uri in files.keys() & _open(made):
         shown = [_diagnostic(lsp, made, problem) for problem in found if problem.file == uri]
         made.text_document_publish_diagnostics(lsp.PublishDiagnosticsParams(uri, shown))
 
 
-def _beside(made: Any, uri: str) -> dict[str, str]:
-    folder = PurePosixPath(uri).parent
-    documents = made.workspace.text_documents
-    return {other: documents[other].source for other in documents if PurePosixPath(other).parent == folder}
+def _files(made: Any, uri: str, beside: Beside) -> dict[str, str]:
+    """The rule files of the folder by their addresses: as they are in the editor, else as they are on the disk.
+
+    A client may write an address with escapes (`%20`), and pygls keeps its documents without.
+    """
+    from pygls.uris import from_fs_path, to_fs_path
+
+    folder = _folder(uri)
+    documents = [each for each in made.workspace.text_documents.values() if _folder(each.uri) == folder]
+    files = {each.uri: each.source for each in documents}
+    here, names = to_fs_path(uri), {PurePosixPath(unquote(each)).name for each in files}
+    if here is not None:
+        place = PurePosixPath(here).parent
+        files |= {
+            from_fs_path(str(place / name)): text for name, text in beside(str(place)).items() if name not in names
+        }
+    return files
+
+
+def _open(made: Any) -> set[str]:
+    return {document.uri for document in made.workspace.text_documents.values()}
+
+
+def _folder(uri: str) -> PurePosixPath:
+    return PurePosixPath(unquote(uri)).parent
 
 
 def _diagnostic(lsp: Any, made: Any, problem: Problem) -> Any:

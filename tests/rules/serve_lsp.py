@@ -10,4 +10,7 @@ if __name__ == "__main__":
     from rules.lsp import server
     from tests.rules.language import VOCABULARY, Shelf
 
-    server(VOCABULARY, Shelf()).start_io()
+    def beside(folder: str) -> dict[str, str]:
+        return {path.name: path.read_text() for path in Path(folder).glob("*.rules")}
+
+    server(VOCABULARY, Shelf(), beside).start_io()

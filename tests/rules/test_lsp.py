@@ -90,6 +90,30 @@ def test_a_document_that_is_neither_open_nor_on_the_disk_is_an_empty_one():
     speaking(story)
 
 
+def test_the_files_beside_count_open_or_not_and_however_the_client_writes_their_address(tmp_path: Path):
+    folder = tmp_path / "my gäteway"
+    folder.mkdir()
+    (folder / "lists.rules").write_text('WHEN oops\nLET vips = ["a"]\nWHEN message.size > 1 THEN tag("x")\n')
+    main = folder / "main.rules"
+    main.write_text("# on the disk\nWHEN message.sender.id IN vips")
+    uri = main.as_uri()
+    assert "%20" in uri
+
+    async def story(client: Any) -> None:
+        place = {"text_document": lsp.TextDocumentIdentifier(uri), "position": lsp.Position(1, 28)}
+        found = await client.text_document_definition_async(lsp.DefinitionParams(**place))
+        assert (found.uri.endswith("lists.rules"), found.range.start.line) == (True, 1)
+        await opened(client, 'WHEN message.sender.id IN vips THEN tag("x")\nWHEN oops', uri)
+        (wrong,) = client.diagnostics[uri]
+        assert (wrong.range.start.line, "found the end" in wrong.message) == (1, True)
+        found = await client.text_document_definition_async(
+            lsp.DefinitionParams(lsp.TextDocumentIdentifier(uri), lsp.Position(0, 28))
+        )
+        assert (found.uri.endswith("lists.rules"), found.range.start.line) == (True, 1)
+
+    speaking(story)
+
+
 async def labels(client: Any, place: dict[str, Any]) -> list[str]:
     found = await client.text_document_completion_async(lsp.CompletionParams(**place))
     return [item.label for item in found]
