@@ -291,7 +291,10 @@ def pattern_set(patterns: list[str]) -> Callable[[str], list[str]]:
     # absence tells the two apart, and the patterns are then tried one by one.
     witness = len(patterns)
     together.Add("")
-    together.Compile()
+    try:
+        together.Compile()
+    except re2.error:  # large ones that are too much for one set
+        return _in_two_sets(patterns)
     match = together.Match
 
     def find(text: str) -> list[str]:
@@ -304,3 +307,11 @@ def pattern_set(patterns: list[str]) -> Callable[[str], list[str]]:
         return [patterns[number] for number in found if number != witness]
 
     return find
+
+
+def _in_two_sets(patterns: list[str]) -> Callable[[str], list[str]]:
+    half = len(patterns) // 2
+    if not half:
+        return lambda text: [pattern for pattern in patterns if pattern_search(pattern)(text)]
+    one, other = pattern_set(patterns[:half]), pattern_set(patterns[half:])
+    return lambda text: [*one(text), *other(text)]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rules import RuleRef, Ruleset
+from rules import RuleRef, Ruleset, tables
 from rules.decision import decision_of
 from rules.interpret import holds
 from rules.mismatch import readings
@@ -167,3 +167,13 @@ def message_of(facts: dict[str, Any]) -> Message:
         facts["message.tags"],
         facts["message.metadata"],
     )
+
+
+def test_patterns_that_are_too_much_for_one_set_are_searched_in_several(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tables, "SET_MEMORY", 1_000_000)
+    text = "".join(
+        f'WHEN message.content MATCHES /^\\pL{{20}}[0-{n}]{{2}}$/ THEN tag("{n}") CONTINUE\n' for n in range(10)
+    )
+    rules = loaded(text)
+    decision = rules.decide("routing", {"message.content": "ä" * 20 + "77"}, NOON)
+    assert [action.args["name"] for action in decision.actions] == [("7",), ("8",), ("9",)]
