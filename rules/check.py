@@ -16,7 +16,7 @@ from rules import syntax as s
 from rules.breath import Breathe, empty
 from rules.composing import nfc
 from rules.errors import Unavailable, meant
-from rules.lets import Definition
+from rules.lets import Definition, nesting
 from rules.unfit import Unfit, an, is_perl, let_hint, mistyped, wrong_pattern
 from rules.values import fold_text
 from rules.vocabulary import Field, Loader, Scope
@@ -43,6 +43,9 @@ class Checker:
         self.broken: set[str] = set()
         # The FILE lists asked for so far, each read once, for all rules to mean the same.
         self.lists: dict[str, tuple[str, ...]] = {}
+        # The same in NFC, as they are compared, and as the one set that all rules share.
+        self._lines_of: dict[str, tuple[str, ...]] = {}
+        self._sets: dict[str, frozenset[str]] = {}
         self._readings: dict[tuple[int, str, tuple[str, ...], str, str], core.Reading] = {}
         self._patterns: dict[str, str] = {}
         self._depth = 0
@@ -75,7 +78,9 @@ class Checker:
     def definition(self, let: s.Let, scope: Scope, report: Report) -> None:
         """Report what is wrong with a LET itself, as `scope` sees it."""
         try:
-            if isinstance(let.value, (s.Listed, s.FileList)):
+            if isinstance(let.value, s.FileList):
+                self._lines(let.value, let.value)
+            elif isinstance(let.value, s.Listed):
                 kinds = {item.kind for item in self._items(let.value)}
                 if len(kinds) > 1:
                     raise Unfit(let.value, f"found a list of {' and '.join(sorted(kinds))}", "a list holds one type")
@@ -161,7 +166,11 @@ class Checker:
 
     def texts(self, value: s.Value, *, fold: bool = False) -> tuple[str, ...]:
         """The texts of a literal or list. A number among them is a mistake."""
-        texts = tuple([self._text(literal) for literal in self._items(value)])
+        found = self.constant(value)
+        if isinstance(found, s.FileList):
+            texts = self._lines(found, value)
+        else:
+            texts = tuple([self._text(literal) for literal in self._items(value)])
         return tuple([fold_text(text) for text in texts]) if fold else texts
 
     def _text(self, literal: s.Literal) -> str:
@@ -186,8 +195,9 @@ class Checker:
                 self.lists[listed.name] = tuple(self.loader.lines(listed.name))
         except Unavailable as why:
             raise Unfit(at, f'the list file "{listed.name}" cannot be read: {why}') from None
-        lines = self.lists[listed.name]
-        return tuple([nfc(line) for line in lines])
+        if listed.name not in self._lines_of:
+            self._lines_of[listed.name] = tuple([nfc(line) for line in self.lists[listed.name]])
+        return self._lines_of[listed.name]
 
     def _source_of(self, operand: s.Operand, field: Field, wanted: str, own: core.Transform) -> core.Wanted:
         gives = "text" if own == "lower" else "number"
@@ -236,6 +246,9 @@ class Checker:
         return None if kind == "dynamic" else kind
 
     def _within(self, tree: s.Within, scope: Scope) -> core.Core:
+        found = self.constant(tree.value)
+        if isinstance(found, s.FileList):
+            return self._within_file(tree, found, scope)
         items = self._items(tree.value)
         if not items:
             return core.Constant(start=tree.start, end=tree.end, holds=False)
@@ -247,6 +260,16 @@ class Checker:
         reading = self.reading(tree.operand, scope, wanted)
         values = frozenset([item.value for item in items])
         return core.Leaf(reading, "in", values, None, tree.start, tree.end)
+
+    def _within_file(self, tree: s.Within, listed: s.FileList, scope: Scope) -> core.Core:
+        lines = self._lines(listed, tree.value)
+        if not lines:
+            return core.Constant(start=tree.start, end=tree.end, holds=False)
+        reading = self.reading(tree.operand, scope, "text")
+        # A list of 100,000 lines is a set of 4 MB, and often many rules ask for the same one.
+        if listed.name not in self._sets:
+            self._sets[listed.name] = frozenset(lines)
+        return core.Leaf(reading, "in", self._sets[listed.name], None, tree.start, tree.end)
 
     def _text_test(self, tree: s.TextTest, scope: Scope) -> core.Core:
         operator = tree.operator.lower()
@@ -309,16 +332,16 @@ class Checker:
             raise Unfit(tree, f"LETs use one another more than {MAX_LET_USES} times here")
         if self._depth >= MAX_LET_DEPTH:
             raise Unfit(tree, f"LETs use one another more than {MAX_LET_DEPTH} deep")
-        nesting = _nesting(value)
-        if self._nesting + nesting > MAX_LET_NESTING:
+        deeper = nesting(value)
+        if self._nesting + deeper > MAX_LET_NESTING:
             raise Unfit(tree, f"LETs nest conditions more than {MAX_LET_NESTING} deep together")
         self._depth += 1
-        self._nesting += nesting
+        self._nesting += deeper
         try:
             made = self.condition(value, scope, _moved_to(tree, report))  # type: ignore[arg-type]
         finally:
             self._depth -= 1
-            self._nesting -= nesting
+            self._nesting -= deeper
         return made if self._depth else _respanned(made, tree.start, tree.end)
 
     def _time(self, tree: s.TimeIn) -> core.Core:
@@ -334,16 +357,6 @@ class Checker:
 
 def _is_condition(value: object) -> bool:
     return not isinstance(value, (s.Literal, s.Listed, s.FileList, s.Operand))
-
-
-def _nesting(tree: object) -> int:
-    match tree:
-        case s.Or(items=items) | s.And(items=items):
-            return max(map(_nesting, items))
-        case s.Not(item=item) | s.Group(item=item):
-            return 1 + _nesting(item)
-        case _:
-            return 0
 
 
 def _combined(own: core.Transform, asked: core.Transform) -> core.Transform:

@@ -53,6 +53,17 @@ def _collect_actions(actions: tuple[s.Action, ...], found: set[str]) -> None:
             _collect(argument.value, found)
 
 
+def nesting(tree: object) -> int:
+    """How deep NOT and parentheses stand in one another."""
+    match tree:
+        case s.Or(items=items) | s.And(items=items):
+            return max(map(nesting, items))
+        case s.Not(item=item) | s.Group(item=item):
+            return 1 + nesting(item)
+        case _:
+            return 0
+
+
 def entangled(definitions: dict[str, Definition]) -> dict[str, list[str]]:
     """The names on a cycle, or between two, each with the entangled names it uses.
 

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rules import Rejected, Reloaded, Ruleset, Vocabulary, explain, load, reload, run_tests
+from rules.reread import Reader
 from tests.rules import generate
-from tests.rules.language import NOON, VOCABULARY, Shelf, loaded
+from tests.rules.language import NOON, VOCABULARY, Shelf, acts, loaded
 
 PAIR = 'RULE "a" WHEN message.type == "x" THEN tag("1")\nRULE "b" WHEN message.type == "y" THEN tag("2")\n'
 
@@ -260,6 +261,20 @@ def test_a_list_that_changed_is_read_again():
     assert isinstance(made, Reloaded)
     assert made.ruleset.matches("routing", {"message.content": "two"}, NOON)
     assert not rules.matches("routing", {"message.content": "two"}, NOON)
+
+
+def test_rules_that_ask_for_the_same_list_share_it():
+    shelf = Shelf({"deny.txt": ("e\u0301", "b")})
+    text = 'LET deny = FILE "deny.txt"\n'
+    text += 'WHEN message.sender.id IN deny AND message.type == "x" THEN tag("1") CONTINUE\n'
+    text += 'WHEN message.sender.id NOT IN FILE "deny.txt" THEN tag("2")\n'
+    made = load({"main.rules": text}, VOCABULARY, shelf)
+    assert isinstance(made, Ruleset)
+    reader = Reader(made)
+    both, inverse = (reader.read(ref).condition for ref in made.rules())
+    assert both.items[0].value is inverse.item.value
+    assert acts(made, {"message.sender.id": "\u00e9", "message.type": "x"}) == ["tag(('1',))"]
+    assert acts(made, {"message.sender.id": "c", "message.type": "x"}) == ["tag(('2',))"]
 
 
 def test_a_list_that_an_edit_brought_in_is_read_again_when_it_changes():
