@@ -13,7 +13,7 @@ TEXTS += ["FREE  MONEY", "casino", "x" * 40, "J\u030c", "ǰ", "İ", "", "1", "he
 TEXT_FIELDS = ["message.channel", "message.type", "message.content", "message.sender.id", "message.sender.name"]
 KEYS = ["k", "n", "flag", "x y"]
 PATTERNS = ["/a+b/", "/(?i)abc/", "/(?i)free\\s+money/", "/^a/", "/casino|lottery/", "/[a-z]{2,}$/", "/h.llo/"]
-PATTERNS += ["/abc/i", "/colou?r|world/", "/\\d/", "/(?:free)+ mon/", "/ſ|k/i", "/J/i", "/./", "/x{3}y*/"]
+PATTERNS += ["/abc/i", "/colou?r|world/", "/\\d/", "/(?:free)+ mon/", "/ſ|k/i", "/J/i", "/./", "/x{3}y*/", "/straße/"]
 
 
 def text(rng: Random) -> str:
@@ -64,7 +64,7 @@ def predicate(rng: Random) -> str:
             affix = rng.choice(["STARTS", "ENDS"])
             return f"{text_operand(rng)} {negation}{affix} WITH {text(rng)}{case}"
         case 8:
-            return f"{text_operand(rng)} {negation}MATCHES {rng.choice(PATTERNS)}"
+            return f"{text_operand(rng)} {negation}MATCHES {rng.choice(PATTERNS)}{case}"
         case 9 | 10:
             symbol = rng.choice(["<", "<=", ">", ">=", "==", "!="])
             return f"{number_operand(rng)} {symbol} {number(rng)}"

@@ -111,3 +111,9 @@ def test_arguments_arrive_typed():
 def test_a_character_beyond_uffff_may_be_written_as_two_escapes_as_in_json():
     rules = loaded('WHEN message.content CONTAINS "\\ud83d\\ude00" THEN reply("\\uD83D\\uDE00!")')
     assert acts(rules, {"message.content": "ha 😀"}) == ["reply(😀!)"]
+
+
+def test_a_pattern_that_ignores_case_finds_letters_that_fold_to_several():
+    rules = loaded('WHEN message.content MATCHES /straße$/ IGNORING CASE THEN tag("x")')
+    found = [text for text in ("straße", "STRAẞE", "strasse") if acts(rules, {"message.content": text})]
+    assert found == ["straße", "STRAẞE"]
