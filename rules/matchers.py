@@ -8,8 +8,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from datetime import datetime, tzinfo
+from math import isfinite
 from typing import Any  # pyahocorasick and google-re2 are untyped
 
+_WEEK = 7 * 1440
+_THURSDAY = 3 * 1440  # on which the epoch began
 # Below this many words a loop over `in` beats building and walking an automaton.
 AUTOMATON_WORDS = 12
 
@@ -70,6 +73,9 @@ def word_automaton(words: Any) -> Any:
 
 
 def minute_of_week(zone: tzinfo, moment: float) -> int:
-    """Minutes since Monday 00:00 in `zone`."""
-    local = datetime.fromtimestamp(moment, zone)
+    """Minutes since Monday 00:00 in `zone`; in UTC at a moment that its calendar does not have."""
+    try:
+        local = datetime.fromtimestamp(moment, zone)
+    except (OverflowError, ValueError, OSError):  # beyond the years 1 to 9999, whoever asked for it
+        return (int(moment // 60) + _THURSDAY) % _WEEK if isfinite(moment) else 0
     return local.weekday() * 1440 + local.hour * 60 + local.minute

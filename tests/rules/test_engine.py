@@ -177,3 +177,14 @@ def test_patterns_that_are_too_much_for_one_set_are_searched_in_several(monkeypa
     rules = loaded(text)
     decision = rules.decide("routing", {"message.content": "ä" * 20 + "77"}, NOON)
     assert [action.args["name"] for action in decision.actions] == [("7",), ("8",), ("9",)]
+
+
+@pytest.mark.parametrize("moment", [253_402_300_000.0, -62_135_596_800.0, 1e300, -1e300, float("nan"), float("inf")])
+def test_a_moment_that_no_calendar_has_raises_nothing(moment: float):
+    rules = loaded(
+        'WHEN TIME IN 09:00..17:00 TZ "Asia/Tokyo" THEN tag("x") CONTINUE\n'
+        'WHEN TIME IN 09:00..17:00 TZ "America/New_York" THEN tag("x") CONTINUE\n'
+        'WHEN message.type == "x" THEN tag("y")'
+    )
+    (*_, last) = rules.decide("routing", {"message.type": "x"}, moment).actions
+    assert last.args == {"name": ("y",)}
