@@ -248,7 +248,10 @@ def _pipelines(paths: list[Path], models: set[str], problems: list[SettingError]
             problems.append(SettingError(str(path), found=f"not readable ({error})", wanted="YAML in UTF-8"))
             continue
         parsed = parse(f"{path.parent.name}/{path.name}", path.stem, text, models)
-        if isinstance(parsed, Pipeline):
+        if path.stem in pipelines:  # a.yaml beside a.yml: only one of them would count
+            found = f'another file for the pipeline "{path.stem}"'
+            problems.append(SettingError(str(path), found=found, wanted="one of another name"))
+        elif isinstance(parsed, Pipeline):
             pipelines[path.stem] = parsed
         else:
             problems += parsed

@@ -60,6 +60,12 @@ def test_a_faulty_pipeline_is_not_missing_to_those_who_name_it(config: Path) -> 
     assert "pipelines.d/chat.yaml" in fault and "modell" in fault
 
 
+def test_two_files_for_one_pipeline_are_a_fault(config: Path) -> None:
+    (config / "pipelines.d" / "chat.yml").write_text("pipeline:\n  - name: a\n    model: m\n")
+    (fault,) = examine(config).faults
+    assert fault.endswith('chat.yml is another file for the pipeline "chat"; it must be one of another name.')
+
+
 def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) -> None:
     (config / "oclaw.toml").write_text((config / "oclaw.toml").read_text() + '\n[gatway]\nx = "y"\n')
     (config / "rules.d" / "a.rules").write_text('WHEN message.content == "x" THEN route_to("caht")\n')
