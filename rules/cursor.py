@@ -56,6 +56,11 @@ class Cursor:
         self.advance()
         return True
 
+    def precedes(self, sign: str) -> bool:
+        """Whether `sign` is the token behind the current one."""
+        match = TOKEN.match(self.text, self.end)
+        return match is not None and match[match.lastgroup or 0] == sign
+
     def want(self, word: str, instead_of: str = "") -> None:
         """Move past `word`, or fail naming it."""
         if self.word != word:

@@ -131,7 +131,7 @@ def _actions(c: Cursor) -> tuple[s.Action, ...]:
 def _action(c: Cursor) -> s.Action:
     start = c.start
     # An action may be called like a keyword (`priority(2)`), for only an action is followed by `(`.
-    keyword = c.word in KEYWORDS and c.text[c.end : c.end + 1] != "("
+    keyword = c.word in KEYWORDS and not c.precedes("(")
     if c.kind != "name" or keyword or "." in c.value:
         raise c.mistake('an action such as route_to("pipeline")')
     name = c.value

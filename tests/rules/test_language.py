@@ -117,3 +117,8 @@ def test_a_pattern_that_ignores_case_finds_letters_that_fold_to_several():
     rules = loaded('WHEN message.content MATCHES /straße$/ IGNORING CASE THEN tag("x")')
     found = [text for text in ("straße", "STRAẞE", "strasse") if acts(rules, {"message.content": text})]
     assert found == ["straße", "STRAẞE"]
+
+
+def test_an_action_that_is_called_like_a_keyword_may_stand_apart_from_its_arguments():
+    rules = loaded("WHEN message.size > 1 THEN priority  # high\n ( 2 )")
+    assert acts(rules, {"message.size": 2}) == ["priority(2)"]
