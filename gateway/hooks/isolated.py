@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -104,7 +105,7 @@ class Isolated:
         self._child.kill()
 
     async def _ask(self, ask: Ask) -> Answer:
-        if self._child.process.poll() is not None:
+        if self._child.closed or self._child.process.poll() is not None:
             self._replace()
         child, answered = self._child, False
         if child.closed:
@@ -153,12 +154,19 @@ class Child(Struct, weakref=True):
     ready: bool = False
     number: int = 0
     received: bytearray = bytearray()
-    closed: bool = False
+    ending: weakref.finalize[[subprocess.Popen[bytes]], Child] | None = None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was killed."""
+        return self.ending is None
 
     def kill(self) -> None:
-        """Kill it and take it from the process table; its pipes are not to be touched again."""
-        self.closed = True
-        _end(self.process)
+        """Kill it; its pipes are not to be touched again."""
+        if self.ending is not None:
+            self.ending.detach()
+            self.ending = None
+            _end(self.process)
 
     async def read(self) -> Answer:
         """Wait for the next answer. Raises `EOFError` when the process ends first."""
@@ -216,7 +224,7 @@ def _start(reference: str, hooks_dir: str) -> Child:
     os.set_blocking(process.stdout.fileno(), False)
     sealer = Sealer(ring, Dictionaries(), os.urandom)
     child = Child(process, process.stdin.fileno(), process.stdout.fileno(), sealer, time.monotonic())
-    weakref.finalize(child, _end, process)  # after a reload drops the hook, and when the daemon ends
+    child.ending = weakref.finalize(child, _end, process)  # after a reload drops the hook, and when the daemon ends
     return child
 
 
@@ -225,8 +233,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
-    # A killed process is gone within a millisecond or two.
-    process.wait()
+    # A thread takes it from the process table: the system needs a second for one that holds some gigabytes.
+    with suppress(RuntimeError):  # the interpreter ends, and whoever started it does that instead
+        threading.Thread(target=process.wait, daemon=True).start()
 
 
 async def _send(pipe: int, content: bytes) -> None:

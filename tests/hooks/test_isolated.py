@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import threading
 from typing import Any
 
 import pytest
@@ -137,6 +138,20 @@ async def test_a_hook_that_hangs_is_killed_at_the_deadline_and_replaced(hook):
     assert await process_of(hook) != before
 
 
+async def test_the_loop_does_not_wait_for_a_process_to_be_gone(hook):
+    await process_of(hook)
+    process, waiting = hook._child.process, list[threading.Thread]()
+    wait = process.wait
+    process.wait = lambda: (waiting.append(threading.current_thread()), wait())
+    with trio.move_on_after(0.05):
+        await ask(hook, "hang")
+    await process_of(hook)
+    (thread,) = waiting
+    assert thread is not threading.main_thread()
+    await trio.to_thread.run_sync(thread.join)
+    assert process.returncode == -signal.SIGKILL
+
+
 async def test_a_deadline_that_passes_while_it_loads_leaves_it_loading(hook):
     with pytest.raises(HookCrashed):
         await ask(hook, "die")
@@ -197,7 +212,7 @@ async def test_an_async_hook_runs_on_trio_over_there(kit):
     process = made._child.process
     del made, answer
     gc.collect()
-    assert process.poll() is not None
+    assert process.wait(60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
