@@ -100,6 +100,27 @@ class Overloaded(OclawError):
         super().__init__(f"{why}; try again after {retry_after:g} s")
 
 
+def stays_contained(error: BaseException) -> bool:
+    """Say whether what somebody else's code raised is its own affair: no cancellation, no Ctrl-C, no group with one.
+
+    `sys.exit()` is, and so is asyncio's `CancelledError`, which is no `Exception` and nothing to do with Trio.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(stays_contained, error.exceptions))
+    if isinstance(error, Exception):
+        return True
+    import trio
+
+    return not isinstance(error, KeyboardInterrupt | GeneratorExit | trio.Cancelled)
+
+
+def lone(error: BaseException) -> BaseException:
+    """Return what a group of one holds: a nursery wraps whatever is raised in it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 class Reject(OclawError):
     """Raised by a hook to refuse a message: `reason` for the operator, `tell` for the sender (or nothing)."""
 

@@ -62,10 +62,8 @@ class OperatorCode:
         before, sys.modules[unique] = sys.modules.get(unique), module
         try:
             spec.loader.exec_module(module)
-        except BaseException as error:
+        except (Exception, SystemExit) as error:  # the operator's code may raise anything while it is imported
             _put_back(unique, before)
-            if not isinstance(error, Exception | SystemExit):  # the operator's code may raise anything
-                raise
             line = _line_of(error, path)
             raise PluginError(f"code that loads; {path}{line} failed with {type(error).__name__}: {error}") from error
         finally:

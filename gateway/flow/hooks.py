@@ -15,7 +15,7 @@ from typing import Any, Literal
 import trio
 from msgspec import Struct
 
-from gateway.errors import DraftError, Hold, Reject
+from gateway.errors import DraftError, Hold, Reject, lone, stays_contained
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
 from gateway.message.draft import Draft, verified
@@ -119,15 +119,26 @@ class Chain:
             answer = link.call(*arguments) if link.mode == "loop" else await self._elsewhere(link, arguments, turn)
             # A plain hook that changes nothing is the rule: it pays for no other question than this one.
             left = draft.finish() if answer is draft or answer is None else await self._left(link, answer, draft, turn)
-        except Reject as refusal:
-            return Rejected(link.name, refusal.reason, refusal.tell or link.tell), "reject"
-        except Hold as hold:
-            return self._held(link, envelope, message, draft, hold)
-        except (Exception, SystemExit) as error:  # sys.exit() in a hook is no reason to end the gateway
-            if type(error) is ValueError:
-                return Rejected(link.name, str(error), link.tell), "reject"
-            return self._failed(link, envelope, message, error)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # sys.exit() in a hook is no reason to end the gateway
+            if not stays_contained(error):
+                raise
+            return self._raised(link, envelope, message, draft, lone(error))
         return Passed(left), "pass" if left is message else "replace"
+
+    def _raised(
+        self, link: Link, envelope: Envelope, message: Message, draft: Draft, error: BaseException
+    ) -> tuple[Verdict, str]:
+        match error:
+            case Reject():
+                return Rejected(link.name, error.reason, error.tell or link.tell), "reject"
+            case Hold():
+                return self._held(link, envelope, message, draft, error)
+            case _ if type(error) is ValueError:
+                return Rejected(link.name, str(error), link.tell), "reject"
+            case _:
+                return self._failed(link, envelope, message, error)
 
     async def _left(self, link: Link, answer: Any, draft: Draft, turn: Turn) -> Message:
         """Return the message that a hook left, by what it returned or by its draft."""

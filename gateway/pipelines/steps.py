@@ -11,7 +11,7 @@ from inspect import isawaitable
 
 import trio
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, lone, stays_contained
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.pipelines.spec import StepSpec
 from gateway.ports import ModelAnswer, ModelCall
@@ -36,13 +36,22 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
             if type(answer) is not ModelAnswer and isawaitable(answer):
                 answer = await _awaited(step, answer, turn, slot)
             return answer, tries
-        except ModelError as error:
-            if not error.passing or tries >= step.tries:
+        except trio.Cancelled:
+            raise
+        except BaseException as raised:  # an operator's function, somebody's provider: contained
+            if not stays_contained(raised):
                 raise
-        except (Exception, SystemExit) as error:  # an operator's function, somebody's provider: contained
-            raise ModelError(f"{type(error).__name__}: {error}", passing=False) from error
+            error = model_error(raised)
+            if not error.passing or tries >= step.tries:
+                raise error from (raised.__cause__ if error is raised else raised)
         await turn.aside()
         await trio.sleep(PAUSE_SECONDS * 2.0 ** (tries - 1))
+
+
+def model_error(raised: BaseException) -> ModelError:
+    """Return what was raised, alone in a group or not, as the `ModelError` it is or comes to."""
+    error = lone(raised)
+    return error if isinstance(error, ModelError) else ModelError(f"{type(error).__name__}: {error}", passing=False)
 
 
 async def _awaited(step: StepSpec, answer: Awaitable[ModelAnswer], turn: WalkTurn, slot: Slot) -> ModelAnswer:

@@ -14,15 +14,17 @@ from typing import Any
 import trio
 from msgspec.structs import replace
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, stays_contained
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.message.envelope import Delivery, Envelope, delivery_id
 from gateway.message.message import Message, storable
 from gateway.message.receipt import Delivered, Receipt
 from gateway.pipelines.spec import StepSpec
-from gateway.pipelines.steps import Slot
+from gateway.pipelines.steps import Slot, model_error
 from gateway.ports import ModelCall, Provider
 
+# A provider has this long to hang up.
+CLOSING_SECONDS = 1.0
 StreamTo = Callable[[Delivery, AsyncIterator[str]], Awaitable[Receipt]]
 
 
@@ -43,18 +45,21 @@ class _Heard:
                     self.text += piece
                     yield piece
             finally:
-                await _end(source)
-        except ModelError as error:
-            self.broke = error
+                # Left to the garbage collector it would keep its connection for a while.
+                with trio.move_on_after(CLOSING_SECONDS, shield=True):
+                    await _end(source)
+        except trio.Cancelled:
             raise
-        except (Exception, SystemExit) as error:  # a third party's provider; contained to this reply
-            self.broke = ModelError(f"{type(error).__name__}: {error}", passing=False)
+        except BaseException as error:  # a third party's provider; contained to this reply
+            if not stays_contained(error):
+                raise
+            self.broke = model_error(error)
             raise self.broke from error
         self.ended = True
 
 
 async def _end(source: AsyncIterator[str]) -> None:
-    """End a model's stream with its reader: left to the garbage collector it would keep its connection for a while."""
+    """End a model's stream with its reader."""
     if isinstance(source, AsyncGenerator):
         with suppress(Exception):  # a third party's provider; what was said counts
             await source.aclose()
@@ -97,7 +102,11 @@ class Streamer:
             async with aclosing(heard.pieces()) as pieces:
                 try:
                     receipt = await to(delivery, pieces)
-                except (Exception, SystemExit):
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:
+                    if not stays_contained(error):
+                        raise
                     # The model broke off, or it is the channel's bug and the outbox sends what was said.
                     receipt = None
         if scope.cancelled_caught and heard.ended:

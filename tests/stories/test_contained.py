@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import Any
 
 import pytest
 import trio
 
+from gateway.errors import Hold, ModelError, Reject
 from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.dictionary import Dictionaries
@@ -286,3 +288,94 @@ async def test_a_step_that_an_operator_wrote_wrong_gives_up_with_the_pipelines_w
         assert await story.state(first) == "dead"
         assert story.reported(RequestFailed) == []
         assert why in story.reported(EnvelopeBuried)[-1].why
+
+
+async def in_a_nursery(error: BaseException) -> None:
+    async with trio.open_nursery():
+        raise error
+
+
+def cancelled_elsewhere(message: Any) -> None:
+    raise asyncio.CancelledError  # what `asyncio.run` lets out; no Exception
+
+
+async def leaves_from_a_nursery(message: Any) -> None:
+    await in_a_nursery(SystemExit(3))
+
+
+@pytest.mark.parametrize("call", [cancelled_elsewhere, leaves_from_a_nursery])
+@pytest.mark.parametrize("mode", ["loop", "slow"])
+async def test_a_hook_that_raises_what_is_no_exception_fails_and_ends_nothing(
+    call: Any, mode: str, autojump_clock: Any
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    async with gateway(inbound=[hook(call, mode=mode, policy="skip", deadline_seconds=5.0)]) as story:
+        await story.receives("one")
+        await story.settles()
+        assert story.sent() == ["one"]
+
+
+async def refuses(message: Any) -> None:
+    await in_a_nursery(Reject("not this", tell="Not today."))
+
+
+async def holds(message: Any) -> None:
+    await in_a_nursery(Hold("look at this"))
+
+
+@pytest.mark.parametrize(("call", "state", "said"), [(refuses, "rejected", ["Not today."]), (holds, "held", [])])
+async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
+    call: Any, state: str, said: list[str], autojump_clock: Any
+) -> None:
+    async with gateway(inbound=[hook(call, policy="skip")]) as story:
+        first = await story.receives("hello")
+        await story.settles()
+        assert (await story.state(first), story.sent()) == (state, said)
+
+
+class Wraps:
+    """A model that raises inside a nursery, a few times."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+
+    async def answer(self, call: ModelCall) -> ModelAnswer:
+        if self.errors:
+            await in_a_nursery(self.errors.pop(0))
+        return ModelAnswer(text="at last")
+
+    async def stream(self, call: ModelCall) -> Any:
+        yield "some"
+        await self.answer(call)
+
+
+BUSY = ModelError("busy", passing=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Wraps(BUSY, BUSY), ["at last"]),
+        (Wraps(ModelError("no", passing=False)), ["sorry"]),
+        (Wraps(asyncio.CancelledError()), ["sorry"]),
+    ],
+)
+@pytest.mark.parametrize("streams", [False, True])
+async def test_a_model_that_raises_in_a_nursery_is_asked_again_or_not_as_it_says(
+    model: Any, said: list[str], streams: bool, autojump_clock: Any
+) -> None:
+    model = Wraps(*model.errors)
+    spec = "{pipeline: [{name: a, model: it}], on_failure: sorry}"
+    traits = Traits(idempotent=True, can_stream=streams)
+    async with gateway(pipelines={"p": spec}, models={"it": model}, traits=traits, default_pipeline="p") as story:
+        if streams:
+            story.channels["chat"].stream = read_all  # type: ignore[attr-defined]
+        await story.receives("hello")
+        await story.settles()
+        assert story.sent() == (["sorry"] if streams else said)
+
+
+async def read_all(_delivery: Any, pieces: Any) -> Receipt:
+    async for _ in pieces:
+        pass
+    return Delivered()
