@@ -32,6 +32,8 @@ from gateway.pipelines.steps import Ask
 from gateway.pipelines.streaming import Streamer, StreamTo
 from gateway.ports import Channel, ModelAnswer, ModelCall
 
+# Calls of one slow hook at the same time; those that were abandoned at their deadline count until they end.
+SLOW_AT_ONCE = 8
 Workers = Callable[[str, StepSpec], Ask]
 
 
@@ -62,8 +64,7 @@ class Staging:
     ) -> None:
         self._ground, self._channels, self._clear, self._workers = ground, channels, clear, workers
         self._working, self._occupied = working, occupied
-        # Slow hooks share a few threads: a hook that hangs must not eat the journal's or the files' threads.
-        self._threads = trio.CapacityLimiter(8)
+        self._threads: dict[str, trio.CapacityLimiter] = {}
         self.actors: dict[str, Actor] = {}
         self.router: Router | None = None
         self.memory = RuleMemory()
@@ -77,10 +78,14 @@ class Staging:
         self.actors, self.router = staged.actors, staged.router
         return staged.stages
 
+    def _threads_of(self, hook: str) -> trio.CapacityLimiter:
+        """A few threads for each slow hook: one that hangs must not eat the journal's, nor another hook's."""
+        return self._threads.setdefault(hook, trio.CapacityLimiter(SLOW_AT_ONCE))
+
     def build(self, parts: Parts) -> Staged:
         """Build the stages; nothing that serves is touched."""
         ground = self._ground
-        outbound = Chain("outbound", parts.outbound, ground.report, self._threads)
+        outbound = Chain("outbound", parts.outbound, ground.report, self._threads_of)
         router = Router(
             parts.ruleset,
             parts.settings.gateway.default_pipeline,
@@ -96,7 +101,7 @@ class Staging:
             return actors[plan.pipeline].run(envelope, plan, turn)
 
         stages = Stages(
-            inbound=Chain("inbound", parts.inbound, ground.report, self._threads),
+            inbound=Chain("inbound", parts.inbound, ground.report, self._threads_of),
             outbound=outbound,
             route=router.plan,
             run=run,

@@ -75,14 +75,14 @@ class Link(Struct):
 
 
 class Chain:
-    """The hooks of one direction, in order. `threads` bounds how many slow hooks run at once."""
+    """The hooks of one direction, in order. `threads` gives by a hook's name what bounds its threads."""
 
     def __init__(
         self,
         stage: Literal["inbound", "outbound"],
         links: Sequence[Link],
         report: Report,
-        threads: trio.CapacityLimiter,
+        threads: Callable[[str], trio.CapacityLimiter],
     ) -> None:
         self.stage, self.links = stage, tuple(links)
         self._report, self._threads = report, threads
@@ -165,7 +165,9 @@ class Chain:
             raise RuntimeError("quarantined after too many overruns")
         await turn.aside()
         with trio.move_on_after(link.deadline_seconds):
-            return await trio.to_thread.run_sync(link.call, *arguments, abandon_on_cancel=True, limiter=self._threads)
+            return await trio.to_thread.run_sync(
+                link.call, *arguments, abandon_on_cancel=True, limiter=self._threads(link.name)
+            )
         raise TimeoutError(f"no answer within {link.deadline_seconds:g} s")
 
     def _context(self, envelope: Envelope, message: Message) -> HookContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -313,6 +314,31 @@ async def test_a_hook_that_raises_what_is_no_exception_fails_and_ends_nothing(
         await story.receives("one")
         await story.settles()
         assert story.sent() == ["one"]
+
+
+async def test_a_slow_hook_that_hangs_takes_no_thread_of_another(
+    autojump_clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.daemon.stages.SLOW_AT_ONCE", 1)
+    autojump_clock.autojump_threshold = 0.05
+    over, seen = threading.Event(), set[str]()
+
+    def hangs(message: Any) -> None:
+        over.wait(60)
+
+    def looks(message: Any) -> None:
+        seen.add(message.content)
+
+    slow: dict[str, Any] = {"mode": "slow", "policy": "skip", "deadline_seconds": 1.0}
+    said = {"one", "two"}
+    try:
+        async with gateway(inbound=[hook(hangs, **slow), hook(looks, **slow)]) as story:
+            for text in sorted(said):
+                await story.receives(text)
+                await story.settles()
+            assert set(story.sent()) == seen == said
+    finally:
+        over.set()
 
 
 async def refuses(message: Any) -> None:
