@@ -43,6 +43,7 @@ def test_a_message_over_the_limit_is_refused_by_its_prefix_and_while_decompressi
 @pytest.mark.parametrize(
     "body",
     [b"no gzip", gzip.compress(b"x")[:-1], gzip.compress(b"x") + b"y", gzip.compress(b"a") + gzip.compress(b"b")],
+    ids=["no gzip", "cut off", "more behind it", "two"],
 )
 def test_what_claims_to_be_gzip_must_be_all_of_it(body: bytes) -> None:
     with pytest.raises(MessageError):
