@@ -7,6 +7,7 @@ masked wherever they stand, and texts that quote what people wrote are cut unles
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
@@ -45,7 +46,8 @@ _RETELLING: dict[type[Notice], str] = {
     DeliveryUnknown: "why",
 }
 _RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Iteration|Exit|Group)): .*", re.DOTALL)
-_QUOTED = re.compile(r"""(?<!\w)(["'])(?:.+?)\1(?!\w)""", re.DOTALL)
+_MARK = re.compile("[\"']")
+_WITHHELD = "(text withheld)"
 
 
 class Masks:
@@ -106,22 +108,47 @@ def stamp(at: float) -> str:
 def _without_quote(error: str) -> str:
     kind, colon, _ = error.partition(":")
     if not colon or not kind.isidentifier():
-        return error if error.isidentifier() else "(text withheld)"
+        return error if error.isidentifier() else _WITHHELD
     place = _PLACE.search(error)
-    return f"{kind}: (text withheld){place.group() if place else ''}"
+    return f"{kind}: {_WITHHELD}{place.group() if place else ''}"
 
 
 def _without_what_it_retells(notice: Notice, why: str) -> str:
-    why = _RAISED.sub(r"\1: (text withheld)", why)
+    why = _RAISED.sub(rf"\1: {_WITHHELD}", why)
     match notice:
         # int("what anna wrote") raises a ValueError that quotes it, and a hook's ValueError rejects with its words.
         case EnvelopeRejected(stage=stage) if stage != "rules":
-            return _QUOTED.sub("(text withheld)", why)
+            return _without_quotations(why)
         case EnvelopeRefused(reason="bad_field"):
-            return _QUOTED.sub("(text withheld)", why)
+            return _without_quotations(why)
         case _:
             return why
 
 
 def _short(text: str) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
+
+
+def _without_quotations(text: str) -> str:
+    """Withhold what stands between two marks of one kind; an apostrophe within a word is none.
+
+    One walk, however many marks have no counterpart: a stranger may have written all of it, and the loop waits for
+    the thread that has Python's lock.
+    """
+    marks = [(found.start(), found[0]) for found in _MARK.finditer(text)]
+    closing = {mark: deque(at for at, each in marks if each == mark and not _in_word(text, at + 1)) for mark in "\"'"}
+    told, done = list[str](), 0
+    for at, mark in marks:
+        if at < done or _in_word(text, at - 1):
+            continue
+        ends = closing[mark]
+        while ends and ends[0] <= at + 1:
+            ends.popleft()
+        if ends:
+            told += [text[done:at], _WITHHELD]
+            done = ends.popleft() + 1
+    return "".join([*told, text[done:]])
+
+
+def _in_word(text: str, at: int) -> bool:
+    return 0 <= at < len(text) and (text[at].isalnum() or text[at] == "_")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,3 +95,16 @@ def test_a_reason_keeps_its_words_and_loses_what_an_exception_quotes():
 
 def test_half_a_surrogate_pair_costs_a_character_and_not_the_line():
     assert line(ChildCrashed("irc", "a\ud800b", 1.0))["error"] == "a\ufffdb"
+
+
+@settings(max_examples=100)
+@given(st.text("\"'a_ \n", max_size=30))
+def test_what_stands_between_quotation_marks_is_withheld(said):
+    pattern = re.compile(r"""(?<!\w)(["'])(?:.+?)\1(?!\w)""", re.DOTALL)
+    told = line(EnvelopeRejected("e", "c", "hooks", "h", f".{said}"))["why"]
+    assert told == pattern.sub("(text withheld)", f".{said}")
+
+
+def test_marks_without_a_counterpart_cost_one_walk_and_not_a_walk_each():
+    said = " 'x" * 350_000  # a pattern would take minutes, and Python's lock with them
+    assert line(EnvelopeRejected("e", "c", "hooks", "h", said))["why"].startswith(said[:8192])
