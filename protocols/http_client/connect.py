@@ -103,7 +103,10 @@ class Connector:
         return [(entry[0], entry[4]) for entry in found]  # type: ignore[misc]
 
     async def _connect(self, family: int, address: object) -> socket.socket:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        except OSError as error:  # no descriptor is left, or this machine has no such family
+            raise NothingSent(f"No socket can be opened: {error}") from error
         try:
             sock.settimeout(0.0)
             if family != socket.AF_UNIX:

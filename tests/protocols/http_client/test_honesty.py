@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -301,3 +303,17 @@ async def test_a_request_cancelled_at_any_moment_leaks_no_connection() -> None:
             with trio.fail_after(60):
                 assert (await client.request("POST", url, body=b"x")).body == b"ok"
             assert [pool.in_use for pool in client._pools.values()] == [0]
+
+
+async def test_without_a_free_descriptor_nothing_was_sent() -> None:
+    async with open_answer(OK) as url, HttpClient() as client:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        lowest = os.dup(0)
+        os.close(lowest)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            with pytest.raises(NothingSent, match="No socket can be opened"):
+                await client.request("POST", url, body=b"hello")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert (await client.request("POST", url, body=b"hello")).status == 200
