@@ -17,7 +17,7 @@ from types import TracebackType
 
 import trio
 
-from protocols.errors import NothingSent, UnknownAfterSend
+from protocols.errors import NothingSent, UnknownAfterSend, UnsafeHeader
 from protocols.http1.headers import Headers
 from protocols.http1.heads import ReadStatus, best_read_status
 from protocols.http1.messages import Fields
@@ -34,6 +34,8 @@ from protocols.urls import Url, parse_url
 
 _KEEP_ALIVE = re.compile(rb"timeout=([0-9]{1,6})", re.IGNORECASE)
 _REPEATABLE = frozenset(("GET", "HEAD", "OPTIONS"))
+# What a socket takes at once when it has nothing unsent: Linux begins with 16 KB of room (tcp(7), tcp_wmem).
+_AT_ONCE_BYTES = 16 * 1024
 
 
 def _unheard(error: Exception) -> None:
@@ -112,21 +114,23 @@ class HttpClient:
     ) -> bool:
         """Send a request whole, now, without waiting; `then` gets the answer, or UnknownAfterSend. True when sent.
 
-        False when that needs waiting (no kept connection is free, it just closed, nobody listens): nothing has
-        been sent, and `request` is the way. `deadline` is on Trio's clock. Raises BadUrl or UnsafeHeader.
+        False when that needs waiting (no kept connection is free, it just closed, nobody listens, the body is large):
+        nothing has been sent, and `request` is the way. `deadline` is on Trio's clock. Raises BadUrl or UnsafeHeader.
         """
-        if not self._listening.active or self._closed:
+        if not self._listening.active or self._closed or len(body) > _AT_ONCE_BYTES:
             return False
         place = parse_url(url)
         pool = self._pools.get((place.secure, place.host, place.port))
         pipe = pool.take_idle(self._listening.now) if pool is not None else None
         if pool is None or pipe is None:
             return False
-        head = request_head(method, place.target, pool.authority, headers, length=len(body))
         most = self._limits.body_bytes if body_bytes is None else body_bytes
         reader = ResponseReader(self._read_status, body_bytes=most, to_head=method == "HEAD")
         try:
-            pipe.write(head + body)
+            pipe.write(request_head(method, place.target, pool.authority, headers, length=len(body)) + body)
+        except UnsafeHeader:
+            pool.drop(pipe)
+            raise
         except OSError:
             pool.drop(pipe)
             return False

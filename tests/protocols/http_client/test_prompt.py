@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 
-from protocols.errors import UnknownAfterSend
+from protocols.errors import UnknownAfterSend, UnsafeHeader
 from protocols.http1.messages import Response
 from protocols.http_client.answers import HttpAnswer
 from protocols.http_client.client import HttpClient
+from protocols.http_client.limits import ClientLimits
 from protocols.hub.exchange import Exchange
 from tests.protocols.serving import Site, open_site
 
@@ -145,3 +147,20 @@ async def test_what_one_caller_raises_on_its_answer_is_told_and_costs_the_others
         assert client.send_now("POST", url(site), body=b"silent", then=breaks)
         nursery.cancel_scope.cancel()
     assert len(told.all) == 3
+
+
+async def test_what_a_socket_may_not_take_in_one_piece_is_declined_and_goes_the_ordinary_way() -> None:
+    async with open_site(echo) as site, listening(site) as client:
+        answers, body = Answers(), b"x" * 100_000
+        assert not client.send_now("POST", url(site), body=body, then=answers)
+        assert (await client.request("POST", url(site), body=body)).body == body
+        assert answers.all == []
+
+
+async def test_a_header_that_cannot_be_sent_keeps_no_connection() -> None:
+    async with open_site(echo) as site, listening(site) as client:
+        for _ in range(ClientLimits().connections_per_origin):
+            with pytest.raises(UnsafeHeader):
+                client.send_now("POST", url(site), headers=(("X", "a\nb"),), then=Answers())
+            with trio.fail_after(60):
+                assert (await client.request("POST", url(site))).status == 200
