@@ -47,6 +47,9 @@ _RETELLING: dict[type[Notice], str] = {
 }
 _RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Iteration|Exit|Group)): .*", re.DOTALL)
 _MARK = re.compile("[\"']")
+# Controls but tab and line feed (JSON escapes the lower ones itself), line separators, and what turns the direction of
+# text: a terminal obeys them, and journalctl shows "blob data" in the place of a line that holds one.
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _WITHHELD = "(text withheld)"
 
 
@@ -96,8 +99,14 @@ def envelope_of(notice: Notice) -> str:
 
 
 def json_line(record: dict[str, Any]) -> str:
-    """Write a record as one line of JSON; a line break in a value is escaped, so no field can forge a line."""
-    return encode_json(record, enc_hook=str).decode() + "\n"
+    """Write a record as one line of JSON; what ends a line or steers a terminal is escaped: no field can forge one."""
+    text = encode_json(record, enc_hook=str).decode()
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n"
+
+
+def harmless(value: Any) -> Any:
+    """Return a text for a terminal, with U+FFFD for what would steer it; line breaks stay. Other values as they are."""
+    return _STEERING.sub("\ufffd", value) if isinstance(value, str) else value
 
 
 def stamp(at: float) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Literal
 
-from gateway.telemetry.lines import json_line, stamp
+from gateway.telemetry.lines import harmless, json_line, stamp
 
 Format = Literal["json", "pretty"]
 Render = Callable[[dict[str, Any]], str]
@@ -94,11 +94,11 @@ def open_log(stream: IO[str], form: Format, *, longest_queue: int = LONGEST_QUEU
 
 
 def pretty_renderer(stream: IO[str]) -> Render:
-    """Return structlog's console renderer, in colour where `stream` is a terminal."""
+    """Return structlog's console renderer, in colour where `stream` is a terminal; no text steers that."""
     from structlog.dev import ConsoleRenderer
 
     console = ConsoleRenderer(colors=stream.isatty(), timestamp_key="time", sort_keys=False)
-    return lambda record: console(None, "", dict(record)) + "\n"
+    return lambda record: console(None, "", {key: harmless(value) for key, value in record.items()}) + "\n"
 
 
 def _dropped_line(count: int) -> dict[str, Any]:

@@ -108,3 +108,10 @@ def test_what_stands_between_quotation_marks_is_withheld(said):
 def test_marks_without_a_counterpart_cost_one_walk_and_not_a_walk_each():
     said = " 'x" * 350_000  # a pattern would take minutes, and Python's lock with them
     assert line(EnvelopeRejected("e", "c", "hooks", "h", said))["why"].startswith(said[:8192])
+
+
+def test_what_steers_a_terminal_is_escaped_and_reads_as_it_was():
+    said = "\x1b[2J \x7f \x9b1A \u2028 \u202e"
+    written = json_line(record_of(ChildCrashed("irc", said, 1.0), 0.0, masks=Masks()))
+    assert written.isascii() and written.rstrip("\n").isprintable()
+    assert json.loads(written)["error"] == said

@@ -62,3 +62,11 @@ def test_on_a_terminal_lines_are_pretty():
         log.put(lambda: {"time": "2023-11-14T22:13:20.250Z", "level": "info", "event": "GatewayReady", "seconds": 0.3})
     assert "2023-11-14T22:13:20.250Z" in out.getvalue()
     assert "GatewayReady" in out.getvalue() and "seconds=0.3" in out.getvalue()
+
+
+def test_no_text_steers_the_terminal_that_lines_are_shown_on():
+    out = io.StringIO()
+    with open_log(out, "pretty") as log:
+        log.put(lambda: {"event": "ChildCrashed", "error": "\x1b[2J\x9b1A\u202e", "exception": "one\n\x1b]0;two\x07"})
+    assert "error=\ufffd[2J\ufffd1A\ufffd" in out.getvalue()
+    assert out.getvalue().endswith("\none\n\ufffd]0;two\ufffd\n")
