@@ -21,6 +21,8 @@ from gateway.config import paths
 
 # A person waits at a terminal; `send --wait` adds its own seconds.
 ANSWER_SECONDS = 30.0
+# Of a stream, at a time: some hundred notices.
+_PIECE_BYTES = 65_536
 
 
 class Control:
@@ -41,11 +43,15 @@ class Control:
         return self._ask("POST", _target(path, {}), body, ANSWER_SECONDS + wait_seconds)
 
     def lines(self, *path: str) -> Iterator[Any]:
-        """Yield one value a line of an NDJSON stream, until the gateway stops or the caller does."""
+        """Yield one value a line of an NDJSON stream, until all are there or the caller stops."""
         with self._answer("GET", _target(path, {}), None, None) as response:
-            while line := response.readline():
-                if line.strip():
-                    yield _decoded(line)
+            rest = b""
+            # Not by lines: there http.client takes an answer that breaks off between two pieces for a whole one.
+            while piece := response.read1(_PIECE_BYTES):
+                *whole, rest = (rest + piece).split(b"\n")
+                yield from (_decoded(line) for line in whole if line.strip())
+            if rest.strip():
+                yield _decoded(rest)
 
     def _ask(self, method: str, target: str, body: object, seconds: float) -> Any:
         with self._answer(method, target, body, seconds) as response:
@@ -67,6 +73,10 @@ class Control:
                 yield response
             except TimeoutError:
                 raise NotDone(f"the gateway did not answer within {seconds:g} s", UNAVAILABLE) from None
+            except http.client.IncompleteRead:
+                raise NotDone(
+                    "the gateway broke off in the middle of its answer: it has stopped", UNAVAILABLE
+                ) from None
             except (OSError, http.client.HTTPException) as error:
                 raise NotDone(f"the gateway broke off: {error or 'it has stopped'}", UNAVAILABLE) from error
 

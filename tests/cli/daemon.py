@@ -22,6 +22,10 @@ class Asked:
 STREAMS = ("/tail", "/dead/export")
 
 
+class Cut(list[Any]):
+    """What a stream says before the gateway behind it is gone."""
+
+
 @contextmanager
 def control_socket(path: Path, answers: dict[str, tuple[int, Any]]) -> Iterator[Asked]:
     """Serve `answers` on a Unix socket while the block runs; lists for STREAMS go out as NDJSON."""
@@ -33,12 +37,22 @@ def control_socket(path: Path, answers: dict[str, tuple[int, Any]]) -> Iterator[
             body = json.loads(self.rfile.read(length)) if length else None
             asked.requests.append((self.command, self.path, body))
             status, what = asked.answers.get(f"{self.command} {self.path}", (404, {"detail": "there is no such thing"}))
+            if isinstance(what, Cut):
+                self.cut(what)
+                return
             text = "".join(json.dumps(x) + "\n" for x in what) if self.path in STREAMS else json.dumps(what)
             payload = text.encode() if what is not None else b""
             self.send_response(status)
             self.send_header("Content-Length", str(len(payload)))
             self.end_headers()
             self.wfile.write(payload)
+
+        def cut(self, lines: Cut) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for line in (json.dumps(each).encode() + b"\n" for each in lines):
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(line), line))
 
         do_GET = do_POST = answer
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from gateway.cli.frame import COMMANDS, oclaw
 from gateway.config import paths
-from tests.cli.daemon import Asked, control_socket
+from tests.cli.daemon import Asked, Cut, control_socket
 
 
 @pytest.fixture
@@ -198,6 +198,14 @@ def test_dead_letters_are_exported_line_by_line_as_people_read_them(runtime: Pat
     result, asked = asking(runtime, {"GET /dead/export": (200, [story, story])}, "dead", "export")
     assert asked.requests == [("GET", "/dead/export", None)]
     assert result.stdout.splitlines() == [json.dumps(story, ensure_ascii=False)] * 2
+
+
+@pytest.mark.parametrize("command", ["dead export", "tail"])
+def test_a_stream_that_breaks_off_is_not_taken_for_a_whole_one(runtime: Path, command: str) -> None:
+    cut = {f"GET /{command.replace(' ', '/')}": (200, Cut([{"notice": "first"}]))}
+    result, _ = asking(runtime, cut, *command.split())
+    assert (result.exit_code, "first" in result.stdout) == (69, True)
+    assert result.stderr == "oclaw: the gateway broke off in the middle of its answer: it has stopped\n"
 
 
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
