@@ -67,6 +67,7 @@ def export(config: Path, target: IO[str]) -> None:
     """Write every dead letter with its whole story, readable, as a line of JSON."""
     for story in Control(config).lines("dead", "export"):
         target.write(json.dumps(story, ensure_ascii=False) + "\n")
+    target.flush()  # an empty export is a file, too, and a full disk is told of before the end
 
 
 def _each(letter_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:

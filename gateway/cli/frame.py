@@ -9,11 +9,13 @@ Exit codes: 0 done, 1 not done, 2 wrong usage, 69 no gateway is running (EX_UNAV
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +25,8 @@ import click
 from gateway.errors import OclawError, SettingError, SettingErrors
 
 NOT_DONE, UNAVAILABLE, WRONG_CONFIGURATION = 1, 69, 78
+# What a full or failing disk says to a write, which names no file.
+_UNWRITTEN = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("gateway.cli.init", "Scaffold a working configuration."),
@@ -99,10 +103,13 @@ class Commands(click.Group):
             sys.exit(complain(error))
         except UnicodeError:  # an argument or a file of other bytes; our own texts are all UTF-8
             sys.exit(complain(NotDone("what was given is not text in UTF-8")))
-        except BrokenPipeError:  # `oclaw tail | head`: point stdout elsewhere, so that the flush at exit is silent
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # `oclaw tail | head`
+            _let_go_of_output()
             sys.exit(NOT_DONE)
         except OSError as error:  # mostly files of another user: the gateway's state is its own
+            if error.errno in _UNWRITTEN and error.filename is None:
+                _let_go_of_output()
+                sys.exit(complain(NotDone(f"not everything could be written: {error.strerror}")))
             if not isinstance(error.filename, str):
                 raise
             whose = ". Are you the gateway's user?" if isinstance(error, PermissionError) else ""
@@ -111,6 +118,12 @@ class Commands(click.Group):
             if group.subgroup(KeyboardInterrupt) is None:
                 raise
             raise KeyboardInterrupt from None
+
+
+def _let_go_of_output() -> None:
+    """Point stdout elsewhere, so that what could not be written is not tried again, and told again, at the exit."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def version_text() -> str:

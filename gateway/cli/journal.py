@@ -56,6 +56,7 @@ def export_(config: Path, target: IO[bytes]) -> None:
 
     for line in maintenance.export(_place(config)):
         target.write(line + b"\n")
+    target.flush()  # an empty export is a file, too, and a full disk is told of before the end
 
 
 @command.command("compact")

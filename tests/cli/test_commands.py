@@ -208,6 +208,26 @@ def test_a_stream_that_breaks_off_is_not_taken_for_a_whole_one(runtime: Path, co
     assert result.stderr == "oclaw: the gateway broke off in the middle of its answer: it has stopped\n"
 
 
+def test_an_export_of_nothing_takes_the_place_of_the_one_before(runtime: Path) -> None:
+    target = runtime / "dead.jsonl"
+    target.write_text("yesterday's\n")
+    result, _ = asking(runtime, {"GET /dead/export": (200, [])}, "dead", "export", "--to", str(target))
+    assert (result.exit_code, target.read_text()) == (0, "")
+
+
+def test_a_full_disk_is_a_sentence(runtime: Path) -> None:
+    story = {"letter": {"id": "a"}}
+    result, _ = asking(runtime, {"GET /dead/export": (200, [story])}, "dead", "export", "--to", "/dev/full")
+    assert (result.exit_code, result.stderr) == (
+        1,
+        "oclaw: not everything could be written: No space left on device\n",
+    )
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "gateway.cli", "completion", "fish"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, result.stderr)
+
+
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
     result, _ = asking(runtime, {"GET /held": (200, [])}, "held", "list")
     assert result.stdout == "nothing\n"
