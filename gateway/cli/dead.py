@@ -9,6 +9,7 @@ from typing import IO
 import click
 
 from gateway.cli.control import Control
+from gateway.cli.deciding import decide
 from gateway.cli.frame import with_config, with_json
 from gateway.cli.show import show
 from gateway.cli.trace import as_read
@@ -45,7 +46,7 @@ def show_(letter_id: str, config: Path, as_json: bool) -> None:
 @with_json
 def retry(letter_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
     """Try dead letters again; each re-enters at the tail of its conversation, marked as replayed."""
-    _each(letter_ids, "retry", config, as_json=as_json)
+    decide(Control(config), "dead", letter_ids, "retry", as_json=as_json)
 
 
 @command.command("drop")
@@ -56,8 +57,8 @@ def retry(letter_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
 def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
     """Drop dead letters for good."""
     if not yes:
-        click.confirm(f"Drop {len(letter_ids)} dead letter(s) for good?", abort=True)
-    _each(letter_ids, "drop", config, as_json=as_json)
+        click.confirm(f"Drop {len(letter_ids)} dead letter(s) for good?", abort=True, err=True)
+    decide(Control(config), "dead", letter_ids, "drop", as_json=as_json)
 
 
 @command.command("export")
@@ -68,9 +69,3 @@ def export(config: Path, target: IO[str]) -> None:
     for story in Control(config).lines("dead", "export"):
         target.write(json.dumps(story, ensure_ascii=False) + "\n")
     target.flush()  # an empty export is a file, too, and a full disk is told of before the end
-
-
-def _each(letter_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:
-    control = Control(config)
-    for letter_id in letter_ids:
-        show(control.post("dead", letter_id, verb) or {"id": letter_id, "done": verb}, as_json=as_json)

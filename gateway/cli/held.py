@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.control import Control
+from gateway.cli.deciding import decide
 from gateway.cli.frame import with_config, with_json
 from gateway.cli.show import show
 from gateway.cli.trace import as_read
@@ -41,7 +42,7 @@ def show_(envelope_id: str, config: Path, as_json: bool) -> None:
 @with_json
 def release(envelope_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
     """Let held messages go on their way."""
-    _each(envelope_ids, "release", config, as_json=as_json)
+    decide(Control(config), "held", envelope_ids, "release", as_json=as_json)
 
 
 @command.command("drop")
@@ -52,11 +53,5 @@ def release(envelope_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
 def drop(envelope_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
     """Drop held messages for good; nobody is answered."""
     if not yes:
-        click.confirm(f"Drop {len(envelope_ids)} held message(s) for good?", abort=True)
-    _each(envelope_ids, "drop", config, as_json=as_json)
-
-
-def _each(envelope_ids: tuple[str, ...], verb: str, config: Path, *, as_json: bool) -> None:
-    control = Control(config)
-    for envelope_id in envelope_ids:
-        show(control.post("held", envelope_id, verb) or {"id": envelope_id, "done": verb}, as_json=as_json)
+        click.confirm(f"Drop {len(envelope_ids)} held message(s) for good?", abort=True, err=True)
+    decide(Control(config), "held", envelope_ids, "drop", as_json=as_json)

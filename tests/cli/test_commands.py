@@ -228,6 +228,16 @@ def test_a_full_disk_is_a_sentence(runtime: Path) -> None:
     assert (done.returncode, done.stderr) == (1, result.stderr)
 
 
+@pytest.mark.parametrize("words", ["dead retry", "dead drop --yes", "held release", "held drop --yes"])
+def test_what_is_refused_for_one_does_not_keep_the_others_from_it(runtime: Path, words: str) -> None:
+    section, verb = words.split()[:2]
+    answers = {f"POST /{section}/{each}/{verb}": (200, {"id": each, "state": "it"}) for each in "ac"}
+    result, asked = asking(runtime, answers, *words.split(), "a", "b", "c", "--json")
+    assert [target.split("/")[2] for _, target, _ in asked.requests] == ["a", "b", "c"]
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["a", "c"]
+    assert (result.exit_code, result.stderr) == (1, "oclaw: there is no such thing\n")
+
+
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
     result, _ = asking(runtime, {"GET /held": (200, [])}, "held", "list")
     assert result.stdout == "nothing\n"
