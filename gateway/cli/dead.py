@@ -11,7 +11,7 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
 from gateway.cli.frame import with_config, with_json
-from gateway.cli.show import show
+from gateway.cli.show import show, show_some
 from gateway.cli.trace import as_read
 
 
@@ -26,8 +26,8 @@ def command() -> None:
 @with_config
 @with_json
 def list_(kind: str | None, limit: int, config: Path, as_json: bool) -> None:
-    """List dead letters."""
-    show(Control(config).get("dead", kind=kind, limit=limit), as_json=as_json)
+    """List dead letters, the latest change first."""
+    show_some(Control(config).get("dead", kind=kind, limit=limit), limit, as_json=as_json)
 
 
 @command.command("show")

@@ -9,7 +9,7 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
 from gateway.cli.frame import with_config, with_json
-from gateway.cli.show import show
+from gateway.cli.show import show, show_some
 from gateway.cli.trace import as_read
 
 
@@ -19,11 +19,12 @@ def command() -> None:
 
 
 @command.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="How many at most.")
 @with_config
 @with_json
-def list_(config: Path, as_json: bool) -> None:
-    """List what is held, why, and what would be answered if that is known already."""
-    show(Control(config).get("held"), as_json=as_json)
+def list_(limit: int, config: Path, as_json: bool) -> None:
+    """List what is held, the oldest first: why, and what would be answered if that is known already."""
+    show_some(Control(config).get("held", limit=limit), limit, as_json=as_json)
 
 
 @command.command("show")

@@ -28,6 +28,13 @@ def show(answer: Any, *, as_json: bool) -> None:
     click.echo(json.dumps(answer, ensure_ascii=False) if as_json else text(answer))
 
 
+def show_some(rows: Any, limit: int, *, as_json: bool) -> None:
+    """Print a list, and say when it may have been cut at `limit`: an outage leaves more than a screenful."""
+    show(rows, as_json=as_json)
+    if isinstance(rows, list) and len(rows) >= limit:
+        click.echo(f"These are {limit}, and there may be more (--limit, at most 1000).", err=True)
+
+
 def text(answer: Any) -> str:
     """Return an answer as lines for a person; '' values are left out."""
     if isinstance(answer, Mapping):

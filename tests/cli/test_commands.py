@@ -238,8 +238,16 @@ def test_what_is_refused_for_one_does_not_keep_the_others_from_it(runtime: Path,
     assert (result.exit_code, result.stderr) == (1, "oclaw: there is no such thing\n")
 
 
+@pytest.mark.parametrize(("section", "query"), [("held", "limit=2"), ("dead", "limit=2")])
+def test_a_list_that_may_have_been_cut_says_so(runtime: Path, section: str, query: str) -> None:
+    answers = {f"GET /{section}?{query}": (200, [{"id": "a"}, {"id": "b"}])}
+    result, _ = asking(runtime, answers, section, "list", "--limit", "2", "--json")
+    assert [row["id"] for row in json.loads(result.stdout)] == ["a", "b"]
+    assert result.stderr == "These are 2, and there may be more (--limit, at most 1000).\n"
+
+
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
-    result, _ = asking(runtime, {"GET /held": (200, [])}, "held", "list")
+    result, _ = asking(runtime, {"GET /held?limit=50": (200, [])}, "held", "list")
     assert result.stdout == "nothing\n"
 
 
