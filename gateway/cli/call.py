@@ -92,7 +92,7 @@ def _messages(text: str | None) -> list[dict[str, Any]]:
 
 def _listen(config: Path) -> dict[str, Any]:
     try:
-        section = tomllib.loads((config / "oclaw.toml").read_text("utf-8")).get("listen", {})
+        section = tomllib.loads((config / "oclaw.toml").read_text("utf-8-sig")).get("listen", {})
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

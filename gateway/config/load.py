@@ -81,7 +81,7 @@ def _state_setting(raw: dict[str, Any]) -> str:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         hint = f'Make one with "oclaw init {path.parent}", or name its folder with --config.'
         raise SettingErrors([SettingError(str(path), found="missing", wanted="there", hint=hint)]) from None

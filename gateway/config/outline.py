@@ -35,9 +35,9 @@ class Outline(Struct, frozen=True, kw_only=True):
 def outline(directory: Path) -> Outline:
     """Read the names; a file that is missing or no TOML names nothing, a time zone that is none is UTC."""
     try:
-        raw = tomllib.loads((directory / FILE).read_text("utf-8"))
+        raw = tomllib.loads((directory / FILE).read_text("utf-8-sig"))
         known = True
-    except (OSError, ValueError):  # both a decoding and a syntax error are ValueErrors
+    except (OSError, ValueError, RecursionError):  # both a decoding and a syntax error are ValueErrors
         raw, known = {}, False
     models = _table(raw, "models")
     tasks = [task for entry in models.values() if isinstance(entry, Mapping) for task in _texts(entry.get("tasks"))]

@@ -45,8 +45,9 @@ class Secret:
 
 
 class SecretStore:
-    """Reads secrets out of the environment, files and credentials. `directory` is where relative paths start.
+    """Reads secrets out of the environment, files and credentials, without white space around them.
 
+    `directory` is where relative paths start.
     `beside` the service, credentials are named and not read: systemd passes them to the service alone.
     """
 
@@ -92,7 +93,7 @@ class SecretStore:
 
     def _file(self, path: Path, place: str, what: str) -> str:
         try:
-            value = path.read_text("utf-8").strip()
+            value = path.read_text("utf-8-sig").strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             hint = f"Put the secret, and nothing else, into {path}."

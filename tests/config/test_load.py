@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.config.load import load
+from gateway.config.outline import outline
 from gateway.config.settings import Settings
 from gateway.errors import SettingErrors
 from gateway.plugins import PluginTable
@@ -162,3 +163,14 @@ def test_a_wrong_address_and_pointer_are_said_in_one_sentence_each(tmp_path: Pat
 def test_nothing_raises_but_setting_errors_when_sections_are_of_the_wrong_kind(tmp_path: Path) -> None:
     assert len(faults(tmp_path, "gateway = 1\nlisten = []\nchannels = 2\nhooks = 3\nmodels = [1]\nrules = {}")) == 6
     assert len(faults(tmp_path, "[channels]\na = 1\n[models]\nb = []\n[hooks]\ninbound = 'x'\noutbond = []")) == 4
+
+
+def test_a_byte_order_mark_before_the_first_line_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "oclaw.toml").write_bytes(b'\xef\xbb\xbf[gateway]\r\ndefault_pipeline = "chat"\r\n')
+    assert load(tmp_path, PluginTable(), {}).gateway.default_pipeline == "chat"
+    assert outline(tmp_path).default_pipeline == "chat"
+
+
+def test_a_file_that_nests_too_deeply_names_nothing(tmp_path: Path) -> None:
+    (tmp_path / "oclaw.toml").write_text("a = " + "[" * 5000)
+    assert not outline(tmp_path).known

@@ -21,6 +21,15 @@ def test_a_secret_is_read_from_a_variable_a_file_or_a_credential(tmp_path: Path)
     assert store.read("credential:key", "x").reveal() == "from systemd"
 
 
+def test_what_surrounds_a_secret_is_none_of_it(tmp_path: Path) -> None:
+    (tmp_path / "windows").write_bytes(b"\xef\xbb\xbfhunter2\r\n")
+    store = SecretStore(tmp_path, {"TOKEN": "hunter2\n", "BLANK": " \n"})
+    assert store.read("env:TOKEN", "x").reveal() == "hunter2"
+    assert store.read("file:windows", "x").reveal() == "hunter2"
+    with pytest.raises(SettingError, match="BLANK, which is empty"):
+        store.read("env:BLANK", "x")
+
+
 @pytest.mark.parametrize(
     ("source", "said"),
     [
