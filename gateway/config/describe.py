@@ -52,7 +52,7 @@ def _type(kind: inspect.Type) -> str:
         case inspect.IntType() | inspect.FloatType():
             return _number(kind)
         case inspect.StrType():
-            return f"text that matches {kind.pattern}" if kind.pattern else "text in quotes"
+            return _text(kind)
         case inspect.LiteralType():
             return _either([json.dumps(value) for value in kind.values])
         case inspect.ListType() | inspect.VarTupleType() | inspect.FrozenSetType():
@@ -66,6 +66,15 @@ def _type(kind: inspect.Type) -> str:
             return HOW
         case _:
             return "another kind of value"
+
+
+def _text(kind: inspect.StrType) -> str:
+    if kind.pattern:
+        return f"text that matches {kind.pattern}"
+    least, most = kind.min_length or 0, kind.max_length
+    if most is None:
+        return "text in quotes" + (", not empty" if least else "")
+    return f"text in quotes of {f'{least} to ' if least < most else ''}{most} character{'' if most == 1 else 's'}"
 
 
 def _number(kind: inspect.IntType | inspect.FloatType) -> str:

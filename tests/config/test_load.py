@@ -88,7 +88,7 @@ def test_every_fault_of_a_broken_file_is_named_at_once(tmp_path: Path) -> None:
 def test_a_misspelt_type_key_is_recognised(tmp_path: Path) -> None:
     assert faults(tmp_path, '[models.x]\nprovder = "echo"') == [
         'models.x.provder is unknown; it must be a setting of [models.x]. Did you mean "provider"?',
-        "models.x.provider is missing; it must be text in quotes.",
+        "models.x.provider is missing; it must be text in quotes, not empty.",
     ]
 
 
@@ -174,3 +174,11 @@ def test_a_byte_order_mark_before_the_first_line_is_none_of_it(tmp_path: Path) -
 def test_a_file_that_nests_too_deeply_names_nothing(tmp_path: Path) -> None:
     (tmp_path / "oclaw.toml").write_text("a = " + "[" * 5000)
     assert not outline(tmp_path).known
+
+
+def test_a_text_of_a_wrong_length_is_told_the_right_one(tmp_path: Path) -> None:
+    toml = '[gateway]\ntime_zone = ""\n[[hooks.inbound]]\nuse = "sensitive_words"\nwords_file = "w"\nmask = "**"\n'
+    assert faults(tmp_path, toml) == [
+        'gateway.time_zone is ""; it must be text in quotes, not empty.',
+        'hooks.inbound[0].mask is "**"; it must be text in quotes of 1 character.',
+    ]
