@@ -31,8 +31,10 @@ def state_dir(directory: Path, setting: str, environment: Mapping[str, str]) -> 
         return Path(given)
     if not setting:
         home = environment.get("XDG_STATE_HOME", "") or Path(environment.get("HOME", "~"), ".local/state")
-        return Path(home).expanduser() / "oclaw" / f"{directory.resolve().name}-{digest(directory)}"
-    path = Path(os.path.normpath(directory.resolve() / Path(setting).expanduser()))
+        own = _at_home(Path(home), "unset, and this user has no home folder")
+        return own / "oclaw" / f"{directory.resolve().name}-{digest(directory)}"
+    own = _at_home(Path(setting), f'"{setting}", where nobody is at home')
+    path = Path(os.path.normpath(directory.resolve() / own))
     if path.is_relative_to(directory.resolve()):
         wanted = "outside the folder of oclaw.toml, in which nothing is written"
         raise SettingError("gateway.state_dir", found=f'"{setting}"', wanted=wanted)
@@ -82,6 +84,13 @@ def runtime_dir(environment: Mapping[str, str]) -> Path:
 def digest(directory: Path) -> str:
     """Return a short name for a configuration folder."""
     return hashlib.blake2b(os.fsencode(directory.resolve()), digest_size=4).hexdigest()
+
+
+def _at_home(path: Path, found: str) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:  # a user of a container mostly has no entry in /etc/passwd, and whom ~NAME names may have none
+        raise SettingError("gateway.state_dir", found=found, wanted="a folder that the gateway may write") from None
 
 
 def _socket_name(directory: Path) -> str:

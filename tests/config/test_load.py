@@ -182,3 +182,12 @@ def test_a_text_of_a_wrong_length_is_told_the_right_one(tmp_path: Path) -> None:
         'gateway.time_zone is ""; it must be text in quotes, not empty.',
         'hooks.inbound[0].mask is "**"; it must be text in quotes of 1 character.',
     ]
+
+
+def test_a_home_that_is_not_there_is_a_fault_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (fault,) = faults(tmp_path, '[gateway]\nstate_dir = "~no-such-user/oclaw"')
+    assert fault.startswith('gateway.state_dir is "~no-such-user/oclaw", where nobody is at home; it must be a folder')
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    (fault,) = faults(tmp_path, "")
+    assert fault.startswith("gateway.state_dir is unset, and this user has no home folder; it must be a folder")
