@@ -151,3 +151,13 @@ class ModelError(OclawError):
     def __init__(self, why: str, *, passing: bool) -> None:
         self.why, self.passing = why, passing
         super().__init__(why)
+
+
+def in_words(error: BaseException) -> str:
+    """Return an exception's class and what it says; never raises, as the `__str__` of a foreign class may."""
+    name = type(error).__name__
+    try:
+        said = str(error)
+    except Exception:
+        said = ""
+    return f"{name}: {said}" if said else name

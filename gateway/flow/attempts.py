@@ -11,6 +11,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.errors import in_words
 from gateway.flow import retry
 from gateway.flow.circuits import Circuit, Circuits
 from gateway.flow.destination import DeliverNow, Destination, Waiting
@@ -110,7 +111,7 @@ class Attempts:
         try:
             receipt = sound(await channel.deliver(delivery))
         except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
-            receipt = Unknown(f"{type(error).__name__}: {error}")
+            receipt = Unknown(in_words(error))
         attempt.scope.deadline = inf
         return receipt
 
@@ -120,7 +121,7 @@ class Attempts:
         try:
             begun = deliver_now(attempt.head.delivery, deadline, then)
         except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
-            then(Unknown(f"{type(error).__name__}: {error}"))
+            then(Unknown(in_words(error)))
             return True
         if begun and attempt.under_way:
             self._owed[attempt] = (deadline + _GRACE_SECONDS, then)

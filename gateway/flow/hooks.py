@@ -15,7 +15,7 @@ from typing import Any, Literal
 import trio
 from msgspec import Struct
 
-from gateway.errors import DraftError, Hold, Reject, lone, stays_contained
+from gateway.errors import DraftError, Hold, Reject, in_words, lone, stays_contained
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
 from gateway.message.draft import Draft, verified
@@ -184,7 +184,7 @@ class Chain:
             return self._failed(link, envelope, message, error)
 
     def _failed(self, link: Link, envelope: Envelope, message: Message, error: BaseException) -> tuple[Verdict, str]:
-        said = f"{type(error).__name__}: {error}"
+        said = in_words(error)
         self._report(HookFailed(envelope.id, link.name, said, link.policy))
         if isinstance(error, TimeoutError):
             self._report(HookOverran(envelope.id, link.name, link.deadline_seconds, link.deadline_seconds))

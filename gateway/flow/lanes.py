@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
+from gateway.errors import in_words
 from gateway.flow.aside import Turn, carry_on, straight
 from gateway.flow.flight import Flight
 from gateway.flow.lane import ENDED, Key, Lane, Led
@@ -264,7 +265,7 @@ class Lanes:
             self._empty.unpark_all()
 
     def _failed(self, lane: Lane, envelope: Envelope, error: Exception) -> None:
-        why = f"{type(error).__name__}: {error}"
+        why = in_words(error)
         self._report(RequestFailed("the walk of a message", why, envelope.id))
         if envelope.attempt >= self._poison_attempts:
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from gateway.errors import in_words
 from gateway.flow.actions import ActionCall, InstalledAction
 from gateway.message.envelope import Envelope
 from gateway.message.message import nfc
@@ -142,7 +143,7 @@ class PlanDraft:
         try:
             done = list(installed.apply(call))
         except (Exception, SystemExit) as error:  # somebody else's code; contained to this action
-            return f"{type(error).__name__}: {error}"
+            return in_words(error)
         for do in done[:MOST_DONE]:
             if do.action in self._installed:
                 return f"it asks for {do.action}, which is no action of the gateway's own"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
+from gateway.errors import in_words
 from gateway.message.message import Message
 from gateway.notices import Report, TypingFailed
 from gateway.ports import Channel
@@ -62,7 +63,7 @@ class Typist:
             with trio.fail_after(_MOST_SECONDS):
                 await show(message.conversation, working=working)
         except (Exception, SystemExit) as error:  # a channel's decoration must not reach the walk
-            self._report(TypingFailed(channel.name, f"{type(error).__name__}: {error}"))
+            self._report(TypingFailed(channel.name, in_words(error)))
             return False
         return True
 

@@ -11,7 +11,7 @@ from inspect import isawaitable
 
 import trio
 
-from gateway.errors import ModelError, lone, stays_contained
+from gateway.errors import ModelError, in_words, lone, stays_contained
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.pipelines.spec import StepSpec
 from gateway.ports import ModelAnswer, ModelCall
@@ -51,7 +51,7 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
 def model_error(raised: BaseException) -> ModelError:
     """Return what was raised, alone in a group or not, as the `ModelError` it is or comes to."""
     error = lone(raised)
-    return error if isinstance(error, ModelError) else ModelError(f"{type(error).__name__}: {error}", passing=False)
+    return error if isinstance(error, ModelError) else ModelError(in_words(error), passing=False)
 
 
 async def _awaited(step: StepSpec, answer: Awaitable[ModelAnswer], turn: WalkTurn, slot: Slot) -> ModelAnswer:

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from gateway.errors import SettingError
+from gateway.errors import SettingError, in_words
 
 # A log line and a status table must hold it; the traceback's last line is what tells the story.
 LONGEST = 500
@@ -16,9 +16,8 @@ def tell(error: BaseException) -> str:
     """Return the first leaf's class, text and place of raising, and how many more there are."""
     leaves = list(leaves_of(error))
     first = leaves[0]
-    text = f"{type(first).__name__}: {first}" if str(first) else type(first).__name__
     more = f" (and {len(leaves) - 1} more)" if len(leaves) > 1 else ""
-    return f"{text[:LONGEST]}{_place(first)}{more}"
+    return f"{in_words(first)[:LONGEST]}{_place(first)}{more}"
 
 
 def wrong_setting(error: BaseException) -> SettingError | None:

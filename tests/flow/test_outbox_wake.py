@@ -217,3 +217,26 @@ async def test_a_destination_is_clear_for_a_stream_while_its_channel_is_served_a
         outbox.attach(channel)
         outbox.add(reply("a", "c1"))
         assert not outbox.clear(key)
+
+
+class Speechless(Exception):
+    """As the exceptions of some libraries are when they are given no text."""
+
+    def __str__(self):
+        return self.args[0]
+
+
+async def test_an_error_that_cannot_say_what_it_is_costs_one_attempt(autojump_clock):
+    class Flaky(Away):
+        async def deliver(self, given):
+            if not self.there:
+                self.there = True
+                raise Speechless(5)
+            return Delivered()
+
+    notes = Notes()
+    async with open_outbox(notes) as outbox:
+        outbox.attach(Flaky())
+        outbox.add(reply("a", "c1"))
+        await trio.sleep(3600)
+        assert notes.done == ["a"]

@@ -77,6 +77,24 @@ async def test_a_crash_is_waited_out_and_the_neighbour_serves_on(book, autojump_
     assert book.crashes() == [(0.0, 1.0), (1.0, 2.0)]
 
 
+class Speechless(Exception):
+    """As the exceptions of some libraries are when they are given no text."""
+
+    def __str__(self):
+        return self.args[0]
+
+
+async def test_a_crash_that_cannot_say_what_it_is_harms_nobody_else(book, autojump_clock):
+    async def flaky(status):
+        raise Speechless(5)
+
+    async with tree_of(book) as tree:
+        await tree.start("good", serve)
+        state = await tree.start("flaky", flaky, POLICY)
+        assert (state.state, state.last_error.partition(" ")[0]) == ("waiting", "Speechless")
+        assert tree.child("good").state == "ready"
+
+
 async def test_a_child_that_keeps_crashing_is_given_up_and_the_rest_serve(book, autojump_clock):
     async def broken(status):
         status.started()
