@@ -12,8 +12,8 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from gateway.telemetry.context import current
-from gateway.telemetry.lines import LEVELS, Masks, stamp
-from gateway.telemetry.log import Log
+from gateway.telemetry.lines import LEVELS, Masks, shortened, stamp
+from gateway.telemetry.log import Lazy, Log
 
 # At "debug" libraries print the bytes they see, which are what people wrote: never below "info" unless texts are on.
 _FLOOR = "info"
@@ -58,14 +58,25 @@ class _ToLog(logging.Handler):
         self._log, self._masks = log, masks
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields = {"logger": record.name}
+        try:
+            self._log.put(self._told(record))
+        except Exception as error:  # as of warning("%d", "x"): no more than a line is lost, as everywhere in `logging`
+            text = f"a line that cannot be formed: {type(error).__name__}"
+            self._log.put(_line("warning", text, _of(record), self._masks))
+
+    def _told(self, record: logging.LogRecord) -> Lazy:
+        fields = _of(record)
         if record.exc_info:
             fields["exception"] = logging.Formatter().formatException(record.exc_info)
         level = next(name for name in reversed(LEVELS) if record.levelno >= LEVELS[name] or name == "debug")
-        self._log.put(_line(level, record.getMessage(), fields, self._masks))
+        return _line(level, record.getMessage(), fields, self._masks)
 
 
-def _line(level: str, text: str, fields: dict[str, Any], masks: Masks) -> Any:
+def _of(record: logging.LogRecord) -> dict[str, Any]:
+    return {"logger": record.name}
+
+
+def _line(level: str, text: str, fields: dict[str, Any], masks: Masks) -> Lazy:
     at, envelope_id = time.time(), current()
 
     def line() -> dict[str, Any]:
@@ -74,7 +85,7 @@ def _line(level: str, text: str, fields: dict[str, Any], masks: Masks) -> Any:
             told["envelope_id"] = envelope_id
         # Ours win: a field named "level" must not pass for the line's own.
         told = {**told, **{key: value for key, value in fields.items() if key not in told}}
-        return {key: masks.hide(value) if isinstance(value, str) else value for key, value in told.items()}
+        return {key: shortened(masks.hide(value)) if isinstance(value, str) else value for key, value in told.items()}
 
     return line
 

@@ -87,7 +87,7 @@ def record_of(notice: Notice, at: float, *, masks: Masks, envelope_id: str = "",
         elif name == retelling:
             value = _without_what_it_retells(notice, value)
         if value != "":
-            record[name] = _short(masks.hide(value)) if isinstance(value, str) else value
+            record[name] = shortened(masks.hide(value)) if isinstance(value, str) else value
     return record
 
 
@@ -134,7 +134,8 @@ def _without_what_it_retells(notice: Notice, why: str) -> str:
             return why
 
 
-def _short(text: str) -> str:
+def shortened(text: str) -> str:
+    """Return a text that fits a line, with its whole length where it was cut."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 

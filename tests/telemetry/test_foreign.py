@@ -76,3 +76,17 @@ def test_a_hook_may_use_structlog():
     [line] = lines(out)
     assert (line["text"], line["token"], line["n"], line["envelope_id"]) == ("odd", "[secret]", 3, "e1")
     assert line["level"] == "warning"
+
+
+def test_a_line_that_cannot_be_formed_harms_nobody_and_one_without_end_is_cut(root):
+    out = io.StringIO()
+    with open_log(out, "json") as log:
+        handler = catch_logging(log, masks=MASKS)
+        try:
+            for text, given in (("%d new", ("three",)), ("x" * 1_000_000, ())):
+                handler.handle(logging.LogRecord("hooks", logging.WARNING, "", 1, text, given, None))
+        finally:
+            root.removeHandler(handler)
+    first, second = lines(out)
+    assert (first["logger"], first["text"]) == ("hooks", "a line that cannot be formed: TypeError")
+    assert second["text"].endswith("x… (1000000 characters)") and len(second["text"]) < 10_000
