@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import gateway
@@ -69,14 +70,24 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
     for name, text in (files | private).items():
         path = directory / name
         try:
-            with open(path, "x", encoding="utf-8", opener=_own if name in private else None) as file:
-                file.write(text)
+            _write(path, text, opener=_own if name in private else None)
             written.append(str(path))
         except FileExistsError:
             kept.append(str(path))
         except OSError as error:
             raise NotDone(f"{path} cannot be written: {error.strerror}") from error
     return {"written": written, "kept": kept, "notes": notes}
+
+
+def _write(path: Path, text: str, *, opener: Callable[[str, int], int] | None) -> None:
+    """Write a new file whole or not at all: half of one would be kept by the next `oclaw init`."""
+    with open(path, "x", encoding="utf-8", opener=opener) as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _make(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import resource
 import tomllib
 from pathlib import Path
 
@@ -168,3 +169,16 @@ def test_check_of_an_empty_folder_says_how_to_begin() -> None:
     checked = run("check")
     assert checked.exit_code == 78
     assert "oclaw init" in checked.stderr
+
+
+def test_a_file_that_the_disk_has_no_room_for_is_not_half_there(here: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        made = run("init")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (made.exit_code, made.stderr) == (1, "oclaw: oclaw.toml cannot be written: File too large\n")
+    assert not (here / "oclaw.toml").exists()
+    assert run("init").exit_code == 0
+    assert run("check").exit_code == 0
