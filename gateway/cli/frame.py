@@ -156,6 +156,7 @@ def with_config(function: Function) -> Function:
         type=click.Path(path_type=Path),
         envvar="OCLAW_CONFIG",
         default=_usual_config,
+        callback=_folder,
         help="The folder of oclaw.toml [$OCLAW_CONFIG, else this folder, else /etc/oclaw].",
     )(function)
 
@@ -182,6 +183,11 @@ def complain(error: OclawError) -> int:
 def readable(text: str) -> str:
     """Return a text without what would steer the terminal: it may quote what a stranger wrote. Line breaks stay."""
     return "".join(c if c in "\n\u200c\u200d" or unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
+
+
+def _folder(_: click.Context, __: click.Parameter, given: Path) -> Path:
+    """Take the path of oclaw.toml for that of its folder: that is how most programs want it."""
+    return given.parent if given.name == "oclaw.toml" and given.is_file() else given
 
 
 def _usual_config() -> Path:

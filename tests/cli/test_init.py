@@ -182,3 +182,9 @@ def test_a_file_that_the_disk_has_no_room_for_is_not_half_there(here: Path) -> N
     assert not (here / "oclaw.toml").exists()
     assert run("init").exit_code == 0
     assert run("check").exit_code == 0
+
+
+def test_the_path_of_the_file_is_as_good_as_that_of_its_folder(here: Path) -> None:
+    assert run("init", "demo").exit_code == 0
+    checked = run("check", "--config", "demo/oclaw.toml")
+    assert (checked.exit_code, checked.stdout.partition(":")[0]) == (0, "demo")
