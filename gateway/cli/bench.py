@@ -18,13 +18,17 @@ if TYPE_CHECKING:
     from gateway.cli.measure.figures import FlowFigures, PartFigures
 
 
+# Far beyond what one generator can send.
+MOST_RATE = 1_000_000.0
+
+
 def _rates(_: click.Context, __: click.Parameter, given: str) -> list[float]:
     try:
         rates = [float(each) for each in given.split(",") if each.strip()]
     except ValueError:
         raise click.BadParameter(f'"{given}" is not a list of numbers such as 100,1000') from None
-    if any(rate <= 0 for rate in rates):
-        raise click.BadParameter("a rate is a number above 0")
+    if not all(0 < rate <= MOST_RATE for rate in rates):
+        raise click.BadParameter(f"a rate is a number above 0, and at most {MOST_RATE:,.0f}")
     return rates
 
 

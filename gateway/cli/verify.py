@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.option("--kills", default=5, show_default=True, type=click.IntRange(0, 10_000), help="How often to kill it.")
-@click.option("--rate", default=300.0, show_default=True, help="Messages a second.")
+@click.option("--rate", default=300.0, show_default=True, type=click.FloatRange(1, 100_000), help="Messages a second.")
 @click.option("--conversations", default=40, show_default=True, type=click.IntRange(1, 5000))
 @click.option("--seed", default=1, show_default=True, help="Another seed kills at other moments.")
 @click.option(

@@ -165,3 +165,9 @@ def test_a_whole_gateway_is_measured(tmp_path: Path) -> None:
     assert report.parts.seal_us > 0 and report.parts.rows_per_second > 0
     assert 0 < report.parts.sync_p99_ms <= report.parts.sync_max_ms
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("rate", ["inf", "0", "many"])
+@pytest.mark.parametrize("asked", [["bench", "--rates"], ["verify", "--rate"]])
+def test_a_rate_that_is_none_is_wrong_usage(asked: list[str], rate: str) -> None:
+    assert CliRunner().invoke(oclaw, [*asked, rate]).exit_code == 2
