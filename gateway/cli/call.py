@@ -16,7 +16,8 @@ from typing import Any
 
 import click
 
-from gateway.cli.frame import UNAVAILABLE, NotDone, with_config, with_json
+from gateway.cli.frame import UNAVAILABLE, NotDone, readable, with_config, with_json
+from gateway.cli.show import json_text
 
 DEFAULT_ADDRESS = "127.0.0.1:8420"
 
@@ -70,13 +71,13 @@ def command(
             await caller.call(method, _messages(text), secret, show)
 
     def show(reply: dict[str, Any]) -> None:
-        click.echo(json.dumps(reply, ensure_ascii=False, indent=None if as_json else 2))
+        click.echo(json_text(reply, indent=None if as_json else 2))
 
     trio.run(run)
 
 
 def _show_methods(methods: list[str], *, as_json: bool) -> None:
-    click.echo(json.dumps(methods) if as_json else "\n".join(methods))
+    click.echo(json_text(methods) if as_json else readable("\n".join(methods)))
 
 
 def _messages(text: str | None) -> list[dict[str, Any]]:

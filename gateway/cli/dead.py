@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import IO
 
@@ -11,7 +10,7 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
 from gateway.cli.frame import with_config, with_json
-from gateway.cli.show import show, show_some
+from gateway.cli.show import json_text, show, show_some
 from gateway.cli.trace import as_read
 
 
@@ -67,5 +66,5 @@ def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) ->
 def export(config: Path, target: IO[str]) -> None:
     """Write every dead letter with its whole story, readable, as a line of JSON."""
     for story in Control(config).lines("dead", "export"):
-        target.write(json.dumps(story, ensure_ascii=False) + "\n")
+        target.write(json_text(story) + "\n")
     target.flush()  # an empty export is a file, too, and a full disk is told of before the end

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.frame import NOT_DONE, readable, with_config, with_json
 from gateway.cli.show import show
 
 if TYPE_CHECKING:
@@ -79,6 +79,6 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
 
 def _print(place: str, finding: Finding) -> None:
     mark = click.style("ok ", fg="green") if finding.ok else click.style("NOT", fg="red", bold=True)
-    click.echo(f"{mark}  {place}: {finding.what}")
+    click.echo(f"{mark}  {place}: {readable(finding.what)}")  # which may be the words of a server
     if finding.way_out and not finding.ok:
-        click.echo(f"     {finding.way_out}")
+        click.echo(f"     {readable(finding.way_out)}")

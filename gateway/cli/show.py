@@ -6,7 +6,10 @@ of name and value, and what is nested follows under its name.
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
+import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,11 +24,13 @@ CELL_COLUMNS = 60
 # Told line by line, as their carets stand under what is wrong; any other text is one line, whatever it holds.
 _BY_LINES = ("refused",)
 _BLANKS = str.maketrans("\n\t\r", "   ")
+# JSON escapes the lower control characters itself; terminals obey these as well, or turn the direction of the text.
+_STEERING = re.compile("[\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def show(answer: Any, *, as_json: bool) -> None:
     """Print one answer."""
-    click.echo(json.dumps(answer, ensure_ascii=False) if as_json else text(answer))
+    click.echo(json_text(answer) if as_json else text(answer))
 
 
 def show_some(rows: Any, limit: int, *, as_json: bool) -> None:
@@ -33,6 +38,13 @@ def show_some(rows: Any, limit: int, *, as_json: bool) -> None:
     show(rows, as_json=as_json)
     if isinstance(rows, list) and len(rows) >= limit:
         click.echo(f"These are {limit}, and there may be more (--limit, at most 1000).", err=True)
+
+
+def json_text(answer: Any, *, indent: int | None = None) -> str:
+    """Return the JSON of an answer; what would steer a terminal, or has no place in its encoding, is escaped."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"  # no stdout at all after `>&-`
+    plain = json.dumps(answer, ensure_ascii=codecs.lookup(encoding).name != "utf-8", indent=indent)
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", plain)
 
 
 def text(answer: Any) -> str:

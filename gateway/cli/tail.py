@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from gateway.cli.control import Control
 from gateway.cli.frame import with_config, with_json
-from gateway.cli.show import text
+from gateway.cli.show import json_text, text
 
 COLOURS = {"warning": "yellow", "error": "red", "critical": "red"}
 
@@ -29,7 +28,7 @@ def command(channel: str, notice: str, config: Path, as_json: bool) -> None:
             continue
         if notice.lower() not in str(one.get("notice", "")).lower():
             continue
-        click.echo(json.dumps(one, ensure_ascii=False) if as_json else line(one))
+        click.echo(json_text(one) if as_json else line(one))
 
 
 def line(one: Mapping[str, Any]) -> str:

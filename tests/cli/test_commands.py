@@ -246,6 +246,16 @@ def test_a_list_that_may_have_been_cut_says_so(runtime: Path, section: str, quer
     assert result.stderr == "These are 2, and there may be more (--limit, at most 1000).\n"
 
 
+def test_json_steers_no_terminal_and_is_json_in_any_encoding(runtime: Path) -> None:
+    answer = {"state": "failed", "ready": True, "why": "é \U0001f600 \x1b[2J \x9b1A \x7f \u202e"}
+    for charset, holds in (("utf-8", "é"), ("latin-1", "\\u00e9")):
+        with control_socket(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)}), {}) as asked:
+            asked.answers["GET /status"] = (200, answer)
+            result = CliRunner(charset=charset).invoke(oclaw, ["status", "--json"])
+        assert json.loads(result.stdout) == answer
+        assert holds in result.stdout and result.stdout.rstrip("\n").isprintable()
+
+
 def test_an_empty_list_says_nothing_is_there(runtime: Path) -> None:
     result, _ = asking(runtime, {"GET /held?limit=50": (200, [])}, "held", "list")
     assert result.stdout == "nothing\n"

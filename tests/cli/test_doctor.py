@@ -136,3 +136,9 @@ def test_a_server_that_is_not_there_is_told_in_the_systems_words(config: Path) -
     (config / "oclaw.toml").write_text(CONFIG + section)
     told = next(line for line in asked(config).output.splitlines() if "channels.irc" in line)
     assert told == f"NOT  channels.irc: cannot connect to localhost:{port}: Connection refused"
+
+
+def test_what_a_server_says_does_not_steer_the_terminal(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Finding(ok=False, what="it says \x1b[2J\x9b1A", way_out="Ask \x07it.")
+    monkeypatch.setattr(machine, "clock", lambda: said)
+    assert "machine: it says \ufffd[2J\ufffd1A\n     Ask \ufffdit.\n" in asked(config).stdout
