@@ -18,6 +18,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.api.wire import area_of
 from gateway.channels.field_map import MOST_LEVELS, unkeepable
 from gateway.errors import SealError
 from gateway.message.lifecycle import InboundState
@@ -285,7 +286,7 @@ class ChannelsEndpoint:
             self._fail(exchange, crash)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> None:
-        self._report(RequestFailed(exchange.request.path, tell(error)))
+        self._report(RequestFailed(area_of(exchange.request.path), tell(error)))
         if not exchange.answered:
             exchange.answer(problem(500, "The gateway failed while it looked at this request."))
 

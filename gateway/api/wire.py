@@ -34,11 +34,16 @@ def notice_of(event: HubEvent) -> Notice:
         case AcceptPaused(error):
             return AcceptingPaused(str(error))
         case DispatchCrashed(request, error):
-            return RequestFailed(f"{request.method} {request.path[:200]}", tell(error))
-        case ConnectionCrashed(peer, error):
-            return RequestFailed(f"the connection of {_name(peer)}", tell(error))
+            return RequestFailed(f"{request.method} {area_of(request.path)}", tell(error))
+        case ConnectionCrashed(_, error):
+            return RequestFailed("a connection", tell(error))
         case never:
             assert_never(never)
+
+
+def area_of(path: str) -> str:
+    """Return the part of a path that says who is asked, such as /channels/shop: behind it stand ids without end."""
+    return "/".join(path.split("/", 3)[:3])[:200]
 
 
 def _name(peer: Peer) -> str:

@@ -39,3 +39,9 @@ REQUEST = Request("GET", "/x", "/x", "", "1.1", Headers([]), b"", PEER)
 def test_every_event_of_the_hub_has_its_notice(event, notice, level):
     assert notice_of(event) == notice
     assert notice.level == level
+
+
+def test_what_fails_is_counted_under_the_place_that_failed_and_under_nothing_that_strangers_choose():
+    long = Request("PUT", "/", "/_matrix/app/v1/transactions/4711", "", "1.1", Headers([]), b"", PEER)
+    assert notice_of(events.DispatchCrashed(long, KeyError("x"))).where == "PUT /_matrix/app"
+    assert notice_of(events.ConnectionCrashed(PEER, KeyError("x"))).where == "a connection"
