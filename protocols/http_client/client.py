@@ -66,7 +66,7 @@ class HttpClient:
         self._read_status = read_status or best_read_status()
         self._prune_at = 0.0
         self._closed = False
-        self._listening = Listening(failed)
+        self._listening = Listening(failed, self._prune)
 
     async def request(
         self,
@@ -231,14 +231,22 @@ class HttpClient:
     def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, now: float, *, complete: bool = True) -> None:
         # A server may answer before it has read the request; the rest would meet the next one.
         fit = reader.finished and reader.reusable and not reader.tail and complete
-        if now >= self._prune_at:
-            self._prune(now)
-        if fit and not self._closed:
+        self._prune(now)
+        if fit and not self._closed and not self._is_crowded():
             pool.give_back(pipe, until=now + _patience(reader.headers, self._limits.idle_seconds))
         else:
             pool.drop(pipe)
 
+    def _is_crowded(self) -> bool:
+        """Say whether as many connections are idle as may be; a few origins alone never reach that."""
+        most = self._limits.idle_connections
+        if len(self._pools) * self._limits.connections_per_origin <= most:
+            return False
+        return sum(pool.idle for pool in self._pools.values()) >= most
+
     def _prune(self, now: float) -> None:
+        if now < self._prune_at:
+            return
         self._prune_at = now + self._limits.idle_seconds
         for key, pool in list(self._pools.items()):
             pool.prune(now)

@@ -58,11 +58,12 @@ class _Line:
 class Listening:
     """All answers owed to one client. `active` while a task listens; `add` only then.
 
-    What one request's `then` raises goes to `failed`, and everybody else's answers are read on.
+    What one request's `then` raises goes to `failed`, and everybody else's answers are read on. `swept` is told the
+    time twice a second.
     """
 
-    def __init__(self, failed: Failed) -> None:
-        self._failed = failed
+    def __init__(self, failed: Failed, swept: Callable[[float], object]) -> None:
+        self._failed, self._swept = failed, swept
         self._lines: dict[Pipe, _Line] = {}
         self._watch: Watch | None = None
         self.active = False
@@ -123,6 +124,7 @@ class Listening:
         while True:
             await trio.sleep(_SWEEP_SECONDS)
             now = self.now = trio.current_time()
+            self._swept(now)
             late = [line.owed for line in self._lines.values() if line.owed is not None and line.owed.deadline <= now]
             for owed in late:
                 self._end(owed, UnknownAfterSend("No answer came in time."))

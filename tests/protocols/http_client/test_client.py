@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import trio
@@ -12,6 +13,7 @@ from protocols.http1.messages import Response
 from protocols.http_client.client import HttpClient
 from protocols.http_client.connect import refuse_private
 from protocols.http_client.exchange import Sized
+from protocols.http_client.limits import ClientLimits
 from protocols.hub.exchange import Exchange
 from tests.protocols.serving import Site, open_site
 
@@ -165,3 +167,24 @@ async def test_connections_to_one_origin_are_bounded_and_callers_queue() -> None
             for n in range(20):
                 nursery.start_soon(one, n)
         assert sorted(done) == sorted(b"%d" % n for n in range(20))
+
+
+async def test_of_many_origins_no_more_connections_are_kept_than_the_limit_says() -> None:
+    limits = ClientLimits(connections_per_origin=1, idle_connections=2)
+    async with AsyncExitStack() as sites, HttpClient(limits=limits) as client:
+        opened = [await sites.enter_async_context(open_site(echo)) for _ in range(4)]
+        for site in [*opened, *opened]:
+            assert (await client.request("GET", url(site))).status == 200
+        with trio.fail_after(60):
+            while sum(site.hub.open_connections for site in opened) != 2:
+                await trio.lowlevel.checkpoint()
+
+
+async def test_a_client_that_listens_closes_what_is_idle_although_nobody_asks_anything(nursery: trio.Nursery) -> None:
+    async with open_site(echo) as site, HttpClient(limits=ClientLimits(idle_seconds=0.01)) as client:
+        await nursery.start(client.listen)
+        assert (await client.request("GET", url(site))).status == 200
+        with trio.fail_after(60):
+            while site.hub.open_connections:
+                await trio.sleep(0.01)
+    nursery.cancel_scope.cancel()
