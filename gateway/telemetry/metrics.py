@@ -67,7 +67,10 @@ class Metrics:
         from prometheus_client.exposition import choose_encoder
 
         self._families = families
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # a version that is none, such as 1.a, cannot be compared
+            encode, content_type = choose_encoder("")
         return content_type, encode(self._own_registry())
 
     def _own_registry(self) -> CollectorRegistry:

@@ -102,3 +102,9 @@ async def test_a_label_that_has_no_utf_8_costs_a_character_and_not_the_answer():
     found = await scrape(Metrics(book, [gauge]))
     assert found["oclaw_accepted_total", ("channel", "a\ufffdb")] == 1
     assert found["oclaw_queue", ("queue", "\ufffd")] == 1
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+async def test_a_scraper_that_wants_a_version_there_cannot_be_gets_the_usual_one(kind):
+    content_type, _ = await Metrics(Book()).scrape(f"{kind};version=1.a")
+    assert content_type == "text/plain; version=0.0.4; charset=utf-8"
