@@ -103,7 +103,9 @@ def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, 
     configuration += "".join(_model(name) for name in dict.fromkeys([*models, *EXAMPLE_MODELS]))
     files = {FILE: configuration + "".join("\n" + section for section in sections)}
     files |= {name: (CONF / name).read_text("utf-8") for name in COPIED}
-    files["pipelines.d/chat.yaml"] = (CONF / "pipelines.d/chat.yaml").read_text("utf-8").replace("assistant", models[0])
+    chat = (CONF / "pipelines.d/chat.yaml").read_text("utf-8")
+    # In quotes: 4.1 is a number to YAML, and "no" a no.
+    files["pipelines.d/chat.yaml"] = chat.replace("model: assistant", f'model: "{models[0]}"')
     files["oclaw.reference.toml"] = (CONF / FILE).read_text("utf-8")
     if env == "prod":
         files |= {name: path.read_text("utf-8") for name, path in PROD.items()}

@@ -188,3 +188,9 @@ def test_the_path_of_the_file_is_as_good_as_that_of_its_folder(here: Path) -> No
     assert run("init", "demo").exit_code == 0
     checked = run("check", "--config", "demo/oclaw.toml")
     assert (checked.exit_code, checked.stdout.partition(":")[0]) == (0, "demo")
+
+
+@pytest.mark.parametrize("model", ["4.1", "no", "2026-01-01", "a:", "qwen2.5:7b"])
+def test_a_model_may_have_a_name_that_yaml_takes_for_something_else(here: Path, model: str) -> None:
+    assert run("init", "--model", model).exit_code == 0
+    assert run("check").exit_code == 0, run("check").output
