@@ -9,7 +9,7 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.message.chunking import chunk, size
+from gateway.message.chunking import _begins_cluster, chunk, size
 from gateway.message.fences import find_fences
 
 UNITS = ("points", "utf16", "bytes")
@@ -138,7 +138,19 @@ def test_a_text_of_whitespace_alone_leaves_nothing():
     assert chunk(" " * 100, 20) == ()
 
 
-@pytest.mark.parametrize("piece", ["```\n", "a b\n\n", "中", "`", "<@", "~~~\nx\n~~~\n", "\u0301", " "])
+@pytest.mark.parametrize("piece", ["```\n", "a b\n\n", "中", "`", "<@", "~~~\nx\n~~~\n", "\u0301", " ", "🇩🇪", " 한"])
 def test_a_very_long_text_of_awkward_pieces_is_cut_in_one_pass(piece):
     text = piece * (200_000 // len(piece))
     assert all(len(part) <= 2000 for part in chunk(text, 2000, tokens=MENTION))
+
+
+def test_a_long_row_of_flags_is_cut_between_two_of_them():
+    assert {part.count("🇩🇪") * 2 for part in chunk("🇩🇪" * 5000, 1999)} == {1998, 10_000 % 1998}
+    (first, *_) = chunk("a" + "👨‍👩‍👧‍👦" * 1000, 3999)
+    assert first.removeprefix("a").replace("👨‍👩‍👧‍👦", "") == ""
+
+
+def test_what_joins_nothing_before_it_is_known_by_its_category():
+    sure = [c for c in map(chr, (*range(0xD800), *range(0xE000, 0x110000))) if not c.isascii() and _begins_cluster(c)]
+    assert len(sure) > 100_000
+    assert regex.findall(r"\X", "".join(f" {c}\n" for c in sure)) == [each for c in sure for each in (" ", c, "\n")]
