@@ -142,9 +142,10 @@ def shortened(text: str) -> str:
 def _without_quotations(text: str) -> str:
     """Withhold what stands between two marks of one kind; an apostrophe within a word is none.
 
-    One walk, however many marks have no counterpart: a stranger may have written all of it, and the loop waits for
-    the thread that has Python's lock.
+    One walk over what fits a line, however many marks have no counterpart: a stranger may have written all of it, and
+    the loop waits for the thread that has Python's lock. A quotation that goes on beyond that is withheld, too.
     """
+    is_cut, text = len(text) > LONGEST, text[:LONGEST]
     marks = [(found.start(), found[0]) for found in _MARK.finditer(text)]
     closing = {mark: deque(at for at, each in marks if each == mark and not _in_word(text, at + 1)) for mark in "\"'"}
     told, done = list[str](), 0
@@ -157,6 +158,8 @@ def _without_quotations(text: str) -> str:
         if ends:
             told += [text[done:at], _WITHHELD]
             done = ends.popleft() + 1
+        elif is_cut:
+            return "".join([*told, text[done:at], _WITHHELD])
     return "".join([*told, text[done:]])
 
 
