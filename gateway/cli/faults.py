@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from gateway.config.load import load
 from gateway.config.outline import outline
 from gateway.config.secret import Secret
-from gateway.config.settings import ChannelEntry, FolderSettings, GatewaySettings, ModelEntry, Settings
+from gateway.config.settings import AccessSettings, ChannelEntry, FolderSettings, GatewaySettings, ModelEntry, Settings
 from gateway.daemon.build import build
 from gateway.errors import SettingError, SettingErrors
 from gateway.models import echo
@@ -93,6 +93,7 @@ def by_name(directory: Path) -> Settings:
         gateway=GatewaySettings(default_pipeline=names.default_pipeline, time_zone=names.time_zone),
         channels={name: ChannelEntry(name=name, type="webhook", enabled=False) for name in names.channels},
         models={name: ModelEntry(name=name, provider="echo", settings=model) for name in names.models},
+        access=AccessSettings(workers={name: Secret(f"env:{name}") for name in names.workers}),
         rules=FolderSettings(dir=names.rules_dir),
         pipelines=FolderSettings(dir=names.pipelines_dir),
     )

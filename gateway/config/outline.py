@@ -26,6 +26,7 @@ class Outline(Struct, frozen=True, kw_only=True):
     known: bool = True
     channels: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    workers: tuple[str, ...] = ()
     default_pipeline: str = ""
     time_zone: str = "UTC"
     rules_dir: str
@@ -46,6 +47,7 @@ def outline(directory: Path) -> Outline:
         known=known,
         channels=tuple(_table(raw, "channels")),
         models=(*models, *tasks),
+        workers=tuple(_table(_table(raw, "access"), "workers")),
         default_pipeline=_text(_table(raw, "gateway").get("default_pipeline"), ""),
         time_zone=zone if known_zone(zone) else "UTC",
         rules_dir=_text(_table(raw, "rules").get("dir"), "rules.d"),

@@ -86,3 +86,11 @@ def test_a_task_of_two_models_is_a_fault(config: Path) -> None:
     models = '[models.p]\nprovider = "echo"\ntasks = ["sum"]\n[models.q]\nprovider = "echo"\ntasks = ["sum"]\n'
     (config / "oclaw.toml").write_text((config / "oclaw.toml").read_text() + models)
     assert examine(config).faults == ['models.q.tasks is "sum"; it must be a task of one model, and models.p has it.']
+
+
+def test_a_worker_whose_token_is_missing_is_not_missing_to_the_step_that_asks_it(config: Path) -> None:
+    with (config / "oclaw.toml").open("a") as file:
+        file.write('\n[access.workers]\nshout = "env:NO_SUCH_TOKEN"\n')
+    (config / "pipelines.d" / "loud.yaml").write_text("pipeline:\n  - name: shout\n    worker: shout\n")
+    (fault,) = examine(config).faults
+    assert fault.startswith("access.workers.shout is the environment variable NO_SUCH_TOKEN, which is unset")
