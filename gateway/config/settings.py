@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.config.address import split_address
+from gateway.config.address import overlap, split_address
 from gateway.config.secret import Secret
 from gateway.errors import SettingError, SettingErrors
 
@@ -75,6 +75,9 @@ class ListenSettings(Struct, frozen=True, kw_only=True):
         for index, address in enumerate(self.addresses):
             if split_address(address) is None:
                 wanted = 'an address and a port, such as "127.0.0.1:8420" or "[::1]:8420"'
+                problems.append(SettingError(f"addresses[{index}]", found=f'"{address}"', wanted=wanted))
+            elif (other := next((each for each in self.addresses[:index] if overlap(each, address)), "")) != "":
+                wanted = f'left out, or of another port: "{other}" is there already'
                 problems.append(SettingError(f"addresses[{index}]", found=f'"{address}"', wanted=wanted))
         for index, network in enumerate(self.metrics_from):
             try:

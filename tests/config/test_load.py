@@ -191,3 +191,24 @@ def test_a_home_that_is_not_there_is_a_fault_like_any_other(tmp_path: Path, monk
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
     (fault,) = faults(tmp_path, "")
     assert fault.startswith("gateway.state_dir is unset, and this user has no home folder; it must be a folder")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wrong"),
+    [
+        ("127.0.0.1:8420", "127.0.0.1:8420", True),
+        ("0.0.0.0:8420", "127.0.0.1:8420", True),
+        ("[::1]:8420", "[::]:8420", True),
+        ("0.0.0.0:8420", "[::]:8420", False),
+        ("0.0.0.0:8420", "127.0.0.1:8421", False),
+        ("127.0.0.1:0", "127.0.0.1:0", False),
+        ("127.0.0.1:8420", "192.0.2.1:8420", False),
+    ],
+)
+def test_an_address_that_another_one_covers_is_a_fault(tmp_path: Path, one: str, other: str, wrong: bool) -> None:
+    toml = f'[listen]\naddresses = ["{one}", "{other}"]'
+    if wrong:
+        wanted = f'left out, or of another port: "{one}" is there already'
+        assert faults(tmp_path, toml) == [f'listen.addresses[1] is "{other}"; it must be {wanted}.']
+    else:
+        assert loaded(tmp_path, toml).listen.addresses == (one, other)
