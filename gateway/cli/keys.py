@@ -14,7 +14,7 @@ from gateway.cli.frame import UNAVAILABLE, NotDone, with_config, with_json
 from gateway.cli.show import show
 from gateway.config import keyfile
 from gateway.config.load import state_of
-from gateway.message.keyring import KeyRing, new_keyring, rotate
+from gateway.message.keyring import KeyRing, rotate
 
 
 @click.group("keys")
@@ -35,10 +35,12 @@ def list_(config: Path, as_json: bool) -> None:
 @with_json
 def new(config: Path, as_json: bool) -> None:
     """Make the key ring where there is none yet (the first run does it too)."""
+    from gateway.daemon.ground import first_keyring
+
     place = _place(config)
     if keyfile.read_keyring(place) is not None:
         raise NotDone(f"{place} is there already; oclaw keys rotate gives it a fresh key")
-    show(_rows(keyfile.create_keyring(place, new_keyring(time.time(), os.urandom))), as_json=as_json)
+    show(_rows(first_keyring(place.parent)), as_json=as_json)
 
 
 @command.command("rotate")

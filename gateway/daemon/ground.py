@@ -15,6 +15,7 @@ from gateway.errors import KeyRingError, SettingError, SettingErrors
 from gateway.flow.accept import Limits
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Ground
+from gateway.journal import FILE_NAME
 from gateway.message.keyring import KeyRing, check_successor, new_keyring
 from gateway.message.seal import Sealer
 from gateway.notices import Report
@@ -36,9 +37,19 @@ def prepare_state(folder: Path) -> None:
 
 def open_sealer(folder: Path) -> Sealer:
     """Read the key ring and the dictionaries; the first run makes the ring, mode 0600. Blocks on the disk."""
-    path = folder / KEY_RING
-    ring = read_keyring(path) or create_keyring(path, new_keyring(time.time(), os.urandom))
+    ring = read_keyring(folder / KEY_RING) or first_keyring(folder)
     return Sealer(ring, load_dictionaries(folder / "dictionaries"), drawer())
+
+
+def first_keyring(folder: Path) -> KeyRing:
+    """Make the key ring of a state directory that has none. Raises `KeyRingError` where a journal had one."""
+    path, journal = folder / KEY_RING, folder / FILE_NAME
+    if journal.exists():
+        raise KeyRingError(
+            f"{path} is missing, and nothing in {journal} opens without it: put it back from its backup, or move that "
+            "file away to begin anew."
+        )
+    return create_keyring(path, new_keyring(time.time(), os.urandom))
 
 
 def next_keyring(folder: Path, ring: KeyRing) -> KeyRing:

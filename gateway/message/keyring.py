@@ -82,7 +82,8 @@ def parse_keyring(text: str, place: str = "key ring") -> KeyRing:
     """Read the text form. Raises `KeyRingError` with place and line; it never repeats a secret."""
     lines = text.splitlines()
     if not lines or lines[0].strip() != _FIRST_LINE:
-        raise KeyRingError(f"{place}, line 1: this is no key ring of this version; wanted '{_FIRST_LINE}'.")
+        why = f"this is no key ring of this version; wanted '{_FIRST_LINE}'. Put it back from its backup."
+        raise KeyRingError(f"{place}, line 1: {why}")
     index: list[bytes] = []
     keys: dict[str, list[Key]] = {"active": [], "retired": []}
     for number, line in enumerate(lines[1:], start=2):

@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from gateway.cli.frame import oclaw
 from gateway.config import paths
+from gateway.journal import FILE_NAME
 from tests.support.rules_daemon import write_configuration
 
 
@@ -82,3 +85,15 @@ def test_a_folder_for_the_control_socket_that_others_may_write_is_not_trusted(
     folder.chmod(0o700)
     (tmp_path / "link").symlink_to(folder)
     assert not paths.is_ours(tmp_path / "link", {}), "where a link leads may be changed by who made it"
+
+
+def test_a_journal_whose_key_ring_is_missing_is_not_gone_on_with_under_another(conf: Path) -> None:
+    state = conf.parent / "state"
+    state.mkdir()
+    (state / FILE_NAME).touch()
+    code, said = start(conf)
+    assert (code, "Traceback" in said) == (1, False)
+    assert f"{state}/keyring is missing, and nothing in {state}/{FILE_NAME} opens without it" in said
+    made = CliRunner().invoke(oclaw, ["keys", "new", "--config", str(conf)])
+    assert (made.exit_code, "is missing, and nothing in" in made.stderr) == (1, True)
+    assert not (state / "keyring").exists()
