@@ -7,6 +7,9 @@ exceptions, and stand elsewhere.
 
 from __future__ import annotations
 
+# It goes into the journal, the log and what watchers are shown, of which thousands may wait in memory.
+LONGEST_REASON = 2000
+
 
 class OclawError(Exception):
     """The root of all errors the gateway raises on purpose."""
@@ -160,4 +163,9 @@ def in_words(error: BaseException) -> str:
         said = str(error)
     except Exception:
         said = ""
-    return f"{name}: {said}" if said else name
+    return bounded(f"{name}: {said}" if said else name)
+
+
+def bounded(why: str) -> str:
+    """Return a reason as long as one is kept and told: what hooks and plugins say may quote a whole message."""
+    return why if len(why) <= LONGEST_REASON else f"{why[:LONGEST_REASON]}…"

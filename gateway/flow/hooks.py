@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
-from gateway.errors import DraftError, Hold, Reject, in_words, lone, stays_contained
+from gateway.errors import DraftError, Hold, Reject, bounded, in_words, lone, stays_contained
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
 from gateway.message.draft import Draft, verified
@@ -104,6 +105,7 @@ class Chain:
                     message = verdict.message
                     notes.append(HookNote(link.name, word, seconds))
                 case _:
+                    verdict = replace(verdict, why=bounded(verdict.why))
                     notes.append(HookNote(link.name, word, seconds, verdict.why))
                     break
         return verdict

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
-from gateway.errors import ModelError, Reject
+from gateway.errors import Hold, ModelError, Reject
 from gateway.message.receipt import Bounced, Deferred, Unknown
-from gateway.notices import DeliveryBuried, DeliveryUnknown, EnvelopeRejected, HookOverran
+from gateway.notices import DeliveryBuried, DeliveryUnknown, EnvelopeRejected, EnvelopeSetAside, HookOverran
 from gateway.ports import Accepted, Duplicate, ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
 
@@ -35,6 +35,18 @@ async def test_the_documented_hook_rejects_and_lets_pass(autojump_clock: Any) ->
         assert story.sent() == ["fine"]
         assert await story.state(bad) == "rejected"
         assert story.reported(EnvelopeRejected)[0].why == "Invalid content"
+
+
+@pytest.mark.parametrize("error", [ValueError, Reject, Hold, KeyError])
+async def test_a_reason_that_quotes_the_whole_message_is_cut(autojump_clock: Any, error: Any) -> None:
+    def quotes(message: Any) -> None:
+        raise error(f"not a number: {message.content}")
+
+    async with gateway(inbound=[hook(quotes)]) as story:
+        await story.receives("x" * 100_000)
+        await story.settles()
+        (told,) = story.reported(EnvelopeRejected) or story.reported(EnvelopeSetAside)
+        assert "not a number: xxx" in told.why and told.why.endswith("x…") and len(told.why) < 2100
 
 
 async def test_a_rejection_may_tell_the_sender(autojump_clock: Any) -> None:
