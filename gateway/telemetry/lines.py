@@ -20,9 +20,12 @@ from gateway.notices import (
     EnvelopeRefused,
     EnvelopeRejected,
     HookFailed,
+    JournalCallbackFailed,
     Notice,
     RequestFailed,
+    RuleFailed,
     StepFailed,
+    TypingFailed,
 )
 from protocols.json_text import encode_json
 
@@ -34,7 +37,12 @@ LONGEST = 8192
 SHORTEST_SECRET = 6
 
 # These tell an exception that code working on a message raised; its text may quote the message.
-_QUOTING: dict[type[Notice], str] = {HookFailed: "error", RequestFailed: "error", StepFailed: "why"}
+_QUOTING: dict[type[Notice], str] = {
+    HookFailed: "error",
+    RequestFailed: "error",
+    StepFailed: "why",
+    JournalCallbackFailed: "error",
+}
 _PLACE = re.compile(r" \[[^\[\]]+:\d+\]")
 # These say why in words of ours or of the operator's, which may hold an exception's ("KeyError: 'what anna wrote'").
 _RETELLING: dict[type[Notice], str] = {
@@ -44,6 +52,8 @@ _RETELLING: dict[type[Notice], str] = {
     DeliveryBuried: "why",
     DeliveryDeferred: "why",
     DeliveryUnknown: "why",
+    RuleFailed: "why",
+    TypingFailed: "why",
 }
 _RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Iteration|Exit|Group)): .*", re.DOTALL)
 _MARK = re.compile("[\"']")

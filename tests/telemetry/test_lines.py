@@ -19,6 +19,9 @@ from gateway.notices import (
     EnvelopeRefused,
     EnvelopeRejected,
     HookFailed,
+    JournalCallbackFailed,
+    RuleFailed,
+    TypingFailed,
 )
 from gateway.telemetry.lines import Masks, json_line, record_of
 
@@ -88,6 +91,10 @@ def test_a_reason_keeps_its_words_and_loses_what_an_exception_quotes():
         "OddError: (text withheld)"
     )
     assert why(DeliveryDeferred("e.0", "c", 1, 1.0, "The destination answered 503.")).endswith("503.")
+    assert why(RuleFailed("e", "r", "greet", "KeyError: 'I am ill'")) == "KeyError: (text withheld)"
+    assert why(RuleFailed("e", "r", "greet", "no installed package brings it any more")).startswith("no installed")
+    assert why(TypingFailed("c", "ValueError: I am ill")) == "ValueError: (text withheld)"
+    assert why(JournalCallbackFailed("KeyError: 'I am ill'"), "error") == "KeyError: (text withheld)"
     detail = "/conversation is the text 'I am ill'; it must be an object."
     assert why(EnvelopeRefused("c", "bad_field", detail), "detail") == detail.replace("'I am ill'", "(text withheld)")
     assert "I am ill" in line(EnvelopeRejected("e", "c", "hooks", "h", said), texts=True)["why"]
