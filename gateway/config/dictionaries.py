@@ -21,9 +21,18 @@ def load_dictionaries(own: Path | None = None) -> Dictionaries:
     found = _read_folder(SHIPPED)
     if own is not None:
         found += _read_folder(own)
+    _check_ids(found)
     if not found:
         return Dictionaries()
     return Dictionaries(found[-1], tuple(found[:-1]))
+
+
+def _check_ids(found: list[Dictionary]) -> None:
+    """A record names its dictionary by id: with the half of one that was copied, it would not open with the whole."""
+    known: dict[int, bytes] = {}
+    for each in found:
+        if known.setdefault(each.id, each.content) != each.content:
+            raise UnknownDictionary(f"two different zstd dictionaries have the id {each.id}: one of them is damaged.")
 
 
 def _read_folder(folder: Path) -> list[Dictionary]:

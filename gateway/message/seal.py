@@ -236,12 +236,18 @@ Transform = Callable[[bytes | bytearray], bytes]
 
 
 def _zstd(dictionaries: Dictionaries) -> tuple[Transform, dict[int, Transform]]:
-    """Build what compresses, and what decompresses by dictionary id; 0 stands for no dictionary."""
-    from zstandard import ZstdCompressionDict, ZstdCompressionParameters, ZstdCompressor, ZstdDecompressor
+    """Build what compresses, and what decompresses by dictionary id; 0 stands for no dictionary.
+
+    Raises `UnknownDictionary`.
+    """
+    from zstandard import ZstdCompressionDict, ZstdCompressionParameters, ZstdCompressor, ZstdDecompressor, ZstdError
 
     decompress: dict[int, Transform] = {0: ZstdDecompressor().decompress}
     for each in dictionaries.all():
-        decompress[each.id] = ZstdDecompressor(dict_data=ZstdCompressionDict(each.content)).decompress
+        try:
+            decompress[each.id] = ZstdDecompressor(dict_data=ZstdCompressionDict(each.content)).decompress
+        except ZstdError as error:
+            raise UnknownDictionary(f"zstd dictionary {each.id} is damaged: {error}; restore it.") from error
     if dictionaries.active is None:
         return ZstdCompressor(level=_LEVEL).compress, decompress
     active = ZstdCompressionDict(dictionaries.active.content)

@@ -71,13 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 own = own_records(lines)
                 records += own * max(1, len(records) // max(1, len(own)))
         dictionary = train(records)
-        with options.out.open("xb") as file:
-            file.write(dictionary.content)
+        _write(options.out, dictionary.content)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"No dictionary was made: {error}.\n")
         return 1
     sys.stdout.write(f"{options.out}: dictionary {dictionary.id}, {len(dictionary.content)} bytes\n")
     return 0
+
+
+def _write(out: Path, content: bytes) -> None:
+    """Write a new file whole or not at all: half a dictionary would be taken for one."""
+    with out.open("xb") as file:
+        try:
+            file.write(content)
+            file.flush()
+        except OSError:
+            out.unlink(missing_ok=True)
+            raise
 
 
 def _options() -> argparse.ArgumentParser:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 
 import msgspec
 import pytest
 import zstandard
 
 from gateway.config.dictionaries import SHIPPED, load_dictionaries
+from gateway.errors import UnknownDictionary
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.message import Message
@@ -75,3 +77,22 @@ def test_a_line_that_is_no_message_is_named():
 def test_the_id_of_a_dictionary_follows_from_its_samples():
     records = shipped_records()[:2000]
     assert train(records).id != train(records[1:]).id
+
+
+def test_half_a_dictionary_is_refused_and_never_written(tmp_path, capsys):
+    (shipped,) = SHIPPED.glob("*.zdict")
+    half = tmp_path / "0002.zdict"
+    half.write_bytes(shipped.read_bytes()[:1000])
+    with pytest.raises(UnknownDictionary, match="one of them is damaged"):
+        load_dictionaries(tmp_path)
+    half.write_bytes(b"\x37\xa4\x30\xec\x01\x80\x00\x00cut off")
+    with pytest.raises(UnknownDictionary, match="zstd dictionary 32769 is damaged"):
+        Sealer(new_keyring(0, os.urandom), load_dictionaries(tmp_path), os.urandom)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        assert main([str(tmp_path / "0003.zdict")]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "File too large" in capsys.readouterr().err
+    assert not (tmp_path / "0003.zdict").exists()
