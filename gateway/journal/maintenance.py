@@ -25,6 +25,7 @@ from gateway.journal.reading import tally
 
 _TABLES = ("inbound", "delivery", "dedupe", "cursor")
 _LEAP = 50  # numbers skipped behind a row that cannot be read: about one page
+_NO_JOURNAL = "it holds no tables of a journal"
 _COMPACT_PAGES = 200  # the writer waits some 2 ms for one step
 # How often, and how many times, to look whether the WAL is copied: whoever reads an older snapshot is done by then.
 _COPIED_SECONDS, _COPIED_LOOKS = 0.05, 200
@@ -96,7 +97,7 @@ def export(path: Path) -> Iterator[bytes]:
 
 def compact(path: Path) -> int:
     """Give free pages back to the disk in small steps, and return how many bytes. Beside a daemon it delays none."""
-    with closing(connect(_existing(path))) as db:
+    with _told(path), closing(connect(_existing(path))) as db:
         _copy_wal(db)
         before = _size(path)
         while _number(db, "PRAGMA freelist_count"):
@@ -123,16 +124,23 @@ def backup(path: Path, target: Path) -> int:
         raise JournalError(f"{target} exists; give the backup a name of its own.")
     half = target.with_name(target.name + ".part")
     half.unlink(missing_ok=True)
-    try:
-        with _reading(path) as db, closing(sqlite3.connect(half)) as copy:
-            half.chmod(0o600)
-            db.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-        half.rename(target)
-    except (OSError, sqlite3.OperationalError) as error:
-        half.unlink(missing_ok=True)
-        raise JournalError(f"{target} cannot be written: {error}.") from error
+    with _reading(path) as db:
+        if not _number(db, "PRAGMA user_version"):
+            raise damaged(path, _NO_JOURNAL)
+        try:
+            _copy(db, half)
+            half.rename(target)
+        except (OSError, sqlite3.OperationalError) as error:
+            half.unlink(missing_ok=True)
+            raise JournalError(f"{target} cannot be written: {error}.") from error
     return _size(target)
+
+
+def _copy(db: sqlite3.Connection, half: Path) -> None:
+    with closing(sqlite3.connect(half)) as copy:
+        half.chmod(0o600)
+        db.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
 
 
 # ---- helpers ----------------------------------------------------------------------------------
@@ -140,14 +148,22 @@ def backup(path: Path, target: Path) -> int:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file for reading; SQLite's complaints about its content become JournalDamaged."""
-    with closing(connect(_existing(path), read_only=True)) as db:
-        try:
-            yield db
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError as error:
-            raise damaged(path, str(error)) from error
+    """Open the file for reading."""
+    with _told(path), closing(connect(_existing(path), read_only=True)) as db:
+        yield db
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Put SQLite's complaints into ours: about the content they become JournalDamaged, about the disk JournalError."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):  # an empty file is a database to SQLite
+            raise damaged(path, _NO_JOURNAL) from error
+        raise JournalError(f"{path} cannot be used: {error}.") from error
+    except sqlite3.DatabaseError as error:
+        raise damaged(path, str(error)) from error
 
 
 def _existing(path: Path) -> Path:

@@ -61,3 +61,15 @@ def test_without_a_journal_the_place_is_named(state: Path) -> None:
     result = run("info")
     assert result.exit_code == 1
     assert f"no journal at {state / FILE_NAME}" in result.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all"])
+def test_a_file_that_is_no_journal_is_told_in_a_sentence(state: Path, content: bytes) -> None:
+    (state / FILE_NAME).write_bytes(content)
+    for words in (["info"], ["check"], ["backup", str(state / "copy")]):
+        done = run(*words)
+        assert (done.exit_code, isinstance(done.exception, SystemExit)) == (1, True), words
+        assert "is damaged" in done.output
+    assert not (state / "copy").exists()
+    assert isinstance(run("compact").exception, SystemExit | None)
+    assert run("export").exit_code == 0
