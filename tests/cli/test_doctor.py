@@ -17,6 +17,7 @@ from gateway.cli.checkup import channels, machine, place
 from gateway.cli.frame import oclaw
 from gateway.config.load import load
 from gateway.config.settings import Settings
+from gateway.journal import FILE_NAME
 from gateway.plugins import PluginTable
 from gateway.ports import Finding
 
@@ -142,3 +143,9 @@ def test_what_a_server_says_does_not_steer_the_terminal(config: Path, monkeypatc
     said = Finding(ok=False, what="it says \x1b[2J\x9b1A", way_out="Ask \x07it.")
     monkeypatch.setattr(machine, "clock", lambda: said)
     assert "machine: it says \ufffd[2J\ufffd1A\n     Ask \ufffdit.\n" in asked(config).stdout
+
+
+def test_a_journal_without_its_key_ring_is_not_in_order(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).touch()
+    missing = place.state(tmp_path)[1]
+    assert (missing.ok, missing.way_out) == (False, "Put it back from its backup.")

@@ -48,10 +48,15 @@ def _room(place: Path) -> Finding:
 
 
 def _keyring(folder: Path) -> Finding:
+    from gateway.journal import FILE_NAME
+
     try:
         ring = read_keyring(folder / "keyring")
     except KeyRingError as error:
         return Finding(ok=False, what=str(error), way_out="Restore it from its backup if it is damaged.")
+    if ring is None and (folder / FILE_NAME).exists():
+        what = f"{folder / 'keyring'} is missing, and nothing in the journal opens without it"
+        return Finding(ok=False, what=what, way_out="Put it back from its backup.")
     if ring is None:
         return Finding(ok=True, what="there is no key ring yet; the first run makes one")
     return Finding(ok=True, what="the key ring opens; only its owner can read it")
