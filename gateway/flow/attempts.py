@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import in_words
+from gateway.errors import in_words, lone, stays_contained
 from gateway.flow import retry
 from gateway.flow.circuits import Circuit, Circuits
 from gateway.flow.destination import DeliverNow, Destination, Waiting
@@ -110,8 +110,12 @@ class Attempts:
         attempt.scope.deadline = trio.current_time() + self._policy.attempt_seconds
         try:
             receipt = sound(await channel.deliver(delivery))
-        except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
-            receipt = Unknown(in_words(error))
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # the channel's bug is contained to this attempt
+            if not stays_contained(error):
+                raise
+            receipt = Unknown(in_words(lone(error)))
         attempt.scope.deadline = inf
         return receipt
 

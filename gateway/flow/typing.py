@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import trio
 
-from gateway.errors import in_words
+from gateway.errors import in_words, lone, stays_contained
 from gateway.message.message import Message
 from gateway.notices import Report, TypingFailed
 from gateway.ports import Channel
@@ -62,8 +62,12 @@ class Typist:
         try:
             with trio.fail_after(_MOST_SECONDS):
                 await show(message.conversation, working=working)
-        except (Exception, SystemExit) as error:  # a channel's decoration must not reach the walk
-            self._report(TypingFailed(channel.name, in_words(error)))
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # a channel's decoration must not reach the walk
+            if not stays_contained(error):
+                raise
+            self._report(TypingFailed(channel.name, in_words(lone(error))))
             return False
         return True
 

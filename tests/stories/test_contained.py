@@ -189,6 +189,7 @@ async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojum
         Deferred("late", 10**400),
         ValueError("\ud800"),
         SystemExit(3),
+        BaseExceptionGroup("", [SystemExit(3)]),
     ],
     ids=repr,
 )
