@@ -172,11 +172,7 @@ def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
     if story.passed:
         steps.append(TraceStep(at=began, stage="return", outcome="no longer set aside"))
     ended = {name: began + offset for name, offset in story.stages.items()}
-    at = ended.get("hooks", row.changed_at)
-    steps += [
-        TraceStep(at=at, stage="hook", outcome=hook.verdict, by=hook.name, why=hook.why, seconds=hook.seconds)
-        for hook in story.hooks
-    ]
+    steps += _hooks(story, ended.get("hooks", row.changed_at), outbound=False)
     if "route" in ended:
         what = ", ".join(story.actions) or (f"default pipeline {story.pipeline}" if story.pipeline else "no action")
         steps.append(TraceStep(at=ended["route"], stage="route", outcome=what, by=", ".join(story.rules)))
@@ -193,8 +189,18 @@ def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
         )
         for step in story.steps
     ]
+    steps += _hooks(story, ended.get("outbound", row.changed_at), outbound=True)
     steps.append(TraceStep(at=row.changed_at, stage="settle", outcome=row.state.value, by=story.by, why=story.why))
     return tuple(steps)
+
+
+def _hooks(story: Story, at: float, *, outbound: bool) -> list[TraceStep]:
+    """Tell of the hooks of one direction."""
+    return [
+        TraceStep(at=at, stage="hook", outcome=hook.verdict, by=hook.name, why=hook.why, seconds=hook.seconds)
+        for hook in story.hooks
+        if hook.outbound is outbound
+    ]
 
 
 def _attempt(attempt: Attempt) -> TraceStep:

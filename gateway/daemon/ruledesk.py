@@ -62,7 +62,7 @@ def explained(envelope: Envelope, story: Story | None, ruleset: Ruleset, moment:
     """Explain a message as it came in, at the moment it came in or another one."""
     explanations = explain_all(ruleset, envelope, moment or envelope.received_at)
     decision = explanations[0].decision
-    changed = [hook.name for hook in story.hooks if hook.verdict == "replace"] if story else []
+    changed = [hook.name for hook in story.hooks if hook.verdict == "replace" and not hook.outbound] if story else []
     note = (
         f"the hook {changed[0]} changed it before the rules saw it; explained is the message as it came"
         if changed

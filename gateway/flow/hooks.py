@@ -86,6 +86,7 @@ class Chain:
         threads: Callable[[str], trio.CapacityLimiter],
     ) -> None:
         self.stage, self.links = stage, tuple(links)
+        self._outbound = stage == "outbound"
         self._report, self._threads = report, threads
 
     async def run(self, envelope: Envelope, message: Message, turn: Turn, notes: list[HookNote]) -> Verdict:
@@ -103,10 +104,10 @@ class Chain:
             match verdict:
                 case Passed():
                     message = verdict.message
-                    notes.append(HookNote(link.name, word, seconds))
+                    notes.append(HookNote(link.name, word, seconds, "", self._outbound))
                 case _:
                     verdict = replace(verdict, why=bounded(verdict.why))
-                    notes.append(HookNote(link.name, word, seconds, verdict.why))
+                    notes.append(HookNote(link.name, word, seconds, verdict.why, self._outbound))
                     break
         return verdict
 

@@ -22,6 +22,7 @@ class HookNote(Struct, frozen=True, omit_defaults=True):
     verdict: str
     seconds: float = 0.0
     why: str = ""
+    outbound: bool = False
 
 
 class StepNote(Struct, frozen=True, omit_defaults=True):

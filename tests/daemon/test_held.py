@@ -19,11 +19,12 @@ from gateway.errors import Hold
 def look(message):
     if "refund" in message.content:
         raise Hold("money")
+    message.content += "!"
 """
 
 
-def asked(daemon: Daemon, *words: str, code: int = 0) -> Any:
-    done = CliRunner().invoke(oclaw, ["held", *words, "--config", str(daemon.folder), "--json"])
+def asked(daemon: Daemon, *words: str, code: int = 0, command: str = "held") -> Any:
+    done = CliRunner().invoke(oclaw, [command, *words, "--config", str(daemon.folder), "--json"])
     assert done.exit_code == code, done.stderr
     return done.stderr if code else json.loads(done.stdout)
 
@@ -39,9 +40,14 @@ def test_a_held_answer_is_read_then_dropped_or_let_go() -> None:
             assert [(row["preview"], row["answer"], row["why"]) for row in asked(daemon, "list")] == [
                 (f"refund {number}", f"refund {number}", "money") for number in (1, 2)
             ]
-            assert asked(daemon, "show", first)["held_answers"] == ["refund 1"]
+            shown = asked(daemon, "show", first)
+            assert shown["held_answers"] == ["refund 1"]
+            assert [step["stage"] for step in shown["steps"]][-3:] == ["step", "hook", "settle"]
             assert asked(daemon, "drop", first, "--yes") == {"id": first, "state": "dropped"}
             assert asked(daemon, "release", second) == {"id": second, "state": "accepted"}
             assert "only what is set aside can be dropped" in asked(daemon, "drop", first, "--yes", code=1)
             assert "there is no message nothing" in asked(daemon, "release", "nothing", code=1)
             assert asked(daemon, "list") == []
+            answered = daemon.says("thanks")
+            assert answered["replies"] == ["thanks!"]
+            assert asked(daemon, "explain", answered["id"], command="rules")["note"] == ""

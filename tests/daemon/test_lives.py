@@ -130,6 +130,16 @@ async def test_a_trace_tells_stages_decisions_attempts_and_receipts_in_order(sho
     assert await shop.lives.trace("e1.1") == trace
 
 
+async def test_a_hook_of_the_answer_stands_behind_the_step_that_made_it(shop):
+    hooks = (*WALK.hooks, HookNote("second_look", "hold", 0.0001, "a refund", outbound=True))
+    await shop.accept("e1")
+    await shop.end("e1", InboundState.HELD, structs.replace(WALK, hooks=hooks))
+    steps = (await shop.lives.trace("e1")).steps
+    assert [step.stage for step in steps] == ["accept", "hook", "route", "step", "hook", "settle"]
+    assert (steps[1].by, steps[4].by, steps[4].why) == ("max_length", "second_look", "a refund")
+    assert [step.at for step in steps] == sorted(step.at for step in steps)
+
+
 async def test_a_reply_that_shares_its_messages_record_is_told_like_any_other(shop):
     await shop.walked("e1", InboundState.DONE, WALK, "On its way")
     await shop.settle("e1.0", DeliveryState.DEAD, Bounced("410 gone"))
