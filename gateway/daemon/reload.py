@@ -113,7 +113,8 @@ class Reloader:
         except Exception as error:  # unforeseen, in a library or in an operator's code: what serves goes on
             why = f"the configuration cannot be built: {tell(error)}"
             return self._refused(why, (why,))
-        if not serving.watch.differ("hooks/", sight):
+        code = serving.watch.differing("hooks/", sight)
+        if not code:
             carry_overruns(serving.parts, parts)
         kept = self._kept(parts)
         try:
@@ -125,6 +126,7 @@ class Reloader:
         left = stranded(serving.flow.outbox.depths(), parts.channels)
         changes = (
             *differences(serving.parts, parts, self._began),
+            *(f"{name} changed" for name in code),
             *(f"channel {name} started again" for name in again),
             *left,
             *self._renew(keyring),
@@ -135,7 +137,7 @@ class Reloader:
         self._note_rules(parts, old_files)
         serving.watch.loaded(sight)
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
-        serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "nothing changed"))
+        serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "no setting, rule, pipeline or hook changed"))
         return Reloaded(applied=True, changes=changes)
 
     def _refused(self, why: str, problems: tuple[str, ...]) -> Reloaded:

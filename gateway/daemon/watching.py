@@ -73,10 +73,10 @@ class Watch:
         loaded, now = self._loaded, self._others
         return tuple(sorted(name for name in loaded.keys() | now.keys() if loaded.get(name) != now.get(name)))
 
-    def differ(self, folder: str, sight: Sight) -> bool:
-        """Say whether files whose names begin so are other ones in `sight` than those that serve."""
-        names = {name for name in self._loaded.keys() | sight.keys() if name.startswith(folder)}
-        return any(self._loaded.get(name) != sight.get(name) for name in names)
+    def differing(self, folder: str, sight: Sight) -> tuple[str, ...]:
+        """Name the files whose names begin so and that are other ones in `sight` than those that serve."""
+        names = (name for name in self._loaded.keys() | sight.keys() if name.startswith(folder))
+        return tuple(sorted(name for name in names if self._loaded.get(name) != sight.get(name)))
 
     def sight(self) -> Sight:
         """Return what the files are now; to be taken before they are loaded, so that no edit meanwhile is missed."""

@@ -191,7 +191,7 @@ def test_a_hook_that_was_moved_off_the_loop_stays_there_until_something_about_it
     reload(HOOKS, moody("good"))
     assert daemon.says("here")["replies"] == ["thread"]
     file.write_text(HOOK + "\n# mended\n")
-    reload(HOOKS)
+    assert reload(HOOKS)["changes"] == ["channel moody removed", "hooks/mine.py changed"]
     assert daemon.says("here")["replies"] == ["main"]
 
 
