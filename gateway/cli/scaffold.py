@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
     for name in models:
         if not re.fullmatch(r"[A-Za-z0-9][\w./:-]*", name, re.ASCII):
             raise NotDone(f'"{name}" is no name for a model: letters, digits and . _ - / : are')
-    files, notes = _files(env, models or ["assistant"], channels)
+    files, off, notes = _files(env, models or ["assistant"], channels)
     private = _private(channels)
     for folder in dict.fromkeys((directory / name).parent for name in files | private):
         _make(folder)
@@ -76,7 +77,12 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
             kept.append(str(path))
         except OSError as error:
             raise NotDone(f"{path} cannot be written: {error.strerror}") from error
-    return {"written": written, "kept": kept, "notes": notes}
+    path = directory / FILE
+    return {
+        "written": written,
+        "kept": kept,
+        "notes": (_lacking(path, models, channels) if str(path) in kept else off) + notes,
+    }
 
 
 def _write(path: Path, text: str, *, opener: Callable[[str, int], int] | None) -> None:
@@ -97,8 +103,24 @@ def _make(folder: Path) -> None:
         raise NotDone(f"the folder {folder} cannot be made: {error.strerror}") from error
 
 
-def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, str], list[str]]:
-    sections, notes = _channels(channels)
+def _lacking(path: Path, models: list[str], channels: list[str]) -> list[str]:
+    """Return a note on what was asked for and does not stand in an oclaw.toml that was kept."""
+    try:
+        there = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):  # `oclaw check` tells what is wrong with it
+        there = {}
+    stands = {f"{section}.{name}" for section, each in there.items() if isinstance(each, dict) for name in each}
+    wanted = [f"models.{name}" for name in models] + [f"channels.{name}" for name in channels]
+    lacking = ", ".join(f"[{name}]" for name in wanted if name not in stands)
+    if not lacking:
+        return []
+    return [f"{path} stays as it was, without {lacking}: copy such a section out of oclaw.reference.toml, and edit it."]
+
+
+def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Return the files by name, which channels stay off, and what else is still to do."""
+    sections, off = _channels(channels)
+    notes = []
     configuration = HEAD.format(env=env, reference="oclaw.reference.toml", gateway=_gateway(env))
     configuration += "".join(_model(name) for name in dict.fromkeys([*models, *EXAMPLE_MODELS]))
     files = {FILE: configuration + "".join("\n" + section for section in sections)}
@@ -111,7 +133,7 @@ def _files(env: str, models: list[str], channels: list[str]) -> tuple[dict[str, 
         files |= {name: path.read_text("utf-8") for name, path in PROD.items()}
         notes.append("For systemd: see the comments at the top of systemd/oclaw.service.")
         notes += _resolvers(files[POLICY])
-    return files, notes
+    return files, off, notes
 
 
 def _resolvers(policy: str) -> list[str]:

@@ -137,7 +137,9 @@ class Reloader:
         self._note_rules(parts, old_files)
         serving.watch.loaded(sight)
         self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
-        serving.telling.report(ConfigurationLoaded("configuration", "; ".join(changes) or "no setting, rule, pipeline or hook changed"))
+        serving.telling.report(
+            ConfigurationLoaded("configuration", "; ".join(changes) or "no setting, rule, pipeline or hook changed")
+        )
         return Reloaded(applied=True, changes=changes)
 
     def _refused(self, why: str, problems: tuple[str, ...]) -> Reloaded:

@@ -43,6 +43,16 @@ def test_the_documented_call_succeeds_and_names_the_secrets_still_to_be_supplied
     assert "no faults in oclaw.toml, 2 pipelines, 1 rule file" in checked.output
 
 
+def test_a_kept_configuration_is_said_to_lack_what_was_asked_for(here: Path) -> None:
+    assert run("init", "--channel", "irc").exit_code == 0
+    before = (here / "oclaw.toml").read_text("utf-8")
+    again = run("init", "--channel", "irc,slack", "--model", "qianwen-72b")
+    assert "oclaw.toml stays as it was, without [models.qianwen-72b], [channels.slack]: copy" in again.stdout
+    assert "switched off" not in again.stdout
+    assert (here / "oclaw.toml").read_text("utf-8") == before
+    assert "stays as it was" not in run("init", "--channel", "irc").stdout
+
+
 @pytest.mark.parametrize(
     ("servers", "away"),
     [
