@@ -26,7 +26,9 @@ DEFAULT_ADDRESS = "127.0.0.1:8420"
 @click.argument("method", required=False)
 @click.argument("request", required=False, metavar="[JSON]")
 @click.option("--at", "address", default="", help="HOST:PORT or unix:PATH; without it the first one of [listen].")
-@click.option("--token", default="", metavar="env:NAME", help="A bearer token: env:NAME or file:PATH.")
+@click.option(
+    "--token", default="", metavar="env:NAME", help="Where a bearer token is kept: env:NAME, or file:PATH in DIR."
+)
 @click.option("--tls", is_flag=True, help="Use TLS; the default where [listen] has a certificate.")
 @click.option("--ca", type=click.Path(path_type=Path), help="Trust the certificates in this PEM file; means --tls.")
 @click.option(
@@ -51,7 +53,8 @@ def command(
 ) -> None:
     """Call METHOD, such as oclaw.v1.Gateway/Send, with a message as JSON ("-": standard input).
 
-    Prints every reply. A list of messages goes to methods that take a stream. Without METHOD: lists what there is.
+    Prints every reply. A list of messages goes to methods that take a stream; a span of time is text, such as "5s".
+    Without METHOD: lists what there is.
     """
     import trio
 
@@ -114,8 +117,11 @@ def _tls(ca: Path | None, certificate: Path | None) -> ssl.SSLContext:
 def _token(source: str, config: Path) -> str:
     if not source:
         return ""
-    from gateway.config.secret import SecretStore
+    from gateway.config.secret import HOW, SecretStore
 
+    if not source.startswith(("env:", "file:", "credential:")):
+        seen = "a token written out can be read in the list of processes"
+        raise click.BadParameter(f"{seen}; it must be {HOW}.", param_hint="--token")
     return SecretStore(config, os.environ).read(source, "--token").reveal()
 
 

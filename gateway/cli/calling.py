@@ -150,4 +150,5 @@ def _built(kind: Any, fields: dict[str, Any]) -> Any:
 
 def _told(error: GRPCError) -> NotDone:
     code = UNAVAILABLE if error.status is Status.UNAVAILABLE else NOT_DONE
-    return NotDone(f"{error.status.name}: {error.message or 'without a reason'}", code)
+    way_out = " Name one with --token env:NAME." if error.status is Status.UNAUTHENTICATED else ""
+    return NotDone(f"{error.status.name}: {error.message or 'without a reason'}{way_out}", code)

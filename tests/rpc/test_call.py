@@ -50,7 +50,12 @@ def test_a_stream_is_printed_reply_by_reply_until_its_deadline(shop: Daemon) -> 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("Send", MESSAGE), 1, "UNAUTHENTICATED"),
+        (("Send", MESSAGE), 1, "with a valid token. Name one with --token env:NAME."),
+        (
+            ("Send", MESSAGE, "--token", "t0ken"),
+            2,
+            "list of processes; it must be env:NAME, file:PATH or credential:NAME",
+        ),
         (("Send", '{"message": {}}', *SHOWN), 1, "message.conversation.id"),
         (("Send", '{"massage": {}}', *SHOWN), 1, "does not fit oclaw.v1.SendRequest"),
         (("Send", "{", *SHOWN), 1, "not JSON"),
