@@ -112,12 +112,14 @@ class WebhookChannel:
         identity = self._identify(request, now)
         if isinstance(identity, Response):
             return identity
-        if not is_json(request.headers.index.get(b"content-type", b"")):
-            return self._refuse(415, "content_type", "The body must be JSON and Content-Type must say so.")
+        kind = request.headers.index.get(b"content-type", b"")
+        if not is_json(kind):
+            found = repr(kind[:40].decode("latin-1")) if kind else "missing"
+            return self._refuse(415, "content_type", f"The Content-Type is {found}; it must be application/json.")
         try:
             payload = _decode(request.body)
         except (ValueError, RecursionError) as error:
-            return self._misfit(Misfit("", f"no JSON ({error})", "a JSON object"))
+            return self._misfit(Misfit("", f"no JSON ({error})" if request.body else "empty", "a JSON object"))
         if type(payload) is not dict:
             return self._misfit(Misfit("", describe(payload), "a JSON object"))
         return self._normalise(request, payload, identity)

@@ -132,6 +132,23 @@ def test_without_credentials_a_page_a_proxy_and_a_rebound_name_are_refused(name,
     assert status_of(got) == status
 
 
+@pytest.mark.parametrize(
+    "kind, body, why",
+    [
+        (
+            "application/x-www-form-urlencoded",
+            BODY,
+            "The Content-Type is 'application/x-www-form-urlencoded'; it must be",
+        ),
+        ("", BODY, "The Content-Type is missing; it must be application/json."),
+        ("application/json", b"", "The body is empty; it must be a JSON object."),
+    ],
+)
+def test_what_curl_sends_by_itself_is_told_by_its_name(kind, body, why):
+    got = channel(auth="none").receive(request(body=body, headers=(("Content-Type", kind),)), MOMENT)
+    assert why in json.loads(got.body)["detail"]
+
+
 def test_without_credentials_http_1_0_is_refused_for_a_proxy_may_hide_behind_it():
     got = channel(auth="none").receive(request(body=BODY, version="1.0"), MOMENT)
     assert status_of(got) == 403 and b"HTTP/1.1 must be spoken" in got.body
