@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.frame import NotDone, with_json
+from gateway.cli.frame import Family, NotDone, with_json
 from gateway.cli.show import show
 
 TEMPLATE = Path(__file__).with_name("channel_template")
 _NAME = re.compile(r"[a-z][a-z0-9_]{1,30}")
 
 
-@click.group("channels")
+@click.group("channels", cls=Family)
 def command() -> None:
     """List channel types, or begin a package with a new one."""
 

@@ -9,12 +9,12 @@ import click
 
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
-from gateway.cli.frame import with_config, with_json
+from gateway.cli.frame import Family, with_config, with_json
 from gateway.cli.show import json_text, show, show_some
 from gateway.cli.trace import as_read
 
 
-@click.group("dead")
+@click.group("dead", cls=Family)
 def command() -> None:
     """List, show, retry, drop and export dead letters."""
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import with_config, with_json
+from gateway.cli.frame import Family, with_config, with_json
 from gateway.cli.show import show
 
 
-@click.group("disabled")
+@click.group("disabled", cls=Family)
 def command() -> None:
     """List addresses that asked never to be sent to again, and enable them."""
 

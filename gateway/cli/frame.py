@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("gateway.cli.status", "Show the health of a running gateway."),
     "trace": ("gateway.cli.trace", "Show one message's whole life."),
     "dead": ("gateway.cli.dead", "List, show, retry and drop dead letters."),
-    "held": ("gateway.cli.held", "List and release messages that a rule or hook holds."),
+    "held": ("gateway.cli.held", "List, show, release and drop messages that a rule or hook holds."),
     "disabled": ("gateway.cli.disabled", "List and enable addresses that asked never to be sent to again."),
     "rules": ("gateway.cli.rules", "Check, format, test, explain, replay, lint and measure rules."),
     "reload": ("gateway.cli.reload", "Read rules, pipelines and configuration again."),
@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("gateway.cli.completion", "Print a shell completion script."),
 }
 
+_UNCUT = 1000  # characters: more than any sentence has
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -118,6 +119,16 @@ class Commands(click.Group):
             if group.subgroup(KeyboardInterrupt) is None:
                 raise
             raise KeyboardInterrupt from None
+
+
+class Family(click.Group):
+    """A command of several; its help lists each with its whole first sentence, which click would cut at one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands."""
+        listed = [(name, self.commands[name].get_short_help_str(_UNCUT)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(listed)
 
 
 def _let_go_of_output() -> None:

@@ -8,12 +8,12 @@ import click
 
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
-from gateway.cli.frame import with_config, with_json
+from gateway.cli.frame import Family, with_config, with_json
 from gateway.cli.show import show, show_some
 from gateway.cli.trace import as_read
 
 
-@click.group("held")
+@click.group("held", cls=Family)
 def command() -> None:
     """List, show, release and drop messages that a rule or hook holds."""
 

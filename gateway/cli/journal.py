@@ -8,12 +8,12 @@ from typing import IO
 
 import click
 
-from gateway.cli.frame import NotDone, with_config, with_json
+from gateway.cli.frame import Family, NotDone, with_config, with_json
 from gateway.cli.show import moment, show
 from gateway.config.load import state_of
 
 
-@click.group("journal")
+@click.group("journal", cls=Family)
 def command() -> None:
     """Sum up, check, export, compact and back up the journal."""
 

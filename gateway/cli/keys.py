@@ -10,14 +10,14 @@ from typing import Any
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import UNAVAILABLE, NotDone, with_config, with_json
+from gateway.cli.frame import UNAVAILABLE, Family, NotDone, with_config, with_json
 from gateway.cli.show import show
 from gateway.config import keyfile
 from gateway.config.load import state_of
 from gateway.message.keyring import KeyRing, rotate
 
 
-@click.group("keys")
+@click.group("keys", cls=Family)
 def command() -> None:
     """List, make and rotate the keys that seal the journal."""
 

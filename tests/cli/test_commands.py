@@ -281,6 +281,12 @@ def test_every_command_has_help_and_a_line_in_the_list(name: str) -> None:
     assert COMMANDS[name][1] in CliRunner().invoke(oclaw, ["--help"], terminal_width=200).output
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if hasattr(oclaw.get_command(None, name), "commands")])
+def test_a_command_of_several_tells_what_each_does_to_the_end_of_the_sentence(name: str) -> None:
+    listed = CliRunner().invoke(oclaw, [name, "--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert listed and "..." not in listed
+
+
 def test_an_unknown_command_names_the_nearest() -> None:
     result = CliRunner().invoke(oclaw, ["stats"])
     assert (result.exit_code, 'Did you mean "status"?' in result.stderr) == (2, True)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import click
 
+from gateway.cli.frame import Family
 from gateway.cli.rules import bench, check, explain, fmt, lint, listing, lsp, replay, test
 
 
-@click.group("rules")
+@click.group("rules", cls=Family)
 def command() -> None:
     """Check, format, test, explain, replay, lint and measure rules."""
 
