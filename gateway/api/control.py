@@ -69,6 +69,15 @@ class LastError(Struct, frozen=True):
     envelope_id: str = ""
 
 
+class FailingDestination(Struct, frozen=True):
+    """A destination that is down: after so many failures in a row one probe at a time is sent, and the rest waits."""
+
+    channel: str
+    destination: str
+    failures: int
+    why: str
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """`oclaw status`: health at a glance. `ready` as /readyz says it, and why not; `since` is when `state` was entered.
 
@@ -88,6 +97,7 @@ class Status(Struct, frozen=True, kw_only=True):
     journal: JournalStatus
     waiting_for_reload: tuple[str, ...] = ()
     children: tuple[ChildState, ...] = ()
+    failing_destinations: tuple[FailingDestination, ...] = ()
     queues: dict[str, int] = {}
     counters: dict[str, int] = {}
     loop_lag_seconds: float = 0.0

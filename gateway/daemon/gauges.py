@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
 
 import trio
 from msgspec.structs import replace
 
+from gateway.api.control import FailingDestination
 from gateway.api.health import Vitals
 from gateway.api.peers import Access
 from gateway.config.settings import Settings
 from gateway.daemon.ruledesk import rule_count, series
+from gateway.notices import DeliveryDeferred
 from gateway.ports import Journal
 from gateway.records import Accept, Outcome
 from gateway.supervise import ChildState
+from gateway.telemetry.lines import Masks, record_of
 from gateway.telemetry.metrics import Gauge, Metrics
 
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
+# Senders may name addresses of their own, so thousands may be down; these tell what is the matter.
+MOST_SHOWN = 20
 # A stalled disk is waited for this long; a commit under way takes milliseconds.
 PATIENCE_SECONDS = 60.0
 
@@ -43,6 +49,24 @@ def children(serving: Serving) -> tuple[ChildState, ...]:
     return tuple(
         replace(each, why=hide(each.why), last_error=hide(each.last_error)) for each in serving.tree.children()
     )
+
+
+def failing_destinations(serving: Serving) -> tuple[FailingDestination, ...]:
+    """Return which destinations are down; a reason is told as the log tells it."""
+    masks, texts = serving.telling.masks, serving.telling.texts
+    return tuple(
+        FailingDestination(
+            name,
+            masks.hide(destination),
+            failures,
+            _as_logged(DeliveryDeferred("", name, 0, 0.0, why), masks, texts=texts),
+        )
+        for (name, destination), failures, why in islice(serving.flow.outbox.circuits.open(), MOST_SHOWN)
+    )
+
+
+def _as_logged(notice: DeliveryDeferred, masks: Masks, *, texts: bool) -> str:
+    return str(record_of(notice, 0.0, masks=masks, texts=texts).get("why", ""))
 
 
 def access(settings: Settings) -> Access:

@@ -157,8 +157,10 @@ class Attempts:
         # A channel without a connection knows so itself, and wakes its deliveries: no breaker has to find out.
         if isinstance(receipt, Deferred) and receipt.offline:
             self._circuits.forgive(circuit)
+        elif isinstance(receipt, (Delivered, Bounced)):
+            self._circuits.count(circuit, ok=True)
         else:
-            self._circuits.count(circuit, ok=isinstance(receipt, (Delivered, Bounced)))
+            self._circuits.count(circuit, ok=False, why=receipt.why)
         match receipt:
             case Delivered():
                 self._settler.delivered(delivery, receipt, began)

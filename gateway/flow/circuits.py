@@ -7,7 +7,7 @@ conversations with one dead address cost one attempt a pause.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
 
@@ -28,12 +28,13 @@ Circuit = tuple[str, str]
 
 
 class _State:
-    __slots__ = ("breaker", "parked", "timed")
+    __slots__ = ("breaker", "parked", "timed", "why")
 
     def __init__(self) -> None:
         self.breaker = retry.Breaker()
         self.parked: deque[Destination] = deque()
         self.timed = False
+        self.why = ""  # the last failure
 
 
 class Circuits:
@@ -64,7 +65,13 @@ class Circuits:
         """Say whether the circuit has failed lately: then an attempt may be a probe, or must wait."""
         return name in self._circuits
 
-    def count(self, name: Circuit, *, ok: bool) -> None:
+    def open(self) -> Iterator[tuple[Circuit, int, str]]:
+        """Give the circuits that are open: the failures in a row, and why the last attempt failed."""
+        for name, circuit in self._circuits.items():
+            if retry.is_open(circuit.breaker):
+                yield name, circuit.breaker.failures, circuit.why
+
+    def count(self, name: Circuit, *, ok: bool, why: str = "") -> None:
         """Count an attempt's outcome: after failures in a row the circuit opens, a success closes it."""
         circuit = self._circuits.get(name)
         if circuit is None:
@@ -72,6 +79,7 @@ class Circuits:
                 return
             self._make_room()
             circuit = self._circuits[name] = _State()
+        circuit.why = why
         now, spread = trio.current_time(), self._spread()
         if retry.count(circuit.breaker, ok=ok, now=now, spread=spread, cap_seconds=self._cap_seconds):
             self._report(BreakerChanged(name[0], name[1], "closed" if ok else "open"))

@@ -60,9 +60,9 @@ class Outbox:
         self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
-        self._circuits = Circuits(timers, self._go, spread, report, policy.cap_seconds)
+        self.circuits = Circuits(timers, self._go, spread, report, policy.cap_seconds)
         self._standstill = Standstill(refused, timers, self._go)
-        self._attempts = Attempts(settler, disabled, self._circuits, policy, report, now, spread, timers)
+        self._attempts = Attempts(settler, disabled, self.circuits, policy, report, now, spread, timers)
         self._desks: dict[str, Desk] = {}
         self._destinations: dict[Key, Destination] = {}
         self._restored: dict[bytes, Destination] = {}
@@ -131,13 +131,13 @@ class Outbox:
     def wake(self, channel: str, conversation: Conversation | None = None, only: Meant | None = None) -> None:
         """End the pauses of a channel's destinations, or of one, or those of which `only` means the next delivery."""
         if conversation is None and only is None:
-            self._circuits.forgive_channel(channel)
+            self.circuits.forgive_channel(channel)
         named = lane_key(channel, conversation) if conversation is not None else None
         for key in [named] if named else [key for key in self._destinations if key[0] == channel]:
             if (destination := self._destinations.get(key)) is not None and destination.queue and destination.paused:
                 head = destination.queue[0].delivery
                 if only is None or only(head):
-                    self._circuits.forgive(circuit_of(self._desks.get(channel), head))
+                    self.circuits.forgive(circuit_of(self._desks.get(channel), head))
                     destination.blocked_until = 0.0
                     self._resume(destination, destination.paused)
 
@@ -265,7 +265,7 @@ class Outbox:
         return (
             destination.blocked_until > now
             or head.ends_at <= now
-            or self._circuits.troubled(circuit)
+            or self.circuits.troubled(circuit)
             or self.disabled.holds(circuit[0], disabled_as(circuit, head.delivery))
             or self._standstill.refused()
         )
@@ -336,7 +336,7 @@ class Outbox:
         if why:
             self._settler.buried(delivery, Bounced(why), self._now(), lambda: self._next(destination, head))
             return True
-        return self._standstill.holds(destination) or self._circuits.holds(circuit, destination)
+        return self._standstill.holds(destination) or self.circuits.holds(circuit, destination)
 
     def _next(self, destination: Destination, settled: Waiting) -> None:
         if destination.queue and destination.queue[0] is settled:  # else a person dropped it meanwhile

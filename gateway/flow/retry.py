@@ -54,9 +54,14 @@ def may_send(breaker: Breaker, now: float) -> bool:
     return True
 
 
+def is_open(breaker: Breaker) -> bool:
+    """Say whether so many attempts in a row failed that only probes go out."""
+    return breaker.failures >= TRIP
+
+
 def count(breaker: Breaker, *, ok: bool, now: float, spread: float, cap_seconds: float = LONGEST_OPEN) -> bool:
     """Count an attempt's outcome; return whether the breaker has just opened or closed."""
-    was_open = breaker.failures >= TRIP
+    was_open = is_open(breaker)
     breaker.probing = False
     if ok:
         breaker.failures = 0
@@ -65,4 +70,4 @@ def count(breaker: Breaker, *, ok: bool, now: float, spread: float, cap_seconds:
     if breaker.failures >= TRIP:
         seconds = min(cap_seconds, LONGEST_OPEN, 2.0 ** min(breaker.failures - TRIP, 5))
         breaker.open_until = now + seconds * (0.5 + spread / 2)
-    return not was_open and breaker.failures >= TRIP
+    return not was_open and is_open(breaker)

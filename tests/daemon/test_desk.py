@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace as Having
+from typing import Any, cast
+
 import pytest
 
+from gateway.api.control import FailingDestination
 from gateway.daemon.desk import last_error
+from gateway.daemon.gauges import MOST_SHOWN, failing_destinations
+from gateway.flow.circuits import Circuits
+from gateway.flow.retry import TRIP
+from gateway.flow.timers import Timers
 from gateway.notices import ChildCrashed, DeliveryBuried, RequestFailed
 from gateway.telemetry.lines import Masks
 from gateway.telemetry.tail import Seen
@@ -28,3 +36,21 @@ def test_an_error_is_told_without_secrets_and_without_what_people_wrote(notice, 
 def test_where_texts_may_be_logged_they_are_shown():
     told = last_error(Seen(1.0, QUOTE), Masks(), texts=True)
     assert (told.text, told.envelope_id) == (QUOTE.error, "e1")
+
+
+async def test_a_destination_that_is_down_is_named_until_it_answers(autojump_clock):
+    circuits = Circuits(Timers(), print, lambda: 0.0, lambda notice: None)
+    telling = Having(masks=Masks(["hunter2hunter2"]), texts=False)
+    serving = cast(Any, Having(telling=telling, flow=Having(outbox=Having(circuits=circuits))))
+    place = ("shop", "https://shop.example/hunter2hunter2")
+    for _ in range(TRIP):
+        assert failing_destinations(serving) == ()
+        circuits.count(place, ok=False, why="RuntimeError: what anna wrote")
+    assert failing_destinations(serving) == (
+        FailingDestination("shop", "https://shop.example/[secret]", TRIP, "RuntimeError: (text withheld)"),
+    )
+    circuits.count(place, ok=True)
+    assert failing_destinations(serving) == ()
+    for number in range(TRIP * (MOST_SHOWN + 1)):
+        circuits.count(("shop", str(number // TRIP)), ok=False)
+    assert len(failing_destinations(serving)) == MOST_SHOWN
