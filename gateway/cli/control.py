@@ -98,6 +98,8 @@ class Control:
             plug.close()
         where = self._directory.resolve()
         sentence = f"no gateway is running for {where}: start it with oclaw run --config {self._directory}"
+        if os.access(where, os.X_OK) and not (where / "oclaw.toml").exists():
+            sentence = f"{where} holds no oclaw.toml: name the gateway's folder with --config DIR or $OCLAW_CONFIG"
         raise NotDone(refused or sentence, UNAVAILABLE)
 
 

@@ -37,6 +37,9 @@ def asking(runtime: Path, answers: dict[str, tuple[int, Any]], *command: str) ->
 
 @pytest.mark.parametrize("command", [["status"], ["send", "hi", "--channel", "c"], ["trace", "x"], ["dead", "list"]])
 def test_without_a_gateway_a_command_says_how_to_start_one(runtime: Path, command: list[str]) -> None:
+    elsewhere = CliRunner().invoke(oclaw, command)
+    assert (elsewhere.exit_code, "holds no oclaw.toml: name the gateway's folder" in elsewhere.stderr) == (69, True)
+    (runtime / "oclaw.toml").touch()
     result = CliRunner().invoke(oclaw, command)
     assert result.exit_code == 69
     assert f"no gateway is running for {runtime.resolve()}: start it with oclaw run --config {runtime}" in result.stderr
