@@ -163,7 +163,15 @@ def test_explain_shows_every_condition_of_a_message_from_a_file_or_standard_inpu
     assert answer["verdicts"][0]["conditions"][0]["held"] is True
 
 
-@pytest.mark.parametrize(("text", "told"), [("{", "is no message"), ('{"content": 3}', "is no message")])
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "is no message"),
+        ('{"content": 3}', "is no message"),
+        ('{"channel": "desk", "contnt": "hi"}', 'a message has no field "contnt" (Did you mean "content"?). One is'),
+        ('{"channel": "desk", "sender": {"zzz": 1}}', 'a sender has no field "zzz". One is'),
+    ],
+)
 def test_explain_says_what_a_message_looks_like(conf: Path, text: str, told: str) -> None:
     result = rules("explain", "-", text=text)
     assert result.exit_code == 1

@@ -16,6 +16,8 @@ from gateway.cli.rules.workplace import Workplace, with_edited
 from gateway.cli.show import show
 
 if TYPE_CHECKING:
+    from msgspec import Struct
+
     from gateway.message.envelope import Envelope
 
 
@@ -69,18 +71,32 @@ def _written(target: str, moment: float) -> Envelope:
     import msgspec
 
     from gateway.message.envelope import Envelope
-    from gateway.message.message import Message
+    from gateway.message.message import Conversation, Message, Sender
 
     text = sys.stdin.buffer.read() if target == "-" else Path(target).read_bytes()
     try:
         raw = msgspec.json.decode(text)
         raw = raw.get("message", raw) if isinstance(raw, dict) else raw
         message = msgspec.convert(raw, Message)
+        _no_others(raw, Message)
+        _no_others(raw.get("sender", {}), Sender)
+        _no_others(raw.get("conversation", {}), Conversation)
     except (ValueError, RecursionError) as error:
         place = "standard input" if target == "-" else target
         example = '{"channel": "desk", "content": "hello", "sender": {"id": "ann"}}'
         raise NotDone(f"{place} is no message: {error}. One is {example}") from error
     return Envelope(id="", message=message, received_at=moment or time.time(), deadline=0.0)
+
+
+def _no_others(given: dict[str, Any], shape: type[Struct]) -> None:
+    """Raise a `ValueError` for a field that no message has: a rule would see nothing of it."""
+    from gateway.config.describe import similar
+
+    known = shape.__struct_encode_fields__
+    for name in given:
+        if name not in known:
+            meant = similar(name, known)
+            raise ValueError(f'a {shape.__name__.lower()} has no field "{name}"' + (f" ({meant})" if meant else ""))
 
 
 def _moment(at: str | None) -> float:
