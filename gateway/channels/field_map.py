@@ -104,7 +104,7 @@ class FieldMap:
                 value = _step(holder, place.key)
             if value is None or value is _ABSENT:
                 if place.field in self._required:
-                    return Misfit(place.pointer, "null" if value is None else "nothing", _WANTED[place.field])
+                    return Misfit(place.pointer, "null" if value is None else "missing", _WANTED[place.field])
                 continue
             if not (place.plain and type(value) is str and len(value) <= _LONGEST_NAME):
                 try:

@@ -193,7 +193,7 @@ def test_a_time_may_be_in_seconds_or_milliseconds(given, at):
 @pytest.mark.parametrize(
     "payload, pointer, found",
     [
-        ({}, "/text", "nothing"),
+        ({}, "/text", "missing"),
         ({"text": None}, "/text", "null"),
         ({"text": 5}, "/text", "a number"),
         ({"text": "x", "id": [1]}, "/id", "an array"),
