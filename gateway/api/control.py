@@ -27,11 +27,16 @@ class JournalStatus(Struct, frozen=True, kw_only=True):
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
-    """A configuration, or the rules: which generation is live, and why a newer one was refused, or ''."""
+    """A configuration, or the rules: which generation is live, and why a newer one was refused, or ''.
+
+    `refused_at` is when somebody asked for that reload: what was wrong may have been mended since. What is said of the
+    rules is about the files as they are now, and has no time.
+    """
 
     path: str
     generation: int
     loaded_at: float
+    refused_at: float = 0.0
     refused: str = ""
 
 

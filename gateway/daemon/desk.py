@@ -65,6 +65,7 @@ class Desk:
             path=str(serving.parts.settings.directory / "oclaw.toml"),
             generation=reloader.generation,
             loaded_at=reloader.loaded_at,
+            refused_at=reloader.refused_at,
             refused=reloader.refused,
         )
         tally = dict(await self._journal.tally())

@@ -61,7 +61,7 @@ class Reloader:
         self._once = trio.Lock()
         self.generation = 1
         self.loaded_at = serving.ground.now()
-        self.refused = ""
+        self.refused, self.refused_at = "", 0.0
 
     def ask(self) -> None:
         """Reload soon, without waiting for it."""
@@ -136,14 +136,15 @@ class Reloader:
         await self._swap(parts, staged, kept)
         self._note_rules(parts, old_files)
         serving.watch.loaded(sight)
-        self.generation, self.loaded_at, self.refused = self.generation + 1, serving.ground.now(), ""
+        self.generation, self.loaded_at = self.generation + 1, serving.ground.now()
+        self.refused, self.refused_at = "", 0.0
         serving.telling.report(
             ConfigurationLoaded("configuration", "; ".join(changes) or "no setting, rule, pipeline or hook changed")
         )
         return Reloaded(applied=True, changes=changes)
 
     def _refused(self, why: str, problems: tuple[str, ...]) -> Reloaded:
-        self.refused = why
+        self.refused, self.refused_at = why, self._serving.ground.now()
         self._serving.telling.report(ConfigurationRefused("configuration", why))
         return Reloaded(applied=False, problems=problems)
 

@@ -40,10 +40,13 @@ def test_what_cannot_be_read_is_refused_and_everything_serves_on(
     path.write_text(text)
     daemon.process.send_signal(signal.SIGHUP)
     assert told in daemon.until("ConfigurationRefused", what="configuration")["why"]
+    status = daemon.status()
+    assert status["configuration"]["refused_at"] > status["started_at"]
     assert daemon.says("hi")["replies"] == ["one"]
     path.write_text(before)
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until("ConfigurationLoaded", what="configuration")
+    assert daemon.status()["configuration"]["refused_at"] == 0
     assert daemon.says("hi")["replies"] == ["one"]
 
 
