@@ -96,8 +96,12 @@ def record_of(notice: Notice, at: float, *, masks: Masks, envelope_id: str = "",
             value = _without_quote(value)
         elif name == retelling:
             value = _without_what_it_retells(notice, value)
+        if isinstance(value, str):
+            value = shortened(masks.hide(value))
+        elif isinstance(value, float):
+            value = round(value, 6)  # microseconds: what is beyond is no measurement
         if value != "":
-            record[name] = shortened(masks.hide(value)) if isinstance(value, str) else value
+            record[name] = value
     return record
 
 

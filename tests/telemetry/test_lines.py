@@ -55,6 +55,10 @@ def test_what_is_empty_is_not_written():
     assert "why" not in line(ChildChanged("irc", "ready"))
 
 
+def test_a_span_of_time_is_told_to_the_microsecond():
+    assert line(DeliveryDeferred("e1.0", "shop", 1, 3600.0587232112885, "busy"))["after_seconds"] == 3600.058723
+
+
 def test_a_known_secret_is_masked_wherever_it_stands():
     masks = Masks(["hunter22"])
     masks.add("hunter22-long", "abc")
