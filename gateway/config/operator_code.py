@@ -32,7 +32,8 @@ class OperatorCode:
         found = getattr(module, attribute, None)
         if callable(found):
             return found  # type: ignore[no-any-return]
-        functions = [key for key, item in vars(module).items() if callable(item) and not key.startswith("_")]
+        own = [key for key, item in vars(module).items() if getattr(item, "__module__", "") == module.__name__]
+        functions = [key for key in own if callable(getattr(module, key)) and not key.startswith("_")]
         raise PluginError(f"a function of {self._folder / name}.py, which has {_listed(functions)}")
 
     def _module(self, name: str) -> ModuleType:

@@ -141,7 +141,8 @@ def test_a_module_that_fails_leaves_the_one_before_it_in_its_place(tmp_path: Pat
     ],
 )
 def test_a_function_that_is_not_there_is_a_sentence(tmp_path: Path, reference: str, said: str) -> None:
-    (tmp_path / "mine.py").write_text("LIMIT = 3\ndef short(message):\n    return message\n")
+    imported = "from functools import reduce\nfrom pathlib import Path\n"
+    (tmp_path / "mine.py").write_text(imported + "LIMIT = 3\ndef short(message):\n    return message\n")
     (tmp_path / "broken.py").write_text("x = 1\nnope\n")
     (tmp_path / "unwell.py").write_text("def :\n")
     with pytest.raises(PluginError) as caught:
