@@ -48,9 +48,9 @@ class Neighbours:
             # that address as the Host, and adds no field that says it forwards.
             return "A request in HTTP/1.0 may come through a proxy: without credentials, HTTP/1.1 must be spoken."
         if _name_of(host) not in self._hosts:
-            return "The Host header names a machine that is not expected here."
+            return "The Host header names a machine that is not among the hosts of this channel."
         if not self._origins.allow(origin, host):
-            return "The Origin header names a page that is not expected here."
+            return "The Origin header names a page that is not among the origins of this channel."
         return ""
 
 
