@@ -172,11 +172,12 @@ def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
     if story.passed:
         steps.append(TraceStep(at=began, stage="return", outcome="no longer set aside"))
     ended = {name: began + offset for name, offset in story.stages.items()}
-    steps += _hooks(story, ended.get("hooks", row.changed_at), outbound=False)
+    walked = _walked_at(row, story)
+    steps += _hooks(story, ended.get("hooks", walked), outbound=False)
     if "route" in ended:
         what = ", ".join(story.actions) or (f"default pipeline {story.pipeline}" if story.pipeline else "no action")
         steps.append(TraceStep(at=ended["route"], stage="route", outcome=what, by=", ".join(story.rules)))
-    at = ended.get("pipeline", row.changed_at)
+    at = ended.get("pipeline", walked)
     steps += [
         TraceStep(
             at=at,
@@ -189,7 +190,7 @@ def _steps(row: InboundRow, story: Story | None) -> tuple[TraceStep, ...]:
         )
         for step in story.steps
     ]
-    steps += _hooks(story, ended.get("outbound", row.changed_at), outbound=True)
+    steps += _hooks(story, ended.get("outbound", walked), outbound=True)
     steps.append(TraceStep(at=row.changed_at, stage="settle", outcome=row.state.value, by=story.by, why=story.why))
     return tuple(steps)
 
@@ -229,8 +230,14 @@ def _outcome(receipt: Receipt) -> tuple[str, str]:
 
 
 def _began(row: InboundRow, story: Story) -> float:
-    """When the walk began that ended when the row says: later than the message came, if it waited for its turn."""
-    return max(row.received_at, row.changed_at - story.stages.get("end", row.changed_at))
+    """When the walk began: later than the message came, if it waited for its turn."""
+    walked = _walked_at(row, story)
+    return max(row.received_at, walked - story.stages.get("end", walked))
+
+
+def _walked_at(row: InboundRow, story: Story) -> float:
+    """When the walk ended: when the row says, if nobody has dropped the message since."""
+    return story.walked_at or row.changed_at
 
 
 def _share(row: InboundRow, story: Story | None) -> float:
@@ -238,7 +245,7 @@ def _share(row: InboundRow, story: Story | None) -> float:
     if story is None:
         return 0.0
     began = _began(row, story) if story.passed else row.received_at
-    return max(0.0, row.changed_at - began - sum(step.seconds for step in story.steps))
+    return max(0.0, _walked_at(row, story) - began - sum(step.seconds for step in story.steps))
 
 
 def _held_answers(row: InboundRow, story: Story | None) -> tuple[str, ...]:

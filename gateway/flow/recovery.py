@@ -131,7 +131,19 @@ class Recovery:
                 self._outbox.forget(record_id)
 
         work = Revive(id=record_id, to=to, at=self._now())
-        return await self._revive(work, Story(by="operator", why=why, at=work.at), moved)
+        story = Story() if isinstance(to, DeliveryState) else await self._walked(record_id)
+        return await self._revive(work, replace(story, by="operator", why=why, at=work.at), moved)
+
+    async def _walked(self, envelope_id: str) -> Story:
+        """Return the story of a message's walk, as far as it is still told once a person has dropped the message."""
+        row = await self._journal.message(envelope_id)
+        try:
+            story = story_in(self._sealer, row) if row is not None else None
+        except SealError:  # its key is gone
+            story = None
+        if row is None or story is None:
+            return Story()
+        return replace(story, walked_at=row.changed_at, tell="", release=None)
 
     async def _revive(self, work: Revive, story: Story, moved: Callable[[], None]) -> bool:
         """Commit what a person decided; `moved` runs with the commit, whether or not anybody still waits here."""

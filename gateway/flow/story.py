@@ -54,6 +54,7 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     steps: tuple[StepNote, ...] = ()
     tags: tuple[str, ...] = ()
     at: float = 0.0  # when a person did it, epoch seconds; a walk has the record's time
+    walked_at: float = 0.0  # when the walk ended, if a person has put an end to the message since
     by: str = ""
     why: str = ""
     tell: str = ""

@@ -44,6 +44,10 @@ def test_a_held_answer_is_read_then_dropped_or_let_go() -> None:
             assert shown["held_answers"] == ["refund 1"]
             assert [step["stage"] for step in shown["steps"]][-3:] == ["step", "hook", "settle"]
             assert asked(daemon, "drop", first, "--yes") == {"id": first, "state": "dropped"}
+            dropped = asked(daemon, "show", first)
+            assert dropped["steps"][:-1] == shown["steps"][:-1], "how it came to that is still told"
+            assert (dropped["steps"][-1]["by"], dropped["steps"][-1]["outcome"]) == ("operator", "dropped")
+            assert dropped["gateway_seconds"] == shown["gateway_seconds"]
             assert asked(daemon, "release", second) == {"id": second, "state": "accepted"}
             assert "only what is set aside can be dropped" in asked(daemon, "drop", first, "--yes", code=1)
             assert "there is no message nothing" in asked(daemon, "release", "nothing", code=1)
