@@ -177,7 +177,8 @@ def test_a_secret_that_a_channel_breaks_with_is_masked_wherever_it_is_told(daemo
     status = daemon.status()
     (broken,) = [child for child in status["children"] if child["name"] == "moody"]
     assert "refused: [secret]" in broken["last_error"]
-    assert [error["text"][:25] for error in status["last_errors"]] == ["OSError: refused: [secret"]
+    # It may have been tried again by now.
+    assert {error["text"][:25] for error in status["last_errors"]} == {"OSError: refused: [secret"}
     assert "s3cret-token" not in str(status)
 
 

@@ -44,7 +44,8 @@ class Daemon:
         self.url = f"http://127.0.0.1:{port}"
         self.plugins = folder.parent / "plugins"
         path = os.pathsep.join((str(ROOT), str(self.plugins)))
-        self._environment = {**os.environ, **environment, "PYTHONPATH": path, "XDG_RUNTIME_DIR": str(folder / "r")}
+        ours = {"PYTHONPATH": path, "XDG_RUNTIME_DIR": str(folder / "r"), "XDG_STATE_HOME": str(folder / "s")}
+        self._environment = {**os.environ, **environment, **ours}
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "r").mkdir(exist_ok=True)
