@@ -157,7 +157,7 @@ class HookEntry(Struct, frozen=True, kw_only=True):
     """One hook of a chain. `only` names channels (empty: all); `deadline_ms` 0 stands for flow.hook_deadline_ms."""
 
     use: Word
-    policy: Literal["reject", "skip"] = "reject"
+    policy: Literal["reject", "skip", "hold"] = "reject"
     deadline_ms: Annotated[int, Meta(ge=0, le=60_000)] = 0
     mode: Literal["loop", "slow", "isolated"] = "loop"
     only: tuple[Word, ...] = ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any, Literal, assert_never
 
 import trio
 from msgspec import Struct
@@ -41,11 +41,11 @@ class Rejected(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """A hook set the message aside for a person; released, it passes `hook`, which is stage and name."""
+    """The message is set aside for a person; released, it passes `hook`, which is stage and name, '' for none."""
 
     by: str
     why: str
-    hook: str
+    hook: str = ""
 
 
 Verdict = Passed | Rejected | Held
@@ -66,7 +66,7 @@ class Link(Struct):
     takes_context: bool = False
     is_async: bool = False
     mode: Literal["loop", "slow", "quarantined"] = "loop"
-    policy: Literal["reject", "skip"] = "reject"
+    policy: Literal["reject", "skip", "hold"] = "reject"
     deadline_seconds: float = 0.05
     overrun: Literal["slow", "quarantine"] = "slow"
     overruns_allowed: int = 3  # then it is moved off the loop: it has had its chance
@@ -191,9 +191,15 @@ class Chain:
         self._report(HookFailed(envelope.id, link.name, said, link.policy))
         if isinstance(error, TimeoutError):
             self._report(HookOverran(envelope.id, link.name, link.deadline_seconds, link.deadline_seconds))
-        if link.policy == "skip":
-            return Passed(message), "skip"
-        return Rejected(link.name, said, link.tell), "reject"
+        match link.policy:
+            case "skip":
+                return Passed(message), "skip"
+            case "hold":  # until the hook is mended, and then it judges anew
+                return Held(link.name, said), "hold"
+            case "reject":
+                return Rejected(link.name, said, link.tell), "reject"
+            case never:
+                assert_never(never)
 
     def _tell(self, link: Link, envelope: Envelope, seconds: float, word: str) -> None:
         """Report a hook that took long; a plain one on the loop beyond its deadline has overrun."""

@@ -233,7 +233,7 @@ class _Run:
         """Wait for a person, and keep what spares the message this hook, and its pipeline, when it is let go."""
         produced, plan = self._produced, self._plan
         before = self._envelope.release or Release()
-        release = replace(before, hooks=(*before.hooks, held.hook))
+        release = replace(before, hooks=(*before.hooks, held.hook)) if held.hook else before
         if plan.kind == "pipeline" and not produced.failed and sum(map(len, produced.texts)) <= _MOST_KEPT_CHARACTERS:
             release = replace(release, pipeline=plan.pipeline, texts=produced.texts)
         return self._set_aside(InboundState.HELD, held.by, held.why, release=release)

@@ -64,7 +64,7 @@ channels.c.frob is unknown; it must be a setting of [channels.c].
 hooks.inbound[0].use is "my_hooks:preprocess_hook"; it must be "module:function" with a module in {hooks}, where \
 my_hooks.py is not found.
 hooks.inbound[1].use is "nope"; it must be a hook that is there: allowlist, max_length, rate_limit, sensitive_words.
-hooks.inbound[1].policy is "foo"; it must be "reject" or "skip".
+hooks.inbound[1].policy is "foo"; it must be "hold", "reject" or "skip".
 hooks.inbound[2] is 3; it must be a table.
 gateway.state_dir is "x"; it must be outside the folder of oclaw.toml, in which nothing is written."""
 

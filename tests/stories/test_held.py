@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 
 from gateway.errors import Hold
@@ -87,6 +88,28 @@ async def test_a_release_is_for_the_hook_that_held_and_for_no_other(autojump_clo
         for _ in range(3):
             await released(story, envelope)
         assert story.sent() == ["odd [look] [again] [look]"]
+
+
+@pytest.mark.parametrize("chain", ["inbound", "outbound"])
+async def test_what_a_broken_hook_holds_is_judged_by_the_mended_one(chain: str, autojump_clock: Any) -> None:
+    failure: list[Exception] = [NameError("messsage"), TypeError("still not"), Hold("seen at last")]
+
+    def fragile(message: Any) -> None:
+        if failure:
+            raise failure.pop(0)
+        message.content += " (judged)"
+
+    chains: dict[str, Any] = {chain: [hook(fragile, policy="hold")]}
+    async with gateway(**chains) as story:
+        envelope = await story.receives("odd")
+        for why in ("NameError: messsage", "TypeError: still not", "seen at last"):
+            await story.settles()
+            row = await story.flow.ground.journal.message(envelope)
+            assert row is not None
+            told = story_in(story.flow.ground.sealer, row)
+            assert told is not None and (told.why, story.sent()) == (why, [])
+            await released(story, envelope)
+        assert story.sent() == ["odd (judged)"]
 
 
 async def test_a_message_that_comes_back_from_a_rules_delay_is_held_like_any_other(autojump_clock: Any) -> None:
