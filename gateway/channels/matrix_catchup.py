@@ -13,11 +13,11 @@ from typing import Any
 import trio
 
 from gateway.channels.matrix_events import text
-from gateway.channels.matrix_history import History, Unreadable
+from gateway.channels.matrix_history import History, NotNow, Unreadable
 from gateway.channels.shared.together import few_at_once
 from gateway.notices import EnvelopeRefused, Report
 from gateway.ports import Cursor
-from protocols.errors import AnswerTooLarge, NothingSent
+from protocols.errors import AnswerTooLarge, HttpClientError, NothingSent
 
 CURSOR = "heard"
 # An event can have waited in the homeserver's memory for as long as our answers take; they take seconds at most.
@@ -88,16 +88,26 @@ class CatchUp:
     async def missed(self, now: float) -> list[dict[str, Any]]:
         """Return what was said since we last heard anything for certain, each room's events in order.
 
-        Raises `HttpClientError`; what was read until then, or until it is cancelled, is not asked for again.
+        Raises `HttpClientError`. What was read until it is cancelled, or the homeserver has an error of its own, is not
+        asked for again; what was read before it was away, or is not committed, is.
         """
         since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
         if self._gap.doubts != self.doubts:
             self._gap = Gap(self.doubts)
-        gap, rooms = self._gap, await self._history.rooms()
-        unread = [room for room in rooms if room not in gap.read]
-        await few_at_once(partial(self._read, gap, since), unread, at_once=_ROOMS_AT_ONCE)
+        gap = self._gap
+        try:
+            rooms = await self._history.rooms()
+            unread = [room for room in rooms if room not in gap.read]
+            await few_at_once(partial(self._read, gap, since), unread, at_once=_ROOMS_AT_ONCE)
+        except NotNow:
+            raise
+        except HttpClientError:
+            # It may have died, and forgotten what was said in a room behind our reading of it: all is read anew.
+            self.doubt()
+            raise
         if any(room not in gap.read for room in rooms):
             raise NothingSent("Not every room could be read.")
+        self._gap = Gap(0)  # should this not be committed, it will be late by then
         return [event for room in rooms for event in gap.read[room]]
 
     async def _read(self, gap: Gap, since: float, room: str) -> None:

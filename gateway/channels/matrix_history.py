@@ -30,6 +30,10 @@ class Unreadable(NothingSent):
     """The homeserver is there, and has an error of its own with what was asked for."""
 
 
+class NotNow(NothingSent):
+    """The homeserver is there, and does not let us ask at the moment."""
+
+
 class History:
     """Reads back the rooms of one account."""
 
@@ -72,7 +76,9 @@ def _settled(answer: Answer) -> Answer:
     """Return an answer that says something; a room that we are not in has nothing for us."""
     if answer.status >= 500 and answer.code:
         raise Unreadable(answer.words)
-    if answer.status in (401, 429) or answer.status >= 500:
+    if answer.status in (401, 429):
+        raise NotNow(answer.words)
+    if answer.status >= 500:
         raise NothingSent(answer.words)
     return answer
 

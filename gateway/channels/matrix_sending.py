@@ -16,7 +16,7 @@ from gateway.channels.matrix_content import edit_of, relation_of, text_content
 from gateway.channels.matrix_events import table, text
 from gateway.channels.matrix_files import Files, content_for
 from gateway.channels.matrix_ghosts import Ghosts
-from gateway.channels.matrix_history import MARK, History, Unreadable
+from gateway.channels.matrix_history import MARK, History, NotNow
 from gateway.channels.matrix_homeserver import Answer, Homeserver, receipt_for, room_path, segment
 from gateway.channels.matrix_rooms import Recent, Rooms
 from gateway.channels.matrix_settings import Settings
@@ -92,15 +92,15 @@ class Sending:
             return Bounced("The room is encrypted; nothing is said there in clear.")
         try:
             answer = await attempt()
-        except Unreadable as error:
+        except NotNow as error:
             return Deferred(str(error))
         except (NothingSent, UnknownAfterSend) as error:
             self._lost()
             return Deferred(str(error)) if isinstance(error, NothingSent) else Unknown(str(error))
         except MediaRefused as error:
             return Bounced(str(error))
-        if not answer.ok and not answer.code:
-            self._lost()  # a proxy said it, and what is behind may be gone
+        if answer.status >= 500 or not (answer.ok or answer.code):
+            self._lost()  # a proxy said it and what is behind may be gone, or a homeserver that is just going
         receipt = receipt_for(answer)
         if isinstance(receipt, Delivered) and receipt.remote_id:
             self._rooms.sent(receipt.remote_id, message.conversation.thread)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 from msgspec.structs import replace
@@ -55,6 +56,28 @@ async def test_a_doubt_stands_until_what_was_read_back_is_committed() -> None:
     came.answer([Accepted("a"), Accepted("b")])
     (message,) = await stand.hears(said_now("$4", "4"))
     assert message.id == "$4"
+
+
+async def test_what_was_read_back_and_not_committed_is_read_anew() -> None:
+    stand = await doubtful()
+    stand.homeserver.history[ROOM] = [said_now("$2", "2")]
+    await stand.receives(transaction("9", said_now("$3", "3")))  # killed meanwhile, it hears no answer
+    stand.homeserver.history[ROOM] += [said_now("$3", "3"), said_now("$4", "4")]
+    heard = await stand.hears(said_now("$5", "5"))
+    assert [message.id for message in heard] == ["$2", "$3", "$4", "$5"]
+
+
+async def test_what_was_read_back_before_the_homeserver_was_away_is_read_anew() -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {ROOM: [said_now("$2", "2")], "!broken:example.org": []}
+    stand.homeserver.unreadable = {"!broken:example.org"}
+    assert isinstance(await stand.receives(transaction("9", said_now("$3", "3"))), Response)
+    stand.homeserver.will = [NothingSent("killed")]
+    assert isinstance(await stand.receives(transaction("9", said_now("$3", "3"))), Response)
+    stand.homeserver.unreadable = set()
+    stand.homeserver.history[ROOM] += [said_now("$3", "3"), said_now("$4", "4")]
+    heard = await stand.hears(said_now("$5", "5"))
+    assert [message.id for message in heard] == ["$2", "$3", "$4", "$5"]
 
 
 async def test_while_rooms_cannot_be_read_back_the_homeserver_is_asked_to_come_again() -> None:
@@ -120,18 +143,18 @@ async def test_many_rooms_are_read_back_a_few_at_a_time(autojump_clock: Any) -> 
     assert isinstance(came, Arrived) and len(came.messages) == 101
 
 
-async def test_a_refusal_in_the_homeservers_own_words_is_no_reason_to_read_the_rooms_back() -> None:
+@pytest.mark.parametrize(
+    ("answer", "read"),
+    [((429, {"errcode": "M_LIMIT_EXCEEDED"}), 0), ((502, {}), 1), ((500, {"errcode": "M_UNKNOWN"}), 1)],
+    ids=["a rate limit", "a proxy", "a homeserver that may be just going"],
+)
+async def test_a_rate_limit_is_no_reason_to_read_the_rooms_back(answer: Any, read: int) -> None:
     stand = Stand()
     await stand.hears(said("$1", "one"))
-    for answer in ((429, {"errcode": "M_LIMIT_EXCEEDED"}), (500, {"errcode": "M_UNKNOWN"})):
-        stand.homeserver.will = [answer]
-        assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
-    await stand.hears(said_now("$2", "2"))
-    assert stand.homeserver.asked("joined_rooms") == []
-    stand.homeserver.will = [(502, {})]
+    stand.homeserver.will = [answer]
     assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
-    await stand.hears(said_now("$3", "3"))
-    assert len(stand.homeserver.asked("joined_rooms")) == 1, "a proxy's word: the homeserver itself may be gone"
+    await stand.hears(said_now("$2", "2"))
+    assert len(stand.homeserver.asked("joined_rooms")) == read
 
 
 async def test_what_comes_before_the_last_moment_is_known_waits_for_it(autojump_clock: Any) -> None:
