@@ -9,8 +9,8 @@ import click
 from gateway.cli.control import Control
 from gateway.cli.deciding import decide
 from gateway.cli.frame import Family, with_config, with_json
-from gateway.cli.show import show, show_some
-from gateway.cli.trace import as_read
+from gateway.cli.show import show_some
+from gateway.cli.trace import show_trace
 
 
 @click.group("held", cls=Family)
@@ -33,8 +33,7 @@ def list_(limit: int, config: Path, as_json: bool) -> None:
 @with_json
 def show_(envelope_id: str, config: Path, as_json: bool) -> None:
     """Show one held message whole: what came in, who holds it, and what its pipeline answered, if it did."""
-    trace = Control(config).get("trace", envelope_id)
-    show(trace if as_json else as_read(trace), as_json=as_json)
+    show_trace(config, envelope_id, as_json=as_json)
 
 
 @command.command("release")

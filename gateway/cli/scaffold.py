@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable
 from pathlib import Path
 
 import gateway
@@ -18,6 +17,7 @@ from gateway.cli.frame import NotDone
 from gateway.cli.resolvers import cut_off
 from gateway.config.describe import similar
 from gateway.config.load import FILE
+from gateway.newfile import write_new
 from gateway.plugins import PluginTable
 
 HOME = Path(gateway.__file__).resolve().parents[1]
@@ -71,7 +71,7 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
     for name, text in (files | private).items():
         path = directory / name
         try:
-            _write(path, text, opener=_own if name in private else None)
+            write_new(path, text.encode(), _own if name in private else None)
             written.append(str(path))
         except FileExistsError:
             kept.append(str(path))
@@ -83,17 +83,6 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
         "kept": kept,
         "notes": (_lacking(path, models, channels) if str(path) in kept else off) + notes,
     }
-
-
-def _write(path: Path, text: str, *, opener: Callable[[str, int], int] | None) -> None:
-    """Write a new file whole or not at all: half of one would be kept by the next `oclaw init`."""
-    with open(path, "x", encoding="utf-8", opener=opener) as file:
-        try:
-            file.write(text)
-            file.flush()
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
 
 
 def _make(folder: Path) -> None:

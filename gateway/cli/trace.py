@@ -20,6 +20,11 @@ from gateway.cli.show import show
 @with_json
 def command(envelope_id: str, config: Path, as_json: bool) -> None:
     """Show what happened to the message with this ID: stages, verdicts, replies and attempts."""
+    show_trace(config, envelope_id, as_json=as_json)
+
+
+def show_trace(config: Path, envelope_id: str, *, as_json: bool) -> None:
+    """Ask for a message's life, and print it."""
     trace = Control(config).get("trace", envelope_id)
     show(trace if as_json else as_read(trace), as_json=as_json)
 

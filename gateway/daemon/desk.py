@@ -42,8 +42,9 @@ from gateway.telemetry.tail import Seen
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
-# What a dead letter is found in: a message that gave up, a reply that did, a reply nobody knows of.
+# What a person may let go, or end: held by a rule or hook, delayed, or taken by no rule.
 _ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
+# What a dead letter is found in, besides a message that gave up: a reply that did, a reply nobody knows of.
 _DEAD_DELIVERIES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
 # Dead letters read at once for an export.
 _PAGE = 100

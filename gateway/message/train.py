@@ -19,6 +19,7 @@ import msgspec
 from gateway.message.dictionary import Dictionary
 from gateway.message.message import Message
 from gateway.message.samples import read_material, samples
+from gateway.newfile import write_new
 
 SEED = 1
 SAMPLES = 12_000
@@ -71,23 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 own = own_records(lines)
                 records += own * max(1, len(records) // max(1, len(own)))
         dictionary = train(records)
-        _write(options.out, dictionary.content)
+        write_new(options.out, dictionary.content)
     except (OSError, ValueError) as error:
         sys.stderr.write(f"No dictionary was made: {error}.\n")
         return 1
     sys.stdout.write(f"{options.out}: dictionary {dictionary.id}, {len(dictionary.content)} bytes\n")
     return 0
-
-
-def _write(out: Path, content: bytes) -> None:
-    """Write a new file whole or not at all: half a dictionary would be taken for one."""
-    with out.open("xb") as file:
-        try:
-            file.write(content)
-            file.flush()
-        except OSError:
-            out.unlink(missing_ok=True)
-            raise
 
 
 def _options() -> argparse.ArgumentParser:
