@@ -2,12 +2,19 @@
 
 In doubt are: the start, every lost connection, every call without an answer. What is read back was mostly heard
 before; the journal knows it by its event id, so only what was missed becomes a message, at its place in the order.
+
+For half a minute afterwards the homeserver's own order is not relied on: a Synapse (1.163) that has just sent all
+it kept for us can file one more event for later, which it then sends when we are away the next time, days behind
+what followed it. So the rooms of what is new are read before it, and at the end of that time all rooms once more.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from math import inf
 from typing import Any
 
 import trio
@@ -31,6 +38,8 @@ _ROOMS_AT_ONCE = 8
 # A room whose history is broken or far away costs its own messages after so many attempts, and not everybody's.
 _ROOM_SECONDS = 10.0
 _MOST_TRIES = 3
+# What the homeserver kept for us is sent within seconds after it has found us; the watch looks as often as this.
+_UNSURE_SECONDS = 30.0
 
 
 class Gap:
@@ -50,6 +59,7 @@ class CatchUp:
         self._gap = Gap(0)
         self.doubts = 0
         self._settled = 0
+        self._sure_at = 0.0
         self._heard = 0.0
         self._kept = 0.0
 
@@ -60,18 +70,32 @@ class CatchUp:
 
     @property
     def needed(self) -> bool:
-        """There is a doubt, and a moment from which to read."""
-        return self._heard > 0 and self.doubts > self._settled
+        """There is a doubt or the time for a last look, and a moment from which to read."""
+        return self._heard > 0 and (self.doubts > self._settled or 0 < self._sure_at <= trio.current_time())
+
+    @property
+    def unsure(self) -> bool:
+        """A doubt was settled lately: what comes now may not be all that was said before it."""
+        return self._heard > 0 and self._sure_at > 0
 
     def doubt(self) -> None:
         """Something may have been missed."""
         self.doubts += 1
+        self._sure_at = inf
 
     def settled(self, doubts: int) -> None:
         """What was read back when there were so many doubts is committed; later ones stand."""
+        if not doubts:
+            return
         self._settled = max(self._settled, doubts)
-        if not self.needed:
-            self._gap = Gap(0)
+        if self.doubts > self._settled:
+            return
+        self._gap = Gap(0)
+        now = trio.current_time()
+        if self._sure_at == inf:
+            self._sure_at = now + _UNSURE_SECONDS
+        elif self._sure_at <= now:
+            self._sure_at = 0.0
 
     def cursor(self, now: float) -> Cursor | None:
         """Return the moment to be committed with messages that came now, when it is time to."""
@@ -91,24 +115,41 @@ class CatchUp:
         Raises `HttpClientError`. What was read until it is cancelled, or the homeserver has an error of its own, is not
         asked for again; what was read before it was away, or is not committed, is.
         """
-        since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
         if self._gap.doubts != self.doubts:
             self._gap = Gap(self.doubts)
         gap = self._gap
-        try:
+        with self._doubted():
             rooms = await self._history.rooms()
-            unread = [room for room in rooms if room not in gap.read]
-            await few_at_once(partial(self._read, gap, since), unread, at_once=_ROOMS_AT_ONCE)
+            await self._fill(gap, [room for room in rooms if room not in gap.read], now)
+        if any(room not in gap.read for room in rooms):
+            raise NothingSent("Not every room could be read.")
+        self._gap = Gap(0)  # should this not be committed, it will be late by then
+        return [event for room in rooms for event in gap.read[room]]
+
+    async def missed_in(self, rooms: Sequence[str], now: float) -> list[dict[str, Any]]:
+        """Return what was said in some rooms lately, each room's events in order. Raises `HttpClientError`.
+
+        A room that cannot be read has nothing to say here: all of them are read again soon.
+        """
+        gap = Gap(self.doubts)
+        with self._doubted():
+            await self._fill(gap, rooms, now)
+        return [event for room in rooms for event in gap.read.get(room, ())]
+
+    @contextmanager
+    def _doubted(self) -> Iterator[None]:
+        try:
+            yield
         except NotNow:
             raise
         except HttpClientError:
             # It may have died, and forgotten what was said in a room behind our reading of it: all is read anew.
             self.doubt()
             raise
-        if any(room not in gap.read for room in rooms):
-            raise NothingSent("Not every room could be read.")
-        self._gap = Gap(0)  # should this not be committed, it will be late by then
-        return [event for room in rooms for event in gap.read[room]]
+
+    async def _fill(self, gap: Gap, rooms: Sequence[str], now: float) -> None:
+        since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
+        await few_at_once(partial(self._read, gap, since), rooms, at_once=_ROOMS_AT_ONCE)
 
     async def _read(self, gap: Gap, since: float, room: str) -> None:
         try:

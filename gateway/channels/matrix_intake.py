@@ -35,6 +35,8 @@ _LEARN_SECONDS = 10.0
 # A room that cannot be asked about for so many attempts at one transaction must not hold up all others.
 _MOST_TRIES = 3
 _CATCH_UP_SECONDS = 30.0
+# What is read back while the homeserver's order is not relied on is mostly this: the last minute of some rooms.
+_MOST_TAKEN = 2_048
 
 
 class Batch(Struct, frozen=True):
@@ -70,6 +72,7 @@ class Intake:
         self._one = trio.Lock()
         self._done: Recent[str, tuple[str, ...]] = Recent(64)
         self._tries: Recent[str, int] = Recent(64)
+        self._taken: Recent[str, str] = Recent(_MOST_TAKEN)
 
     def take(self, call: Transaction) -> Taken | Awaitable[Taken]:
         """Read a transaction; one that is known with all its events is over at once."""
@@ -77,7 +80,7 @@ class Intake:
         if self._done.get(call.id) == ids:
             return done()
         batch = Batch(call.id, ids, call.events)
-        if self._catch_up.needed:
+        if self._catch_up.needed or self._overtaking(batch):
             return self._after_catching_up(batch)
         unknown = self._unknown(batch)
         return self._after_learning(batch, unknown) if unknown else self._read(batch)
@@ -89,15 +92,34 @@ class Intake:
     async def _after_catching_up(self, batch: Batch) -> Taken:
         """Put what was missed before what comes now, which waits meanwhile: the homeserver keeps its order."""
         async with self._one:
-            if self._catch_up.needed:
-                doubts = self._catch_up.doubts
-                try:
-                    with trio.fail_after(_CATCH_UP_SECONDS):
-                        missed = await self._catch_up.missed(self._now())
-                except (HttpClientError, trio.TooSlowError) as error:
-                    return self._again(f"The homeserver did not answer when its rooms were read back. {error}")
-                batch = Batch(batch.id, batch.ids, merged(missed, batch.events), doubts)
+            try:
+                with trio.fail_after(_CATCH_UP_SECONDS):
+                    batch = await self._with_missed(batch)
+            except (HttpClientError, trio.TooSlowError) as error:
+                return self._again(f"The homeserver did not answer when its rooms were read back. {error}")
             return await self._after_learning(batch, self._unknown(batch))
+
+    async def _with_missed(self, batch: Batch) -> Batch:
+        if self._catch_up.needed:
+            doubts = self._catch_up.doubts
+            missed = await self._catch_up.missed(self._now())
+        elif rooms := self._overtaking(batch):
+            doubts = 0
+            said = await self._catch_up.missed_in(rooms, self._now())
+            missed = [event for event in said if not self._taken.get(text(event, "event_id"))]
+        else:
+            return batch
+        return Batch(batch.id, batch.ids, merged(missed, batch.events), doubts)
+
+    def _overtaking(self, batch: Batch) -> list[str]:
+        """List the rooms in which something new is said before it is certain that all before it was heard."""
+        if not self._catch_up.unsure:
+            return []
+        new = [event for event in batch.events if text(event, "type") in MESSAGES and not self._is_known(event)]
+        return sorted({text(event, "room_id") for event in new} - {""})
+
+    def _is_known(self, event: dict[str, Any]) -> bool:
+        return self._ghosts.is_own(text(event, "sender")) or bool(self._taken.get(text(event, "event_id")))
 
     async def _after_learning(self, batch: Batch, rooms: set[str]) -> Taken:
         """Learn about rooms first. If that fails, the homeserver shall come again; but not for ever."""
@@ -145,6 +167,9 @@ class Intake:
 
     def _committed(self, batch: Batch, now: float, acceptances: Sequence[Acceptance]) -> Response:
         self._done.put(batch.id, batch.ids)
+        for event in batch.events:
+            id = text(event, "event_id")
+            self._taken.put(id, id)
         self._catch_up.settled(batch.doubts)
         if acceptances:
             self._catch_up.heard(now)

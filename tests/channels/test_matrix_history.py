@@ -42,9 +42,33 @@ async def test_the_first_transaction_after_a_doubt_brings_what_was_missed_before
     stand.homeserver.history[ROOM] = [old, *(said_now(f"${n}", str(n)) for n in (1, 2, 3)), ours]
     heard = await stand.hears(said_now("$3", "3"), said_now("$4", "4"))
     assert [message.id for message in heard] == ["$1", "$2", "$3", "$4"], "the journal knows $1 already"
+
+
+async def test_what_the_homeserver_files_for_later_is_heard_before_what_followed_it() -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {ROOM: [said_now("$1", "one")], "!quiet:example.org": []}
+    await stand.hears(said_now("$2", "2"))
+    stand.homeserver.history[ROOM] += [said_now(f"${n}", str(n)) for n in (2, 3, 4)]
     asked = len(stand.homeserver.asked("/messages"))
+    heard = await stand.hears(said_now("$4", "4"))
+    assert [message.id for message in heard] == ["$3", "$4"], "and nothing of what was heard"
+    assert len(stand.homeserver.asked("/messages")) == asked + 1, "only the room of what is new"
+    await stand.hears(said_now("$4", "4"), said_now("$x", "an answer", sender=BOT))
+    assert len(stand.homeserver.asked("/messages")) == asked + 1, "nothing is new"
+
+
+async def test_half_a_minute_after_a_doubt_all_rooms_are_read_once_more(autojump_clock: Any) -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {ROOM: [], "!quiet:example.org": []}
+    await stand.hears(said_now("$2", "2"))
+    await trio.sleep(31)
+    stand.homeserver.history["!quiet:example.org"].append(said_now("$3", "3") | {"room_id": "!quiet:example.org"})
+    heard = await stand.hears(said_now("$4", "4"))
+    assert [message.id for message in heard] == ["$3", "$4"]
+    asked = len(stand.homeserver.asked("/messages"))
+    await trio.sleep(31)
     await stand.hears(said_now("$5", "5"))
-    assert len(stand.homeserver.asked("/messages")) == asked, "the doubt is settled"
+    assert len(stand.homeserver.asked("/messages")) == asked, "its order is relied on again"
 
 
 async def test_a_doubt_stands_until_what_was_read_back_is_committed() -> None:
