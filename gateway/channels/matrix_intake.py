@@ -122,14 +122,14 @@ class Intake:
         return self._ghosts.is_own(text(event, "sender")) or bool(self._taken.get(text(event, "event_id")))
 
     async def _after_learning(self, batch: Batch, rooms: set[str]) -> Taken:
-        """Learn about rooms first. If that fails, the homeserver shall come again; but not for ever."""
+        """Learn about rooms first. If that fails, the homeserver shall come again; one transaction not for ever."""
         try:
             with trio.fail_after(_LEARN_SECONDS):
                 await self._rooms.learn_all(rooms)
         except (HttpClientError, trio.TooSlowError) as error:
             tries = (self._tries.get(batch.id) or 0) + 1
             self._tries.put(batch.id, tries)
-            if tries < _MOST_TRIES:
+            if tries < _MOST_TRIES or not batch.id:
                 return self._again(f"The homeserver did not answer when it was asked about a room. {error}")
         read = self._read(batch)
         return read if isinstance(read, Arrived) else await read

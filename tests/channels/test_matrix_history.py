@@ -16,7 +16,7 @@ from gateway.ports import Accepted, Arrived
 from gateway.testing.channels import MOMENT, FakeInlet, delivery
 from protocols.errors import NothingSent, UnknownAfterSend
 from protocols.http1.messages import Response
-from tests.channels.matrix_words import BOT, ROOM, said, transaction
+from tests.channels.matrix_words import ANNA, BOT, ROOM, said, transaction
 from tests.channels.test_matrix_in import Stand
 
 REPLY = Message(channel="it", content="hi", conversation=Conversation(ROOM))
@@ -121,6 +121,23 @@ async def test_what_was_missed_is_taken_when_the_homeserver_is_back_and_says_not
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [message.id for message in inlet.messages] == ["$2"]
+
+
+async def test_what_was_missed_waits_until_it_is_known_whether_its_room_is_direct(autojump_clock: Any) -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {"!new:example.org": [said_now("$2", "2") | {"room_id": "!new:example.org"}]}
+    stand.homeserver.members["!new:example.org"] = {ANNA: "Anna", BOT: "oclaw"}
+    stand.homeserver.slow = {"joined_members"}
+    inlet = FakeInlet()
+    inlet.cursors["heard"] = str(MOMENT)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, inlet))
+        await trio.sleep(600)
+        assert inlet.messages == [], "as of a group, where nobody mentioned us, it would go unanswered"
+        stand.homeserver.slow = set()
+        await trio.sleep(60)
+        nursery.cancel_scope.cancel()
+    assert [message.conversation.kind for message in inlet.messages] == ["direct"]
 
 
 async def test_a_reply_that_may_have_arrived_is_looked_for_before_it_is_sent_again() -> None:
