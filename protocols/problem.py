@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from protocols.http1.messages import Fields, Response
+from protocols.http1.phrases import phrase
 from protocols.json_text import encode_json
 
 CONTENT_TYPE = ("Content-Type", "application/problem+json")
@@ -21,16 +21,9 @@ def problem(
     members: dict[str, Any] | None = None,
 ) -> Response:
     """Build the error answer `status`. `members` are JSON values added at the top level."""
-    document: dict[str, Any] = {"type": kind, "title": title or _phrase(status), "status": status}
+    document: dict[str, Any] = {"type": kind, "title": title or phrase(status, "Error"), "status": status}
     if detail:
         document["detail"] = detail
     if members:
         document.update(members)
     return Response(status, (CONTENT_TYPE, *headers), encode_json(document))
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Error"

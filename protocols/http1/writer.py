@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from http import HTTPStatus
 
 from protocols.errors import UnsafeHeader
 from protocols.http1.messages import Fields
+from protocols.http1.phrases import phrase
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 CLOSE = b"Connection: close\r\n"
@@ -19,11 +19,7 @@ _BODILESS = frozenset((204, 304))
 
 @lru_cache(maxsize=128)
 def status_line(status: int) -> bytes:
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Status"
-    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+    return f"HTTP/1.1 {status} {phrase(status, 'Status')}\r\n".encode("ascii")
 
 
 @lru_cache(maxsize=512)

@@ -32,5 +32,5 @@ def test_any_text_has_a_form_and_what_has_one_anyway_keeps_it(words: dict[str, l
 def test_a_problem_document_is_whole_whatever_its_detail_quotes() -> None:
     answer = problem(422, "found a\ud800b", members={"problems": ["\udcff"]})
     assert json.loads(answer.body) | {"type": ""} == {
-        "type": "", "title": "Unprocessable Entity", "status": 422, "detail": "found a\ufffdb", "problems": ["\ufffd"],
+        "type": "", "title": "Unprocessable Content", "status": 422, "detail": "found a\ufffdb", "problems": ["\ufffd"],
     }  # fmt: skip

@@ -157,7 +157,7 @@ def test_a_problem_is_a_document_with_its_status() -> None:
     answer = problem(422, "The field 'text' is missing.", members={"field": "text"}, headers=(("X-A", "b"),))
     assert json.loads(answer.body) == {
         "type": "about:blank",
-        "title": "Unprocessable Entity",
+        "title": "Unprocessable Content",
         "status": 422,
         "detail": "The field 'text' is missing.",
         "field": "text",
