@@ -198,7 +198,11 @@ class Streaming(Protocol):
     """What a channel has besides when it can show a reply while it is being written."""
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
-        """Send the pieces as they come; the delivery's message is empty until the end. Ends honestly when cut."""
+        """Send the pieces as they come; the delivery's message is empty until the end. Ends honestly when cut.
+
+        One that cannot be shown so is declined by returning `Deferred` before any piece is read: then the model is
+        asked for the whole, and that comes to `deliver` as if this had not been called.
+        """
 
 
 class Typing(Protocol):

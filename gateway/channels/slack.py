@@ -171,9 +171,8 @@ class SlackChannel:
         sending, place = self._sending, delivery.message.conversation
         if delivery.message.metadata.get("response_url") or place.id.startswith(("U", "W")):
             # What is posted by that address has no ts, and chat.update knows no conversation by a person's id: neither
-            # can be edited. The outbox sends it when it is whole.
-            async for _ in pieces:
-                pass
+            # can be edited. Left unread, it counts as never shown, and nobody looks there for an earlier attempt: where
+            # the bot is no member it could not be looked for.
             return Deferred("An answer that cannot be edited is sent when it is whole.", 0.0)
         again = True  # the outbox may have to send it all, as when this is cancelled
         try:

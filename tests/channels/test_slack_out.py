@@ -327,9 +327,13 @@ async def test_a_stream_is_posted_once_and_edited_until_it_is_whole(autojump_clo
 async def test_an_answer_by_a_commands_own_address_or_to_a_persons_id_is_not_streamed(autojump_clock):
     table = bench(posted())
     message = reply("", metadata={"response_url": "https://hooks.slack.com/commands/T1/2/x"})
-    assert isinstance(await channel(table.kit).stream(delivery(message), pieces("a", "b")), Deferred)
     person = replace(reply(""), conversation=Conversation("U0ANN00001"))
-    assert isinstance(await channel(table.kit).stream(delivery(person), pieces("a", "b")), Deferred)
+    for declined in (message, person):
+        unread = pieces("a", "b")
+        assert isinstance(await channel(table.kit).stream(delivery(declined), unread), Deferred)
+        # Else the outbox would believe that it may stand there in part, and look where the bot is no member.
+        assert await anext(unread) == "a"
+        await unread.aclose()
     assert table.http.sent == []
 
 
