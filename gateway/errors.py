@@ -128,16 +128,17 @@ class Reject(OclawError):
     """Raised by a hook to refuse a message: `reason` for the operator, `tell` for the sender (or nothing)."""
 
     def __init__(self, reason: str, tell: str | None = None) -> None:
-        self.reason, self.tell = reason, tell
-        super().__init__(reason)
+        # Who writes a hook hands over what was caught, too; a walk keeps and tells texts.
+        self.reason, self.tell = as_text(reason), None if tell is None else as_text(tell)
+        super().__init__(self.reason)
 
 
 class Hold(OclawError):
     """Raised by a hook to set a message aside until a person releases or drops it."""
 
     def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+        self.reason = as_text(reason)
+        super().__init__(self.reason)
 
 
 class HookCrashed(OclawError):
@@ -152,18 +153,24 @@ class ModelError(OclawError):
     """A model did not answer. `passing` says whether trying again may help."""
 
     def __init__(self, why: str, *, passing: bool) -> None:
-        self.why, self.passing = why, passing
-        super().__init__(why)
+        self.why, self.passing = as_text(why), passing
+        super().__init__(self.why)
 
 
 def in_words(error: BaseException) -> str:
     """Return an exception's class and what it says; never raises, as the `__str__` of a foreign class may."""
-    name = type(error).__name__
-    try:
-        said = str(error)
-    except Exception:
-        said = ""
+    name, said = type(error).__name__, as_text(error)
     return bounded(f"{name}: {said}" if said else name)
+
+
+def as_text(said: object) -> str:
+    """Return a text as it is, and anything else in its own words, '' where it has none; never raises."""
+    if isinstance(said, str):
+        return said
+    try:
+        return str(said)
+    except Exception:
+        return ""
 
 
 def bounded(why: str) -> str:

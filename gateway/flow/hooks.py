@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import DraftError, Hold, Reject, bounded, in_words, lone, stays_contained
+from gateway.errors import DraftError, Hold, Reject, as_text, bounded, in_words, lone, stays_contained
 from gateway.flow.aside import Turn
 from gateway.flow.story import HookNote
 from gateway.message.draft import Draft, verified
@@ -139,7 +139,7 @@ class Chain:
             case Hold():
                 return self._held(link, envelope, message, draft, error)
             case _ if type(error) is ValueError:
-                return Rejected(link.name, str(error), link.tell), "reject"
+                return Rejected(link.name, as_text(error), link.tell), "reject"
             case _:
                 return self._failed(link, envelope, message, error)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gateway.config.operator_code import OperatorCode
-from gateway.errors import Hold, OclawError, Reject
+from gateway.errors import Hold, OclawError, Reject, as_text, in_words, lone
 from gateway.hooks.isolated_hop import (
     FOR_THE_DAEMON,
     LENGTH,
@@ -92,14 +92,20 @@ def _run(hook: Callable[..., Any], ask: Ask) -> Answer:
     try:
         message = _answer(hook, ask)
         return Passed(None if message is ask.message else message)
-    except Reject as refusal:
-        return Rejected(refusal.reason, refusal.tell)
-    except Hold as hold:
-        return Held(hold.reason)
-    except Exception as error:  # the operator's code may raise anything
-        if type(error) is ValueError:
-            return Rejected(str(error))
-        return Raised(f"{type(error).__name__}: {error}")
+    except Exception as raised:  # the operator's code may raise anything
+        return _verdict(lone(raised))
+
+
+def _verdict(error: BaseException) -> Answer:
+    match error:
+        case Reject():
+            return Rejected(error.reason, error.tell)
+        case Hold():
+            return Held(error.reason)
+        case _ if type(error) is ValueError:
+            return Rejected(as_text(error))
+        case _:
+            return Raised(in_words(error))
 
 
 def _answer(hook: Callable[..., Any], ask: Ask) -> Message:

@@ -61,6 +61,9 @@ def by_word(message, context):
 
 async def waiting(message):
     await trio.sleep(0)
+    if message.content == "hold":
+        async with trio.open_nursery():
+            raise Hold("look at this")
     message.metadata["waited"] = True
 """
 
@@ -209,6 +212,8 @@ async def test_an_async_hook_runs_on_trio_over_there(kit):
     answer = await ask(made, "x")
     assert answer is not None
     assert answer.metadata == {"waited": True}
+    with pytest.raises(Hold, match="look at this"):  # which a nursery wraps
+        await ask(made, "hold")
     process = made._child.process
     del made, answer
     gc.collect()

@@ -360,6 +360,36 @@ async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
         assert (await story.state(first), story.sent()) == (state, said)
 
 
+class Mute:
+    """What has no words for itself."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [
+        (Reject(KeyError("caught")), "rejected"),  # type: ignore[arg-type]
+        (Reject(None, tell=404), "rejected"),  # type: ignore[arg-type]
+        (Reject(Mute(), tell=Mute()), "rejected"),  # type: ignore[arg-type]
+        (Hold(KeyError("caught")), "held"),  # type: ignore[arg-type]
+        (ValueError(Mute()), "rejected"),
+    ],
+)
+async def test_a_verdict_with_a_reason_that_is_no_text_is_one_all_the_same(
+    verdict: Exception, state: str, autojump_clock: Any
+) -> None:
+    def judges(message: Any) -> None:
+        raise verdict
+
+    async with gateway(inbound=[hook(judges)]) as story:
+        first = await story.receives("hello")
+        await story.settles()
+        assert await story.state(first) == state
+        assert story.reported(RequestFailed) == []
+
+
 class Wraps:
     """A model that raises inside a nursery, a few times."""
 
@@ -384,6 +414,7 @@ BUSY = ModelError("busy", passing=True)
     [
         (Wraps(BUSY, BUSY), ["at last"]),
         (Wraps(ModelError("no", passing=False)), ["sorry"]),
+        (Wraps(ModelError(LookupError("no"), passing=False)), ["sorry"]),  # type: ignore[arg-type]
         (Wraps(asyncio.CancelledError()), ["sorry"]),
     ],
 )
