@@ -47,7 +47,11 @@ class History:
         return [str(room) for room in rooms[:_MOST_ROOMS]] if type(rooms) is list else []
 
     async def since(self, room: str, moment: float) -> list[dict[str, Any]]:
-        """Return what was said in a room since, in order. Raises `HttpClientError`, `Unreadable` among them."""
+        """Return what was said in a room since, in order. Raises `HttpClientError`, `Unreadable` among them.
+
+        Nothing where that is more than is read back: the end of it would be heard before the beginning, which the
+        homeserver sends. So much is said while we are away; and then it keeps all of it on its disk.
+        """
         found: list[dict[str, Any]] = []
         start = ""
         for _ in range(_MOST_PAGES):
@@ -55,8 +59,8 @@ class History:
             fresh = [event for event in chunk if _at(event) >= moment]
             found += fresh
             if len(fresh) < len(chunk) or not chunk or not start:
-                break
-        return found[::-1]
+                return found[::-1]
+        return []
 
     async def find(self, room: str, sender: str, txn: str) -> dict[str, Any] | None:
         """Return the event of ours that was sent under this transaction id lately. Raises `HttpClientError`."""

@@ -167,6 +167,7 @@ class Intake:
 
     def _committed(self, batch: Batch, now: float, acceptances: Sequence[Acceptance]) -> Response:
         self._done.put(batch.id, batch.ids)
+        self._tries.drop(batch.id)
         for event in batch.events:
             id = text(event, "event_id")
             self._taken.put(id, id)

@@ -171,6 +171,36 @@ async def test_a_room_that_the_homeserver_cannot_read_costs_its_own_messages_and
     assert len(asked) == 4, "what one attempt has read, the next one does not ask for again"
 
 
+async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order() -> None:
+    stand = await doubtful()
+    latest_first = [said_now(f"${number}", "x") for number in range(1000, 700, -1)]
+    pages = [(200, {"chunk": latest_first[at : at + 50], "end": str(at)}) for at in range(0, 200, 50)]
+    stand.homeserver.will = [(200, {"joined_rooms": [ROOM]}), *pages]
+    heard = await stand.hears(said_now("$2", "2"), said_now("$3", "3"))
+    assert [message.id for message in heard] == ["$2", "$3"], "and what is later comes later"
+
+
+async def test_rooms_that_could_not_be_asked_about_once_are_asked_about_as_patiently_the_next_time(
+    autojump_clock: Any,
+) -> None:
+    stand, kinds = Stand(), list[str]()
+    await stand.hears(said("$1", "one"))
+    for number in range(4):
+        room = f"!r{number}:example.org"
+        stand.homeserver.members[room] = {BOT: "oclaw"}
+        stand.homeserver.history = {room: [said_now(f"$r{number}", "x") | {"room_id": room}]}
+        stand.channel._catch_up.doubt()
+        stand.homeserver.will = [(200, {"joined_rooms": [room]}), (200, {"chunk": stand.homeserver.history[room]})]
+        stand.homeserver.will += [NothingSent("busy")]
+        missed = await stand.channel._intake.missed()
+        if isinstance(missed, Response):
+            missed = await stand.channel._intake.missed()
+        assert isinstance(missed, Arrived)
+        missed.answer([Accepted("id")] * len(missed.messages))
+        kinds += [message.conversation.kind for message in missed.messages]
+    assert kinds == ["direct"] * 4
+
+
 async def test_many_rooms_are_read_back_a_few_at_a_time(autojump_clock: Any) -> None:
     stand = await doubtful()
     rooms = {f"!{number}:example.org": [said_now(f"$r{number}", "x")] for number in range(100)}
