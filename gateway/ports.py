@@ -87,7 +87,10 @@ class Inlet(Protocol):
         then: Callable[[Sequence[Acceptance]], None],
         cursor: Cursor | None = None,
     ) -> None:
-        """Take messages without waiting; `then` runs in the loop after the commit, in commit order."""
+        """Take messages without waiting; `then` runs in the loop after the commit, in commit order.
+
+        It gets an acceptance for each; a cursor that came alone and could not be committed gives one refusal.
+        """
 
     async def accept(self, messages: Sequence[Message], cursor: Cursor | None = None) -> Sequence[Acceptance]:
         """Take messages and return after the commit; waits while the gateway, not their conversation, is full."""

@@ -149,7 +149,7 @@ class Door:
         refused = self.refusal(messages)
         if refused is not None:
             self._report(EnvelopeRefused(channel, refused.why))
-            then((refused,) * len(messages))
+            then((refused,) * max(1, len(messages)))
             return
         self._pressure.arrived += len(messages)
         now = self._now()
@@ -228,7 +228,7 @@ class Door:
                 self._report(EnvelopeRefused(coming.channel, "journal", why))
                 for draft in coming.drafts:
                     self._dismiss(coming, draft.envelope)
-                coming.then((Refused("journal", retry_after=5.0),) * len(coming.drafts))
+                coming.then((Refused("journal", retry_after=5.0),) * max(1, len(coming.drafts)))
             case tuple():
                 self._acknowledge(coming, outcome)
             case _:

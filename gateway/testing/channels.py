@@ -45,7 +45,7 @@ class FakeInlet:
     ) -> None:
         """Take messages, or refuse them all at once."""
         if self.refusing is not None:
-            then((self.refusing,) * len(messages))
+            then((self.refusing,) * max(1, len(messages)))
             return
 
         def commit() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import trio
 
 from gateway.flow import standstill
 from gateway.journal import Memory
 from gateway.message.envelope import Delivery
 from gateway.message.receipt import Delivered, Receipt
+from gateway.ports import Cursor, Refused
 from tests.support.story import gateway
 
 
@@ -41,3 +43,17 @@ async def test_replies_wait_while_a_transactions_worth_of_outcomes_waits_for_the
         memory.fail_commits(0)
         await story.settles()
         assert sorted(sent) == sorted(texts)
+
+
+@pytest.mark.parametrize("why", ["the gateway stops", "the disk is full"])
+async def test_what_a_channel_wants_to_remember_without_a_message_is_refused_like_a_message(
+    why: str, autojump_clock: Any
+) -> None:
+    memory = Memory()
+    memory.db.execute("CREATE TRIGGER picky BEFORE INSERT ON cursor BEGIN SELECT RAISE(ABORT, 'not this one'); END")
+    async with gateway(memory=memory) as story:
+        if why == "the gateway stops":
+            story.flow.door.close("draining")
+        inlet = story.flow.inlet(story.channels["chat"], lambda *_: None)
+        told = await inlet.accept((), Cursor("invitations", "one"))
+        assert [type(each) for each in told] == [Refused], "else the platform is told that it is kept"
