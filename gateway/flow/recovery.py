@@ -103,12 +103,15 @@ class Recovery:
         envelope = await self._open(row)
         if envelope is None:  # its key is gone; it stays where a person finds it
             return False
+        if delayed:
+            envelope = replace(envelope, passed=False, delayed=True)
 
         def moved() -> None:
-            self._lanes.feed(replace(envelope, passed=not delayed, delayed=delayed, returned=True, attempt=1))
+            self._lanes.feed(replace(envelope, returned=True, attempt=1))
 
         work = Revive(id=envelope_id, to=InboundState.ACCEPTED, at=self._now())
-        story = Story(by="operator", why=why, at=work.at, delayed=delayed, release=envelope.release)
+        anew = not (envelope.passed or envelope.delayed)
+        story = Story(by="operator", why=why, at=work.at, delayed=envelope.delayed, anew=anew, release=envelope.release)
         return await self._revive(work, story, moved)
 
     async def resend(self, delivery_id: str, why: str) -> bool:
@@ -194,7 +197,7 @@ class Recovery:
             envelope,
             attempt=row.attempt,
             deadline=self._now() + self._deadline_seconds,
-            passed=story is not None and not story.delayed,
+            passed=story is not None and not (story.delayed or story.anew),
             delayed=story is not None and story.delayed,
             returned=story is not None,
             replies_before=len(await self._journal.deliveries_of(row.id)) if story is not None else 0,

@@ -39,13 +39,14 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear.
 
     `passed`: an earlier walk set the message aside, and this one went on behind that. `delayed`: it came back because
-    its delay was over, and a rule may still hold it. `release`: what the message takes along when a person puts it
-    back.
+    its delay was over, and a rule may still hold it. `anew`: a hook failed on it before any rule was asked, so that
+    rules may hold and delay it when it is put back. `release`: what the message takes along then.
     """
 
     attempt: int = 1
     passed: bool = False
     delayed: bool = False
+    anew: bool = False
     stages: dict[str, float] = {}
     hooks: tuple[HookNote, ...] = ()
     rules: tuple[str, ...] = ()

@@ -236,13 +236,21 @@ class _Run:
         release = replace(before, hooks=(*before.hooks, held.hook)) if held.hook else before
         if plan.kind == "pipeline" and not produced.failed and sum(map(len, produced.texts)) <= _MOST_KEPT_CHARACTERS:
             release = replace(release, pipeline=plan.pipeline, texts=produced.texts)
-        return self._set_aside(InboundState.HELD, held.by, held.why, release=release)
+        anew = not held.hook and plan is _NO_PLAN
+        return self._set_aside(InboundState.HELD, held.by, held.why, release=release, anew=anew)
 
     def _set_aside(
-        self, state: InboundState, by: str, why: str, delay_seconds: float = 0.0, release: Release | None = None
+        self,
+        state: InboundState,
+        by: str,
+        why: str,
+        delay_seconds: float = 0.0,
+        release: Release | None = None,
+        *,
+        anew: bool = False,
     ) -> Ending:
         self._report(EnvelopeSetAside(self._envelope.id, self._came_in.channel, state.value, why))
-        return self._ended(state, why=why, by=by, delay_seconds=delay_seconds, release=release)
+        return self._ended(state, why=why, by=by, delay_seconds=delay_seconds, release=release, anew=anew)
 
     def _unrouted(self) -> Ending:
         message = self._came_in
@@ -262,13 +270,16 @@ class _Run:
         tell: str = "",
         delay_seconds: float = 0.0,
         release: Release | None = None,
+        anew: bool = False,
     ) -> Ending:
         """End here, with the story of how it came to that and with what went out while it was being written."""
         self._marks["end"] = perf_counter() - self._began
-        plan, produced = self._plan, self._produced
+        plan, produced, envelope = self._plan, self._produced, self._envelope
         story = Story(
-            attempt=self._envelope.attempt,
-            passed=self._envelope.passed or self._envelope.delayed,
+            attempt=envelope.attempt,
+            passed=envelope.passed or envelope.delayed or envelope.release is not None,
+            delayed=anew and envelope.delayed,
+            anew=anew and not envelope.passed,
             stages=self._marks,
             hooks=tuple(self._notes),
             rules=plan.rules,
@@ -279,6 +290,6 @@ class _Run:
             by=by,
             why=why,
             tell=tell,
-            release=release or self._envelope.release,
+            release=release or envelope.release,
         )
         return Ending(state, replies, why, by, tell, delay_seconds, story, produced.streamed, produced.repeated)

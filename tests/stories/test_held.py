@@ -15,6 +15,7 @@ from gateway.ports import ModelAnswer, ModelCall
 from tests.support.story import Story, gateway, hook
 
 COUNTS = {"counts": "pipeline: [{name: say, model: counting}]"}
+LATE = 'WHEN message.content == "late" THEN delay(1h)'
 
 
 class Counting:
@@ -120,6 +121,62 @@ async def test_a_message_that_comes_back_from_a_rules_delay_is_held_like_any_oth
         assert await story.state(envelope) == "held"
         await released(story, envelope)
         assert story.sent() == ["later [look]"]
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+async def test_rules_hold_what_a_broken_hook_kept_from_them(crashes: bool, autojump_clock: Any) -> None:
+    memory, failure = Memory(), [NameError("messsage")]
+
+    async def fragile(message: Any) -> None:
+        if failure:
+            raise failure.pop()
+        if crashes and not memory.crashed:
+            memory.crash()
+            await trio.sleep_forever()
+
+    inbound = [hook(fragile, policy="hold", deadline_seconds=60.0)]
+    how: dict[str, Any] = {"inbound": inbound, "rules": 'WHEN message.content == "refund" THEN hold("ask me")'}
+    with trio.CancelScope() as life:
+        async with gateway(memory=memory, **how) as story:
+            envelope = await story.receives("refund")
+            await story.settles()
+            assert await story.flow.recovery.readmit(envelope, "the hook is mended")
+            if crashes:
+                await memory.until_crashed()
+                life.cancel()
+                await trio.lowlevel.checkpoint()
+            await _asked_by_the_rule(story, envelope)
+    if crashes:
+        async with gateway(memory=memory, inbound=[], rules=how["rules"]) as story:
+            await _asked_by_the_rule(story, envelope)
+
+
+async def _asked_by_the_rule(story: Story, envelope: str) -> None:
+    await story.settles()
+    row = await story.flow.ground.journal.message(envelope)
+    assert row is not None
+    told = story_in(story.flow.ground.sealer, row)
+    assert told is not None and (told.why, story.sent()) == ("ask me", [])
+    await released(story, envelope)
+    assert story.sent() == ["refund"]
+
+
+async def test_a_delay_that_is_over_is_over_also_when_a_hook_fails_then(autojump_clock: Any) -> None:
+    failure: list[Exception] = []
+
+    def fragile(message: Any) -> None:
+        if failure:
+            raise failure.pop()
+
+    async with gateway(inbound=[hook(fragile, policy="hold")], rules=LATE) as story:
+        failure.append(NameError("messsage"))
+        envelope = await story.receives("late")
+        await released(story, envelope)
+        assert await story.state(envelope) == "delayed", "the rule was not asked before"
+        failure.append(NameError("messsage"))
+        await trio.sleep(4000)
+        await released(story, envelope)
+        assert story.sent() == ["late"]
 
 
 async def test_a_release_outlives_a_crash(autojump_clock: Any) -> None:
