@@ -117,6 +117,13 @@ def stays_contained(error: BaseException) -> bool:
     return not isinstance(error, KeyboardInterrupt | GeneratorExit | trio.Cancelled)
 
 
+def parted(error: BaseException) -> tuple[BaseException | None, BaseException | None]:
+    """Part what was raised, alone or in a group, into what stays contained and what has to go on; None for neither."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(stays_contained)
+    return (error, None) if stays_contained(error) else (None, error)
+
+
 def lone(error: BaseException) -> BaseException:
     """Return what a group of one holds: a nursery wraps whatever is raised in it."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from gateway.api.wire import area_of
 from gateway.channels.field_map import MOST_LEVELS, unkeepable
-from gateway.errors import SealError
+from gateway.errors import SealError, parted
 from gateway.message.lifecycle import InboundState
 from gateway.notices import EnvelopeRefused, Report, RequestFailed
 from gateway.ports import (
@@ -277,12 +277,15 @@ class ChannelsEndpoint:
 
     async def _guarded(self, exchange: Exchange, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
         """Contain what a channel raises, whether plain or out of a nursery of its own, and were it `sys.exit()`."""
-        crash: BaseException | None = None
         try:
             await work(*arguments)
-        except* (Exception, SystemExit) as group:
-            crash = group
-        if crash is not None:
+        except trio.Cancelled:
+            raise
+        except BaseException as raised:
+            crash, rest = parted(raised)
+            if rest is not None:
+                raise rest from None
+            assert crash is not None
             self._fail(exchange, crash)
 
     def _fail(self, exchange: Exchange, error: BaseException) -> None:

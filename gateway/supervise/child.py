@@ -12,6 +12,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
+from gateway.errors import parted
 from gateway.notices import ChildChanged, ChildCrashed, Report
 from gateway.supervise.crash import tell, wrong_setting
 from gateway.supervise.policy import GiveUp, Pause, Policy, decide, remember
@@ -103,8 +104,12 @@ class Child:
         self._up_since = None
         try:
             await self._run(self)
-        except* (Exception, SystemExit) as group:  # sys.exit() in a channel is a crash like any other
-            crash = group
+        except trio.Cancelled:
+            raise
+        except BaseException as raised:  # sys.exit() in a channel is a crash like any other
+            crash, rest = parted(raised)
+            if rest is not None:
+                raise rest from None
         if self._scope.cancel_called:
             # What a child raises while it is being stopped is worth a line in `status`, and is no crash.
             self.state = replace(self.state, last_error=tell(crash)) if crash else self.state

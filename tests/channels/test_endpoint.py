@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import Awaitable
@@ -272,6 +273,7 @@ EXIT = SystemExit(3)
         (Slow(at_once=EXIT), "DispatchCrashed"),
         (Slow(check=EXIT), "RequestFailed"),
         (Slow(check=BaseExceptionGroup("a nursery's", [EXIT])), "RequestFailed"),
+        (Slow(check=asyncio.CancelledError()), "RequestFailed"),
         (Slow(answer=EXIT), "RequestFailed"),
     ],
 )

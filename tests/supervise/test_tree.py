@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import trio
 import trio.testing
@@ -109,20 +111,21 @@ async def test_a_child_that_keeps_crashing_is_given_up_and_the_rest_serve(book, 
     assert [again for _, again in book.crashes()] == [1.0, 2.0, 4.0, -1.0]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError("let out by asyncio.run")], ids=repr)
 @pytest.mark.parametrize("nested", [False, True], ids=["plain", "in a nursery"])
-async def test_a_child_that_ends_the_program_ends_itself_alone(nested, book, autojump_clock):
+async def test_a_child_that_ends_the_program_ends_itself_alone(nested, error, book, autojump_clock):
     async def leaves(status):
         if not nested:
-            raise SystemExit(3)
+            raise error
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.sleep_forever)
-            raise SystemExit(3)
+            raise error
 
     async with tree_of(book) as tree:
         await tree.start("good", serve)
         first = await tree.start("leaves", leaves, POLICY)
         assert first.state == "waiting"
-        assert first.last_error.startswith("SystemExit: 3 ")
+        assert first.last_error.startswith(f"{type(error).__name__}: {error} ")
         await trio.sleep(1000)
         assert [child.state for child in tree.children()] == ["ready", "failed"]
     assert book.crashes()[0] == (0.0, 1.0)
