@@ -31,6 +31,8 @@ _BANNED_SECONDS = 300.0
 _MOST_NICKS = 5
 # The PING behind our JOINs: a server works in order, so its PONG says that each of them was dealt with.
 _JOINED = "oclaw-joined"
+# We leave no channel ourselves.
+_TAKEN_OUT = "the server took us out"
 # Servers allow 10 to 250 channels and nicks of 9 to 32 characters; what one says beyond that is not kept.
 _MOST_CHANNELS, _LONGEST_NICK = 500, 64
 
@@ -155,7 +157,7 @@ class Session:
     def absence(self, target: str) -> str:
         """Return why we are not in a channel where we are to be; '' when we are, or it is none of those."""
         name = folded(target)
-        return "" if name in self.joined or name not in self._own else self.refused.get(name, "the server took us out")
+        return "" if name in self.joined or name not in self._own else self.refused.get(name, _TAKEN_OUT)
 
     def tidy(self) -> list[Effect]:
         """Return what is tried again every now and then: our nick, channels we are not in."""
@@ -270,11 +272,12 @@ class Session:
         if not self._is_me(line.nick):
             return []
         channel = folded(line.param(0))
+        was_there = channel in self.joined
         if channel in self._joining or len(self.joined) < _MOST_CHANNELS:
             self.joined.add(channel)
-        was_refused = self.refused.pop(channel, None) is not None
+        self.refused.pop(channel, None)
         self._joining.discard(channel)
-        return self._settled() or self._moved(changed=was_refused)
+        return self._settled() or self._moved(changed=not was_there)
 
     def _not_joined(self, line: Line) -> list[Effect]:
         channel = folded(line.param(1))
@@ -296,9 +299,13 @@ class Session:
         return [Ready()]
 
     def _on_part(self, line: Line) -> list[Effect]:
-        if self._is_me(line.nick):
-            self.joined.discard(folded(line.param(0)))
-        return []
+        channel = folded(line.param(0))
+        if not self._is_me(line.nick) or channel not in self.joined:
+            return []
+        self.joined.discard(channel)
+        if channel in self._own:
+            self.refused[channel] = _TAKEN_OUT
+        return self._moved()
 
     def _on_kick(self, line: Line) -> list[Effect]:
         channel = folded(line.param(0))

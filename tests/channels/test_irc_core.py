@@ -223,6 +223,11 @@ def test_status_hears_of_every_change_of_where_we_are_and_of_nothing_else():
     assert session.take(parse(b":s 474 oclaw #a :banned")) == [Moved()]
     session.tidy()
     assert session.take(parse(b":s 474 oclaw #a :banned")) == []
+    assert session.take(parse(b":oclaw!u@h PART #b :by services")) == [Moved()]
+    assert session.refused["#b"] == session.absence("#b") == "the server took us out"
+    session.tidy()
+    assert session.take(parse(b":oclaw!u@h JOIN #b")) == [Moved()] and "#b" not in session.refused
+    assert session.take(parse(b":oclaw!u@h JOIN #b")) == []
     session.tidy()
     assert session.take(parse(b":oclaw!u@h JOIN #a")) == [Moved()] and session.absence("#a") == ""
     assert session.take(parse(b":oclaw!u@h NICK :Guest1")) == [Moved()]
