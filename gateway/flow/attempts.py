@@ -11,7 +11,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import in_words, lone, stays_contained
+from gateway.errors import bounded, in_words, lone, stays_contained
 from gateway.flow import retry
 from gateway.flow.circuits import Circuit, Circuits
 from gateway.flow.destination import DeliverNow, Destination, Waiting
@@ -69,7 +69,8 @@ def sound(receipt: Any) -> Receipt:
         checked: Receipt = msgspec.convert(msgspec.to_builtins(receipt), Receipt)
     except (msgspec.ValidationError, TypeError, OverflowError, RecursionError):
         return Unknown(f"the channel answered with {type(receipt).__name__} instead of a receipt")
-    return checked
+    # Kept with the attempt, with its circuit and before each watcher: it may quote a platform's whole answer.
+    return checked if isinstance(checked, Delivered) else replace(checked, why=bounded(checked.why))
 
 
 class Attempts:

@@ -15,9 +15,9 @@ from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
-from gateway.message.receipt import Deferred, Delivered, Receipt
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt
 from gateway.message.seal import Sealer
-from gateway.notices import EnvelopeBuried, EnvelopeRejected, RequestFailed
+from gateway.notices import DeliveryBuried, EnvelopeBuried, EnvelopeRejected, RequestFailed
 from gateway.ports import Accepted, ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
 
@@ -188,10 +188,11 @@ async def test_a_message_whose_key_is_gone_stays_where_a_person_finds_it(autojum
         Deferred("late", float("inf")),
         Deferred("late", 10**400),
         ValueError("\ud800"),
+        Bounced("a platform's whole answer, " * 100_000),
         SystemExit(3),
         BaseExceptionGroup("", [SystemExit(3)]),
     ],
-    ids=repr,
+    ids=lambda odd: repr(odd)[:60],
 )
 async def test_what_is_no_receipt_costs_that_delivery_an_attempt_and_no_other_one(
     odd: Any, idempotent: bool, autojump_clock: Any
@@ -209,6 +210,7 @@ async def test_what_is_no_receipt_costs_that_delivery_an_attempt_and_no_other_on
         row = await story.flow.ground.journal.delivery(f"{first}.0")
         assert row is not None
         assert row.state.value in ("delivered", "unknown", "dead")
+        assert all(len(each.why) < 10_000 for each in story.reported(DeliveryBuried))
 
 
 async def test_an_operators_code_that_ends_the_program_ends_its_message_alone(autojump_clock: Any) -> None:
