@@ -232,17 +232,23 @@ class HttpClient:
         # A server may answer before it has read the request; the rest would meet the next one.
         fit = reader.finished and reader.reusable and not reader.tail and complete
         self._prune(now)
-        if fit and not self._closed and not self._is_crowded():
+        if fit and not self._closed:
+            self._make_room()
             pool.give_back(pipe, until=now + _patience(reader.headers, self._limits.idle_seconds))
         else:
             pool.drop(pipe)
 
-    def _is_crowded(self) -> bool:
-        """Say whether as many connections are idle as may be; a few origins alone never reach that."""
+    def _make_room(self) -> None:
+        """Close the idle connection that ends soonest if there are as many as may be: what is used often stays.
+
+        A few origins alone never reach that.
+        """
         most = self._limits.idle_connections
         if len(self._pools) * self._limits.connections_per_origin <= most:
-            return False
-        return sum(pool.idle for pool in self._pools.values()) >= most
+            return
+        keeping = [pool for pool in self._pools.values() if pool.idle]
+        if sum(pool.idle for pool in keeping) >= most:
+            min(keeping, key=Pool.ends_at).close_oldest()
 
     def _prune(self, now: float) -> None:
         if now < self._prune_at:

@@ -33,6 +33,15 @@ class Pool:
     def idle(self) -> int:
         return len(self._idle)
 
+    def ends_at(self) -> float:
+        """Return the moment from which the oldest idle connection is too old. Only with an idle one."""
+        return self._idle[0][1]
+
+    def close_oldest(self) -> None:
+        """Close the oldest idle connection. Only with an idle one."""
+        pipe, _ = self._idle.pop(0)
+        self._close(pipe)
+
     def take_idle(self, now: float) -> Pipe | None:
         """Return a connection on which nothing has happened since its last answer, None if there is none."""
         while self._idle:

@@ -180,6 +180,15 @@ async def test_of_many_origins_no_more_connections_are_kept_than_the_limit_says(
                 await trio.lowlevel.checkpoint()
 
 
+async def test_of_many_origins_those_that_were_used_last_keep_their_connections() -> None:
+    limits = ClientLimits(connections_per_origin=1, idle_connections=2)
+    async with AsyncExitStack() as sites, HttpClient(limits=limits) as client:
+        *others, often = [await sites.enter_async_context(open_site(echo)) for _ in range(5)]
+        for site in (*others, often):
+            assert (await client.request("GET", url(site))).status == 200
+        assert [site.hub.open_connections for site in (others[-1], often)] == [1, 1]
+
+
 async def test_a_client_that_listens_closes_what_is_idle_although_nobody_asks_anything(nursery: trio.Nursery) -> None:
     async with open_site(echo) as site, HttpClient(limits=ClientLimits(idle_seconds=0.01)) as client:
         await nursery.start(client.listen)
