@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 
+from gateway.errors import stays_contained
 from gateway.flow import retry
 from gateway.flow.destination import Desk, Destination
 from gateway.flow.timers import Timers
@@ -131,5 +132,9 @@ def circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
         return channel, ""
     try:
         return channel, desk.circuit_of(delivery)
-    except (Exception, SystemExit):  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # the channel's bug; the attempt itself will tell what is wrong with this delivery
+        if not stays_contained(error):
+            raise
         return channel, ""

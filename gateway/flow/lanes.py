@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import trio
 from msgspec.structs import replace
 
-from gateway.errors import in_words
+from gateway.errors import in_words, stays_contained
 from gateway.flow.aside import Turn, carry_on, straight
 from gateway.flow.flight import Flight
 from gateway.flow.lane import ENDED, Key, Lane, Led
@@ -174,7 +174,11 @@ class Lanes:
         about(envelope.id)
         try:
             ended = straight(walk)
-        except Exception as error:  # whatever operators plugged in; contained to this message
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # whatever operators plugged in; contained to this message
+            if not stays_contained(error):
+                raise
             return self._remains(lane, opening, None, partial(self._failed, lane, envelope, error))
         finally:
             about("")
@@ -212,7 +216,11 @@ class Lanes:
         try:
             await self._all_settled(lane, walk)
             ending = await (self.flight.carry_on(envelope.id, walk) if self.flight else carry_on(walk))
-        except Exception as error:
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            if not stays_contained(error):
+                raise
             self._aside -= 1
             self._failed(lane, envelope, error)
         else:
@@ -239,8 +247,12 @@ class Lanes:
             self._hand_over(envelope, ending, committed, opening)
         except MemoryError:  # ours, not the message's: the next start walks it again
             raise
-        except Exception as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
-            why = f"its end cannot be kept: {type(error).__name__}: {error}"
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # a hook or a model made what no record can hold, or a channel fails to cut it
+            if not stays_contained(error):
+                raise
+            why = f"its end cannot be kept: {in_words(error)}"
             self._report(EnvelopeBuried(envelope.id, envelope.message.channel, why))
             self._hand_over(envelope, Ending(InboundState.DEAD, why=why, by="walk"), committed, opening)
 
@@ -264,7 +276,7 @@ class Lanes:
         if not self.total and self._empty:
             self._empty.unpark_all()
 
-    def _failed(self, lane: Lane, envelope: Envelope, error: Exception) -> None:
+    def _failed(self, lane: Lane, envelope: Envelope, error: BaseException) -> None:
         why = in_words(error)
         self._report(RequestFailed("the walk of a message", why, envelope.id))
         if envelope.attempt >= self._poison_attempts:

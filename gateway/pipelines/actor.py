@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from gateway.errors import ModelError
+from gateway.errors import ModelError, in_words
 from gateway.flow.aside import Turn as WalkTurn
 from gateway.flow.plan import Plan
 from gateway.flow.story import StepNote
@@ -222,4 +222,4 @@ def _laid_out(inputs: Inputs, envelope: Envelope, given: dict[str, str], history
     try:
         return inputs.turns(envelope, given, history)
     except Exception as error:  # an operator's template; what it meets depends on what people write
-        raise ModelError(f"its prompt cannot be filled in: {type(error).__name__}: {error}", passing=False) from error
+        raise ModelError(f"its prompt cannot be filled in: {in_words(error)}", passing=False) from error

@@ -96,6 +96,35 @@ async def test_a_channel_that_cannot_name_its_circuit_is_tried_again(autojump_cl
         assert story.sent() == ["one", "two"]
 
 
+class Mute(Exception):
+    """What has no words for itself."""
+
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Mute()], ids=repr)
+@pytest.mark.parametrize("part", ["address_of", "cut", "circuit_of"])
+async def test_what_a_part_of_a_channel_raises_costs_no_other_message(
+    part: str, error: BaseException, autojump_clock: Any
+) -> None:
+    def breaks(first: Any) -> Any:
+        if errors:
+            raise errors.pop()
+        return {"address_of": {}, "cut": ["cut"], "circuit_of": ""}[part]
+
+    errors = [error]
+    async with gateway() as story:
+        await trio.sleep(1)
+        setattr(story.channels["chat"], part, breaks)
+        story.flow.outbox.attach(story.channels["chat"])
+        first = await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent()[-1] in ("two", "cut")
+        assert await story.state(first) == ("dead" if part == "cut" else "done")
+
+
 @pytest.mark.parametrize("after_a_pause", [True, False])
 async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause: bool, autojump_clock: Any) -> None:
     async with gateway(policy=RetryPolicy(first_seconds=1.0)) as story:
@@ -360,13 +389,6 @@ async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
         first = await story.receives("hello")
         await story.settles()
         assert (await story.state(first), story.sent()) == (state, said)
-
-
-class Mute:
-    """What has no words for itself."""
-
-    def __str__(self) -> str:
-        raise LookupError("no words")
 
 
 @pytest.mark.parametrize(
