@@ -26,6 +26,7 @@ _STOP = re.compile("[。！？；，、]+[」』）】”’]*(?=.)", re.DOTALL)
 # of Thai and Lao, digits, symbols and punctuation.
 _ALONE = frozenset(("Lu", "Ll", "Lt", "Lo", "Nd", "So", "Sm", "Sc", "Po", "Ps", "Pe", "Pi", "Pf", "Pd"))
 _THAI_AND_LAO_AM = "\u0e33\u0eb3"
+_FLAG_HALVES = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 # Clusters are looked for in so many code points before a hard cut; nobody reads one that is longer.
 _NEAR = 512
 
@@ -188,9 +189,10 @@ def _begins_cluster(character: str) -> bool:
 
 def _cluster_border(text: str, start: int, end: int) -> int:
     """Return the last border between grapheme clusters (UAX 29) up to `end`, or `start` where there is none."""
-    # From an even distance, as flags are pairs: of a long row of them each costs a look at all before it.
     near = max(start, end - _NEAR)
-    near -= (near - start) % 2
+    # Flags are pairs, and in a row of them only its beginning tells which two are one.
+    row = near - start - len(text[start:near].rstrip(_FLAG_HALVES))
+    near -= row % 2
     border = _border_behind(text, near, end)
     return border if border > near or near == start else _border_behind(text, start, end)
 

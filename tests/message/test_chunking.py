@@ -146,6 +146,9 @@ def test_a_very_long_text_of_awkward_pieces_is_cut_in_one_pass(piece):
 
 def test_a_long_row_of_flags_is_cut_between_two_of_them():
     assert {part.count("🇩🇪") * 2 for part in chunk("🇩🇪" * 5000, 1999)} == {1998, 10_000 % 1998}
+    for before in ("a", "中", "👍🏽", "e\u0301\u0301"):
+        parts = chunk(before + "🇩🇪" * 2500, 1000 + len(before) % 2)
+        assert all(part.removeprefix(before) == "🇩🇪" * part.count("🇩🇪") for part in parts), before
     (first, *_) = chunk("a" + "👨‍👩‍👧‍👦" * 1000, 3999)
     assert first.removeprefix("a").replace("👨‍👩‍👧‍👦", "") == ""
 
