@@ -131,8 +131,9 @@ def backup(path: Path, target: Path) -> int:
             _copy(db, half)
             half.rename(target)
         except (OSError, sqlite3.OperationalError) as error:
-            half.unlink(missing_ok=True)
             raise JournalError(f"{target} cannot be written: {error}.") from error
+        finally:
+            half.unlink(missing_ok=True)
     return _size(target)
 
 

@@ -174,3 +174,13 @@ async def test_compacting_waits_for_who_still_reads_what_was_there_before(path: 
                 while maintenance.info(path).free_bytes:
                     await trio.sleep(0.01)
     assert freed[0] > path.stat().st_size
+
+
+async def test_a_backup_of_a_damaged_journal_leaves_nothing_behind(path: Path) -> None:
+    async with open_journal(path):
+        pass
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + b"\x99" * 50 + content[150:])
+    with pytest.raises(JournalDamaged):
+        maintenance.backup(path, path.with_name("backup"))
+    assert list(path.parent.glob("backup*")) == []
