@@ -22,7 +22,8 @@ from gateway.errors import PluginError, SettingError, SettingErrors
 from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
 from gateway.models.registry import Models
-from gateway.pipelines.spec import Pipeline, parse
+from gateway.pipelines.reading import parse
+from gateway.pipelines.spec import Pipeline
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit, Traits
 from rules import ActionSpec, Ruleset, Vocabulary
@@ -53,7 +54,8 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     models = _models(settings, plugins, kit, problems)
     names = {*settings.models, *(task for entry in settings.models.values() for task in entry.tasks)}
     paths = _pipeline_files(settings.pipelines_dir, problems)
-    pipelines = _pipelines(paths or [], names, problems)
+    functions = _Functions(plugins)
+    pipelines = _pipelines(paths or [], settings, names, functions, problems)
     channels = _channels(settings, plugins, kit, problems)
     chains = [
         _chain(stage, entries, settings, plugins, kit, problems)
@@ -64,10 +66,7 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
     # A pipeline with a fault has its own fault told; that rules and settings name it is none besides.
     named = {path.stem for path in paths}
     _check_default(settings, named, problems)
-    functions = _functions(pipelines, plugins, problems)
     words = partial(words_of, settings, named, names)
-
-    _check_workers(settings, pipelines, problems)
     rule_files, done, actions = _rules(settings, plugins, words, old, problems)
     if problems or done is None:
         if done is not None and old is not None:
@@ -84,7 +83,7 @@ def build(settings: Settings, plugins: PluginTable, kit: Kit, old: Parts | None 
         rules_done=done,
         rule_files=rule_files,
         actions=actions,
-        functions=functions,
+        functions=functions.found,
     )
 
 
@@ -239,7 +238,25 @@ def _takes_context(call: Callable[..., Any]) -> bool:
     return len(positional) >= 2 or any(p.kind is p.VAR_POSITIONAL for p in parameters)
 
 
-def _pipelines(paths: list[Path], models: set[str], problems: list[SettingError]) -> dict[str, Pipeline]:
+class _Functions:
+    """The operator's functions that steps name, by their references."""
+
+    def __init__(self, plugins: PluginTable) -> None:
+        self._plugins = plugins
+        self.found: dict[str, Callable[..., Any]] = {}
+
+    def look(self, place: str, reference: str) -> list[SettingError]:
+        """Find a function; return what is wrong with it at its place."""
+        problems: list[SettingError] = []
+        function = _built(place, problems, self._plugins.hook_function, reference)
+        if function is not None:
+            self.found[reference] = function
+        return problems
+
+
+def _pipelines(
+    paths: list[Path], settings: Settings, models: set[str], functions: _Functions, problems: list[SettingError]
+) -> dict[str, Pipeline]:
     pipelines: dict[str, Pipeline] = {}
     for path in paths:
         try:
@@ -247,7 +264,8 @@ def _pipelines(paths: list[Path], models: set[str], problems: list[SettingError]
         except (OSError, UnicodeDecodeError) as error:
             problems.append(SettingError(str(path), found=f"not readable ({error})", wanted="YAML in UTF-8"))
             continue
-        parsed = parse(f"{path.parent.name}/{path.name}", path.stem, text, models)
+        place, workers = f"{path.parent.name}/{path.name}", settings.access.workers
+        parsed = parse(place, path.stem, text, models, workers=workers, function=functions.look)
         if path.stem in pipelines:  # a.yaml beside a.yml: only one of them would count
             found = f'another file for the pipeline "{path.stem}"'
             problems.append(SettingError(str(path), found=found, wanted="one of another name"))
@@ -276,30 +294,6 @@ def _check_default(settings: Settings, named: set[str], problems: list[SettingEr
     if default and default not in named:
         wanted = f"the name of a file in {settings.pipelines_dir} without .yaml ({_listed(named)})"
         problems.append(SettingError("gateway.default_pipeline", found=f'"{default}"', wanted=wanted))
-
-
-def _check_workers(settings: Settings, pipelines: dict[str, Pipeline], problems: list[SettingError]) -> None:
-    known = settings.access.workers
-    for name, pipeline in pipelines.items():
-        for step in pipeline.pipeline:
-            if step.worker and step.worker not in known:
-                place = f"pipelines.d/{name}.yaml: step {step.name}"
-                wanted = f"a name under [access] workers, where its token stands ({_listed(known)})"
-                problems.append(SettingError(place, found=f'asking worker "{step.worker}"', wanted=wanted))
-
-
-def _functions(
-    pipelines: dict[str, Pipeline], plugins: PluginTable, problems: list[SettingError]
-) -> dict[str, Callable[..., Any]]:
-    functions = {}
-    for name, pipeline in pipelines.items():
-        for step in pipeline.pipeline:
-            if step.function:
-                place = f"pipelines.d/{name}.yaml: step {step.name}"
-                function = _built(place, problems, plugins.hook_function, step.function)
-                if function is not None:
-                    functions[step.function] = function
-    return functions
 
 
 def _built(place: str, problems: list[SettingError], factory: Callable[..., Any], *arguments: Any) -> Any:

@@ -160,7 +160,7 @@ def test_check_names_faults_of_settings_pipelines_and_rules_at_once(here: Path) 
     assert checked.exit_code == 78
     for part in (
         "journal.retention is unknown",
-        "pipelines.d/chat.yaml: pipeline[0].modl",
+        "pipelines.d/chat.yaml:3:5: pipeline[0].modl",
         "pipelines.d/broken.yaml",
         "message.chanel",
         "chatt",

@@ -42,7 +42,8 @@ from gateway.models.echo import Echo
 from gateway.models.echo import Settings as EchoSettings
 from gateway.models.registry import Models
 from gateway.notices import Notice
-from gateway.pipelines.spec import Pipeline, parse
+from gateway.pipelines.reading import parse
+from gateway.pipelines.spec import Pipeline
 from gateway.pipelines.workers import WorkerPool
 from gateway.ports import Acceptance, Accepted, Provider, Traits
 from rules import Ruleset, load
