@@ -7,6 +7,9 @@ exceptions, and stand elsewhere.
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 # It goes into the journal, the log and what watchers are shown, of which thousands may wait in memory.
 LONGEST_REASON = 2000
 
@@ -32,7 +35,10 @@ class SettingErrors(OclawError):
 
 
 class AddressTaken(OclawError):
-    """Somebody else listens where the gateway is to. It may pass: the daemon exits 75 on it and is started again."""
+    """Somebody else listens where the gateway is to, or the host has no such address yet.
+
+    It may pass: the daemon exits 75 on it and is started again.
+    """
 
 
 class SealError(OclawError):
@@ -72,7 +78,11 @@ class Unsealable(SealError):
 
 
 class KeyRingError(OclawError):
-    """The key ring cannot be read or written, or its file is open to others."""
+    """The key ring is missing, cannot be read, or its file is open to others. A person must mend it: exit code 78."""
+
+
+class KeyRingUnwritten(KeyRingError):
+    """The key ring cannot be written: no space, or the disk refuses writes."""
 
 
 class JournalError(OclawError):
@@ -88,7 +98,11 @@ class JournalBusy(JournalError):
 
 
 class JournalDamaged(JournalError):
-    """The journal file fails its integrity check, or was written by a newer version."""
+    """The journal file fails its integrity check, or was written by a newer version. A person must mend it."""
+
+
+class JournalForbidden(JournalError):
+    """The journal, or what stands beside it, is not the gateway's to use: its owner, its mode, or no file at all."""
 
 
 class PluginError(OclawError):
@@ -101,6 +115,23 @@ class Overloaded(OclawError):
     def __init__(self, why: str, retry_after: float = 1.0) -> None:
         self.why, self.retry_after = why, retry_after
         super().__init__(f"{why}; try again after {retry_after:g} s")
+
+
+# What a disk that has space again, or that comes back, does not change: whose it is, its mode, what it is.
+_NOT_OURS = frozenset((errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
+
+
+def is_forbidden(error: OSError) -> bool:
+    """Say whether a file stays out of reach until a person changes something about it."""
+    return error.errno in _NOT_OURS
+
+
+def unwritable(path: Path, error: OSError) -> JournalForbidden | JournalFull:
+    """Return what it means that a file of the state directory cannot be written."""
+    said = f"{path} cannot be written: {error.strerror}."
+    if is_forbidden(error):
+        return JournalForbidden(f"{said} It must be a file that the gateway's user may write, in a folder of its own.")
+    return JournalFull(f"{said} Does its folder exist, with space?")
 
 
 def stays_contained(error: BaseException) -> bool:

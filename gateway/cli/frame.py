@@ -4,7 +4,7 @@ A command is one file with a click command named `command`; `COMMANDS` says wher
 `oclaw --help` shows, so that help imports none of them.
 
 Exit codes: 0 done, 1 not done, 2 wrong usage, 69 no gateway is running (EX_UNAVAILABLE),
-75 `oclaw run` cannot go on now (EX_TEMPFAIL), 78 the configuration is wrong (EX_CONFIG).
+75 `oclaw run` cannot go on now (EX_TEMPFAIL), 78 the configuration is wrong, or the state needs a person (EX_CONFIG).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from gateway.errors import KeyRingError
+from gateway.errors import KeyRingError, KeyRingUnwritten, is_forbidden
 from gateway.message.keyring import KeyRing, format_keyring, parse_keyring
 
 FILE_NAME = "keyring"
@@ -49,7 +49,7 @@ def write_keyring(path: Path, ring: KeyRing) -> None:
         fresh.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise KeyRingError(f"{path} cannot be written: {error.strerror}.") from error
+        raise _unwritten(path, error) from error
     finally:
         _discard(fresh)
 
@@ -70,10 +70,15 @@ def create_keyring(path: Path, ring: KeyRing) -> KeyRing:
             pass
         _sync_folder(path.parent)
     except OSError as error:
-        raise KeyRingError(f"{path} cannot be written: {error.strerror}.") from error
+        raise _unwritten(path, error) from error
     finally:
         _discard(fresh)
     return read_keyring(path) or ring
+
+
+def _unwritten(path: Path, error: OSError) -> KeyRingError:
+    sort = KeyRingError if is_forbidden(error) else KeyRingUnwritten
+    return sort(f"{path} cannot be written: {error.strerror}.")
 
 
 def _write_new(path: Path, content: bytes) -> None:

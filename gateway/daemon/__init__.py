@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-# sysexits.h: EX_CONFIG, which systemd shows as such and does not restart on.
+# sysexits.h: EX_CONFIG, which systemd shows as such and does not restart on: configuration, key ring, journal or their
+# owner are as no further start would find them otherwise.
 WRONG_CONFIGURATION = 78
 # sysexits.h: EX_TEMPFAIL: another process holds the state directory or the port, the disk is full, or memory ran out.
 NOT_NOW = 75
@@ -31,7 +32,7 @@ def run(directory: Path) -> int:
 
 def _run(directory: Path) -> int:
     from gateway.config.load import load
-    from gateway.errors import AddressTaken, JournalError, OclawError, SettingErrors
+    from gateway.errors import OclawError
     from gateway.plugins import PluginTable
 
     plugins = PluginTable(directory / "hooks")
@@ -44,18 +45,29 @@ def _run(directory: Path) -> int:
 
         with open_telling(settings) as telling:
             return trio.run(live, settings, plugins, telling)
-    except* SettingErrors as group:
-        code = _told(group, WRONG_CONFIGURATION)
-    except* (JournalError, AddressTaken) as group:
-        code = _told(group, NOT_NOW)
     except* OclawError as group:
-        code = _told(group, 1)
+        leaves = _leaves(group)
+        sys.stderr.writelines(f"oclaw: {error}\n" for error in leaves)
+        # What needs a person is not mended by what passes beside it.
+        code = max(map(exit_code, leaves))
     return code
 
 
-def _told(group: BaseExceptionGroup[BaseException], code: int) -> int:
-    sys.stderr.writelines(f"oclaw: {error}\n" for error in _leaves(group))
-    return code
+def exit_code(error: BaseException) -> int:
+    """Return what systemd is told of an error that ended the gateway: whether to start it again."""
+    from gateway import errors
+
+    match error:
+        case errors.KeyRingUnwritten():
+            return NOT_NOW
+        case errors.SettingErrors() | errors.SettingError() | errors.KeyRingError() | errors.UnknownDictionary():
+            return WRONG_CONFIGURATION
+        case errors.JournalDamaged() | errors.JournalForbidden():
+            return WRONG_CONFIGURATION
+        case errors.JournalError() | errors.AddressTaken():
+            return NOT_NOW
+        case _:
+            return 1
 
 
 def _lacked_memory(error: BaseException | None) -> bool:

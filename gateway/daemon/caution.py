@@ -16,6 +16,7 @@ from pathlib import Path
 
 import trio
 
+from gateway.errors import unwritable
 from gateway.flow.accept import Door
 from gateway.flow.flight import Flight, blamed
 from gateway.flow.lanes import Lanes
@@ -34,12 +35,15 @@ class Caution:
     """
 
     def __init__(self, mark: Path) -> None:
-        self.crashed = mark.exists()
-        found = mark.read_text("ascii", "replace") if self.crashed else ""
+        try:
+            self.crashed = mark.exists()
+            found = mark.read_text("ascii", "replace") if self.crashed else ""
+            self._file = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise unwritable(mark, error) from error
         self.blamed = blamed([line.strip() for line in found.split("\n")])
         self.flight = Flight(self.put)
         self._stale = len(found)
-        self._file = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
 
     def put(self, place: int, name: str) -> None:
         """Write a name into a place, or take it away with ''."""

@@ -7,7 +7,7 @@ import resource
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EADDRNOTAVAIL
 from math import inf
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
         try:
             public += open_tcp(host, port, tls=tls)
         except ListenError as error:
-            if _is_taken(error):
+            if _may_pass(error):
                 taken.append(f"{error} It is listen.addresses[{index}] in oclaw.toml.")
             else:
                 wanted = "an address of this host with a port this user may have"
@@ -117,12 +117,15 @@ def _unix(path: Path, place: str, mode: int = 0o600) -> Listener:
     try:
         return open_unix(path, mode=mode)
     except (OSError, ListenError) as error:
+        if isinstance(error, ListenError) and _may_pass(error):
+            raise AddressTaken(f"{error} It is {place}.") from error
         wanted = "a path of at most 107 bytes that this user may write"
         raise SettingErrors([SettingError(place, found=f"{path}: {error}", wanted=wanted)]) from error
 
 
-def _is_taken(error: ListenError) -> bool:
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno == EADDRINUSE
+def _may_pass(error: ListenError) -> bool:
+    """Say whether time may give it: another holds it now, or a boot brings up its interface late."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (EADDRINUSE, EADDRNOTAVAIL)
 
 
 def _passed() -> list[int]:

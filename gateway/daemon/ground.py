@@ -11,7 +11,7 @@ from gateway.config.dictionaries import load_dictionaries
 from gateway.config.keyfile import create_keyring, read_keyring
 from gateway.config.settings import Settings
 from gateway.daemon.randomness import drawer
-from gateway.errors import KeyRingError, SettingError, SettingErrors
+from gateway.errors import JournalFull, KeyRingError, SettingError, SettingErrors, is_forbidden
 from gateway.flow.accept import Limits
 from gateway.flow.retry import RetryPolicy
 from gateway.flow.spine import Ground
@@ -25,10 +25,12 @@ KEY_RING = "keyring"
 
 
 def prepare_state(folder: Path) -> None:
-    """Make the state directory, for the gateway's user alone. Raises `SettingErrors` when that cannot be."""
+    """Make the state directory, for the gateway's user alone. Raises `SettingErrors` or `JournalFull`."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
+        if not is_forbidden(error):
+            raise JournalFull(f"{folder} cannot be made: {error.strerror}.") from error
         found = f"{folder}, which cannot be made ({error.strerror})"
         hint = "Set gateway.state_dir, or make it and give it to the gateway's user."
         wanted = "a folder this user may write"

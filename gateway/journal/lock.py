@@ -12,17 +12,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gateway.errors import JournalBusy, JournalFull
+from gateway.errors import JournalBusy, unwritable
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the journal at `path` for this process; raises JournalBusy, naming its holder, or JournalFull."""
+    """Hold the journal at `path` for this process.
+
+    Raises JournalBusy, which names its holder, JournalForbidden or JournalFull.
+    """
     lock = path.with_name(path.name + ".lock")
     try:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise JournalFull(f"{lock} cannot be written: {error.strerror}. Does its folder exist, with space?") from error
+        raise unwritable(lock, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -31,8 +34,11 @@ def locked(path: Path) -> Iterator[None]:
             raise JournalBusy(
                 f"{path} is in use by process {holder}. Stop that daemon first, or give this one its own state_dir."
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError as error:
+            raise unwritable(lock, error) from error
         yield
     finally:
         os.close(descriptor)

@@ -5,12 +5,13 @@ Raises JournalDamaged with a way out rather than starting on a file that cannot 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from gateway.errors import JournalDamaged, JournalFull
+from gateway.errors import JournalDamaged, JournalFull, is_forbidden, unwritable
 from gateway.journal import schema
 
 # Covers some 100 MB; `oclaw journal check` reads a larger file to its end, beside the running daemon.
@@ -33,7 +34,10 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def open_for_writing(path: Path, steps: Mapping[int, str] = schema.STEPS) -> sqlite3.Connection:
-    """Return a connection to a whole file of the newest version. Raises JournalDamaged or JournalFull."""
+    """Return a connection to a whole file of the newest version.
+
+    Raises JournalDamaged, JournalForbidden or JournalFull.
+    """
     fresh = not path.exists() or path.stat().st_size == 0
     try:
         db = connect(path)
@@ -44,12 +48,23 @@ def open_for_writing(path: Path, steps: Mapping[int, str] = schema.STEPS) -> sql
             raise
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
+            _check_ours(path)
             raise JournalFull(
                 f"{path} cannot be opened for writing: {error}. Is the disk full or read-only?"
             ) from error
         raise damaged(path, str(error)) from error
     path.chmod(0o600)
     return db
+
+
+def _check_ours(path: Path) -> None:
+    """Raise JournalForbidden for a file that is somebody else's, which SQLite says of no file by name."""
+    for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        try:
+            os.close(os.open(each, os.O_RDWR | os.O_CLOEXEC))
+        except OSError as error:
+            if is_forbidden(error):
+                raise unwritable(each, error) from error
 
 
 def damaged(path: Path, found: str) -> JournalDamaged:

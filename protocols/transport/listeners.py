@@ -6,6 +6,7 @@ error at the start.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import socket
@@ -42,6 +43,13 @@ class Listener(msgspec.Struct, frozen=True):
         return 0 if self.socket.family == socket.AF_UNIX else int(self.socket.getsockname()[1])
 
 
+_WAYS_OUT = {
+    errno.EADDRINUSE: " Choose another port or stop what holds it.",
+    errno.EADDRNOTAVAIL: " None of this host's interfaces has that address now.",
+    errno.EACCES: " Choose a port above 1023, or let systemd open it.",
+}
+
+
 def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list[Listener]:
     """Listen on every address `host` stands for (a number costs no DNS). Raises ListenError."""
     try:
@@ -55,9 +63,8 @@ def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list
     except OSError as error:
         for listener in listeners:
             listener.socket.close()
-        raise ListenError(
-            f"Cannot listen on {host}:{port}: {error.strerror}. Choose another port or stop what holds it."
-        ) from error
+        way_out = _WAYS_OUT.get(error.errno or 0, "")
+        raise ListenError(f"Cannot listen on {host}:{port}: {error.strerror}.{way_out}") from error
     return listeners
 
 
@@ -126,4 +133,5 @@ def _remove_stale(path: Path) -> None:
             return
         except OSError:
             pass
-    raise ListenError(f"Cannot listen on {path}: another process serves it.")
+    taken = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+    raise ListenError(f"Cannot listen on {path}: another process serves it.") from taken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -11,9 +12,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from gateway import errors
 from gateway.cli.frame import oclaw
 from gateway.config import paths
+from gateway.config.keyfile import create_keyring
+from gateway.daemon import exit_code
 from gateway.journal import FILE_NAME
+from gateway.message.keyring import new_keyring
 from tests.support.rules_daemon import write_configuration
 
 
@@ -87,12 +92,63 @@ def test_a_folder_for_the_control_socket_that_others_may_write_is_not_trusted(
     assert not paths.is_ours(tmp_path / "link", {}), "where a link leads may be changed by who made it"
 
 
+@pytest.mark.parametrize("name", [FILE_NAME, f"{FILE_NAME}.lock", "running"])
+def test_what_is_not_ours_to_write_in_the_state_directory_needs_a_person(conf: Path, name: str) -> None:
+    state = conf.parent / "state"
+    state.mkdir()
+    create_keyring(state / "keyring", new_keyring(0.0, os.urandom))
+    (state / name).mkdir()
+    code, said = start(conf)
+    assert (code, "Traceback" in said) == (78, False)
+    assert f"{state}/{name} cannot be " in said and "Is a directory" in said
+
+
+def test_a_unix_socket_that_somebody_serves_may_be_free_the_next_time(conf: Path) -> None:
+    path = conf.parent / "gateway.sock"
+    change(conf, "[listen]", f'[listen]\nunix_socket = "{path}"')
+    with socket.socket(socket.AF_UNIX) as held:
+        held.bind(str(path))
+        held.listen()
+        code, said = start(conf)
+    assert (code, "Traceback" in said) == (75, False)
+    assert f"Cannot listen on {path}: another process serves it." in said
+
+
+def test_an_address_that_the_host_does_not_have_may_come_up(conf: Path) -> None:
+    change(conf, "127.0.0.1:0", "192.0.2.1:0")
+    code, said = start(conf)
+    assert (code, "Traceback" in said) == (75, False)
+    assert "listen.addresses[0]" in said
+
+
+def test_systemd_starts_again_what_time_may_mend_and_nothing_else() -> None:
+    needs_a_person = {
+        errors.SettingErrors([]),
+        errors.KeyRingError(),
+        errors.JournalDamaged(),
+        errors.JournalForbidden(),
+        errors.UnknownDictionary(),
+    }
+    may_pass = {errors.KeyRingUnwritten(), errors.JournalFull(), errors.JournalBusy(), errors.AddressTaken()}
+    assert {exit_code(error) for error in needs_a_person} == {78}
+    assert {exit_code(error) for error in may_pass} == {75}
+    unit = (Path(__file__).parents[2] / "systemd" / "oclaw.service").read_text("utf-8").splitlines()
+    assert "RestartPreventExitStatus=78" in unit
+    assert "StartLimitIntervalSec=0" in unit
+
+
+def test_a_full_disk_may_have_space_again_and_a_foreign_folder_is_never_ours(tmp_path: Path) -> None:
+    full, foreign = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
+    assert exit_code(errors.unwritable(tmp_path, full)) == 75
+    assert exit_code(errors.unwritable(tmp_path, foreign)) == 78
+
+
 def test_a_journal_whose_key_ring_is_missing_is_not_gone_on_with_under_another(conf: Path) -> None:
     state = conf.parent / "state"
     state.mkdir()
     (state / FILE_NAME).touch()
     code, said = start(conf)
-    assert (code, "Traceback" in said) == (1, False)
+    assert (code, "Traceback" in said) == (78, False)
     assert f"{state}/keyring is missing, and nothing in {state}/{FILE_NAME} opens without it" in said
     made = CliRunner().invoke(oclaw, ["keys", "new", "--config", str(conf)])
     assert (made.exit_code, "is missing, and nothing in" in made.stderr) == (1, True)
