@@ -164,7 +164,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     """`oclaw trace ID`: one message's whole life, oldest first.
 
     `gateway_seconds` is its walk's time without that of the pipeline's steps. `held_answers` are what its pipeline
-    answered and an outbound hook holds back, until a person lets the message go.
+    answered and an outbound hook holds back, until a person lets the message go. `what_now` says what a person can do.
     """
 
     id: str
@@ -182,6 +182,7 @@ class Trace(Struct, frozen=True, kw_only=True):
     held_answers: tuple[str, ...] = ()
     steps: tuple[TraceStep, ...] = ()
     deliveries: tuple[DeliveryTrace, ...] = ()
+    what_now: str = ""
 
 
 class Explained(Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""`oclaw dead`: the letters that gave up, kept until somebody decides."""
+"""`oclaw dead`: the letters that gave up, kept until somebody decides. What was rejected is no such letter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,11 @@ from gateway.cli.trace import as_read
 
 @click.group("dead", cls=Family)
 def command() -> None:
-    """List, show, retry, drop and export dead letters."""
+    """List, show, retry, drop and export dead letters.
+
+    A message that a hook or rule rejected is none: its sender may have been told, so it is final. What a person
+    is to judge is put aside instead: hold(...) in a rule, Hold or policy = "hold" for a hook, then "oclaw held".
+    """
 
 
 @command.command("list")

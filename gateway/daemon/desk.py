@@ -29,6 +29,7 @@ from gateway.api.control import (
 )
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
+from gateway.daemon.counsel import GIVEN_UP, way_on
 from gateway.daemon.gauges import children, failing_destinations, queues, vitals
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
@@ -36,6 +37,7 @@ from gateway.errors import Overloaded
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender, nfc
 from gateway.ports import Accepted, Duplicate, Refused
+from gateway.records import InboundRow
 from gateway.telemetry.lines import Masks, record_of
 from gateway.telemetry.tail import Seen
 
@@ -44,8 +46,6 @@ if TYPE_CHECKING:
 
 # What a person may let go, or end: held by a rule or hook, delayed, or taken by no rule.
 _ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
-# What a dead letter is found in, besides a message that gave up: a reply that did, a reply nobody knows of.
-_DEAD_DELIVERIES = (DeliveryState.DEAD, DeliveryState.UNKNOWN)
 # Dead letters read at once for an export.
 _PAGE = 100
 
@@ -129,7 +129,7 @@ class Desk:
             rows = await self._journal.inbound_in(InboundState.DEAD, limit=limit, latest=True)
             letters += [self._lives.dead_message(row) for row in rows]
         if kind != "inbound":
-            for state in _DEAD_DELIVERIES:
+            for state in GIVEN_UP:
                 found = await self._journal.deliveries_in(state, limit=limit, latest=True)
                 letters += [self._lives.dead_delivery(row) for row in found]
         return sorted(letters, key=lambda letter: letter.changed_at, reverse=True)[:limit]
@@ -141,7 +141,7 @@ class Desk:
             for row in rows:
                 yield DeadStory(self._lives.dead_message(row), await self._lives.trace(row.id))
             seq = rows[-1].seq
-        for state in _DEAD_DELIVERIES:
+        for state in sorted(GIVEN_UP):
             seq = 0
             while found := await self._journal.deliveries_in(state, limit=_PAGE, after_seq=seq):
                 for reply in found:
@@ -178,16 +178,18 @@ class Desk:
 
     async def release(self, envelope_id: str) -> Done:
         """Let a message that is set aside go on."""
-        state = await self._state_of(envelope_id)
-        if state not in _ASIDE or not await self._flow.recovery.readmit(envelope_id, "released by an operator"):
-            raise NotPossible(f"message {envelope_id} is {state.value}; only what is set aside can be released")
+        row = await self._row(envelope_id)
+        if row.state not in _ASIDE or not await self._flow.recovery.readmit(envelope_id, "released by an operator"):
+            only = "only what is set aside can be released"
+            raise NotPossible(f"message {envelope_id} is {row.state.value}; {only}{way_on(row)}")
         return Done(envelope_id, InboundState.ACCEPTED.value)
 
     async def discard(self, envelope_id: str) -> Done:
         """Drop a message that is set aside, for good."""
-        state, to = await self._state_of(envelope_id), InboundState.DROPPED
-        if state not in _ASIDE or not await self._flow.recovery.discard(envelope_id, to, "dropped by an operator"):
-            raise NotPossible(f"message {envelope_id} is {state.value}; only what is set aside can be dropped")
+        row, to = await self._row(envelope_id), InboundState.DROPPED
+        if row.state not in _ASIDE or not await self._flow.recovery.discard(envelope_id, to, "dropped by an operator"):
+            only = "only what is set aside can be dropped"
+            raise NotPossible(f"message {envelope_id} is {row.state.value}; {only}{way_on(row)}")
         return Done(envelope_id, to.value)
 
     async def disabled(self) -> Sequence[DisabledAddress]:
@@ -234,21 +236,25 @@ class Desk:
         replies = tuple(reply.content for reply in result.replies)
         return Sent(id=envelope_id, state=result.state.value, why=result.why, replies=replies)
 
-    async def _state_of(self, envelope_id: str) -> InboundState:
+    async def _row(self, envelope_id: str) -> InboundRow:
         row = await self._journal.message(envelope_id)
         if row is None:
             raise NotThere(f"there is no message {envelope_id}")
-        return row.state
+        return row
 
     async def _letter(self, letter_id: str) -> DeadLetter:
         if "." in letter_id:
             delivery = await self._journal.delivery(letter_id)
-            if delivery is not None and delivery.state in _DEAD_DELIVERIES:
+            if delivery is not None and delivery.state in GIVEN_UP:
                 return self._lives.dead_delivery(delivery)
+            if delivery is not None:
+                raise NotPossible(f"reply {letter_id} is {delivery.state.value}, no dead letter")
         else:
             message = await self._journal.message(letter_id)
             if message is not None and message.state is InboundState.DEAD:
                 return self._lives.dead_message(message)
+            if message is not None:
+                raise NotPossible(f"message {letter_id} is {message.state.value}, no dead letter{way_on(message)}")
         raise NotThere(f"there is no dead letter {letter_id}; `oclaw dead list` names them all")
 
 

@@ -9,6 +9,7 @@ import trio
 
 from gateway.api.control import DeadLetter, DeliveryTrace, Explained, HeldMessage, Trace, TraceStep
 from gateway.api.errors import NotThere
+from gateway.daemon.counsel import what_now
 from gateway.daemon.ruledesk import explained
 from gateway.errors import SealError
 from gateway.flow.rows import delivery_in, envelope_in, story_in
@@ -39,8 +40,8 @@ class Lives:
             raise NotThere(f"there is no message {some_id}; it may be past its retention")
         envelope = self._open(envelope_in, row)
         message = envelope.message if envelope else Message(channel=row.channel, content="(sealed under a lost key)")
-        deliveries = [self._delivery(each) for each in await self._journal.deliveries_of(row.id)]
         story = self._open(story_in, row)
+        replies = await self._journal.deliveries_of(row.id)
         return Trace(
             id=row.id,
             channel=row.channel,
@@ -56,7 +57,8 @@ class Lives:
             content=message.content,
             held_answers=_held_answers(row, story),
             steps=_steps(row, story),
-            deliveries=tuple(deliveries),
+            deliveries=tuple([self._delivery(each) for each in replies]),
+            what_now=what_now(row, replies),
         )
 
     async def explained(self, envelope_id: str, ruleset: Ruleset) -> Explained:

@@ -40,7 +40,7 @@ INBOUND: dict[InboundState, frozenset[InboundState]] = {
     InboundState.HELD: frozenset({InboundState.ACCEPTED, InboundState.DROPPED}),
     InboundState.DELAYED: frozenset({InboundState.ACCEPTED, InboundState.DROPPED}),
     InboundState.DONE: frozenset(),
-    InboundState.REJECTED: frozenset(),
+    InboundState.REJECTED: frozenset(),  # final: whoever sent it may have been told, and have acted on it
     InboundState.DROPPED: frozenset(),
     InboundState.UNROUTED: frozenset({InboundState.ACCEPTED, InboundState.DROPPED}),
     InboundState.DEAD: frozenset({InboundState.ACCEPTED, InboundState.DROPPED}),

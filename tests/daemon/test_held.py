@@ -20,6 +20,11 @@ def look(message):
     if "refund" in message.content:
         raise Hold("money")
     message.content += "!"
+
+
+def gate(message):
+    if "spam" in message.content:
+        raise ValueError("no spam")
 """
 
 
@@ -34,13 +39,16 @@ def test_a_held_answer_is_read_then_dropped_or_let_go() -> None:
         conf = write_configuration(Path(name))
         (conf / "hooks" / "four_eyes.py").write_text(FOUR_EYES)
         settings = conf / "oclaw.toml"
-        settings.write_text(settings.read_text() + '\n[hooks]\noutbound = ["four_eyes:look"]\n')
+        settings.write_text(
+            settings.read_text() + '\n[hooks]\ninbound = ["four_eyes:gate"]\noutbound = ["four_eyes:look"]\n'
+        )
         with running(conf) as daemon:
             first, second = (daemon.says(f"refund {number}")["id"] for number in (1, 2))
             assert [(row["preview"], row["answer"], row["why"]) for row in asked(daemon, "list")] == [
                 (f"refund {number}", f"refund {number}", "money") for number in (1, 2)
             ]
             shown = asked(daemon, "show", first)
+            assert shown["what_now"].startswith(f"`oclaw held release {first}` lets it go on")
             assert shown["held_answers"] == ["refund 1"]
             assert [step["stage"] for step in shown["steps"]][-3:] == ["step", "hook", "settle"]
             assert asked(daemon, "drop", first, "--yes") == {"id": first, "state": "dropped"}
@@ -52,6 +60,12 @@ def test_a_held_answer_is_read_then_dropped_or_let_go() -> None:
             assert "only what is set aside can be dropped" in asked(daemon, "drop", first, "--yes", code=1)
             assert "there is no message nothing" in asked(daemon, "release", "nothing", code=1)
             assert asked(daemon, "list") == []
+            rejected = daemon.says("spam")["id"]
+            assert "rejected is final" in asked(daemon, rejected, command="trace")["what_now"]
+            no_letter = f"message {rejected} is rejected, no dead letter: rejected is final"
+            assert no_letter in asked(daemon, "retry", rejected, code=1, command="dead")
+            only = f"message {rejected} is rejected; only what is set aside can be released: rejected is final"
+            assert only in asked(daemon, "release", rejected, code=1)
             answered = daemon.says("thanks")
             assert answered["replies"] == ["thanks!"]
             assert asked(daemon, "explain", answered["id"], command="rules")["note"] == ""

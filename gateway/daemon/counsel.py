@@ -1,0 +1,40 @@
+"""What a person can do about a message, by where it and its replies stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.message.lifecycle import DeliveryState, InboundState
+from gateway.records import DeliveryRow, InboundRow
+
+# Somebody has to decide about these; nothing happens to them by itself.
+GIVEN_UP = frozenset((DeliveryState.DEAD, DeliveryState.UNKNOWN))
+# A command takes any number of them; a line on a terminal does not.
+_MOST_NAMED = 3
+
+_WAYS = {
+    InboundState.HELD: "`oclaw held release {id}` lets it go on, `oclaw held drop {id}` ends it",
+    InboundState.DELAYED: "it goes on when it is due; `oclaw held release {id}`: at once; `oclaw held drop`: never",
+    InboundState.UNROUTED: "no rule and no default pipeline took it: mend that, then `oclaw held release {id}`",
+    InboundState.DEAD: "`oclaw dead retry {id}` takes it up again, `oclaw dead drop {id}` ends it",
+    InboundState.REJECTED: "rejected is final, as its sender may have been told; to put such messages aside, "
+    'let the rule hold(…), or the hook raise Hold or have policy = "hold"',
+}
+
+
+def what_now(message: InboundRow, replies: Sequence[DeliveryRow]) -> str:
+    """Return the ways on, as a sentence; '' where all is over."""
+    ways = [_WAYS[message.state].format(id=message.id)] if message.state in _WAYS else []
+    given_up = [reply.id for reply in replies if reply.state in GIVEN_UP]
+    if given_up:
+        ways.append(f"`oclaw dead retry {_named(given_up)}` sends it again, `oclaw dead drop` ends it")
+    return "; ".join(ways)
+
+
+def way_on(message: InboundRow) -> str:
+    """Return what to do about a message that is no dead letter, or cannot be taken up again."""
+    return f": {_WAYS[message.state].format(id=message.id)}" if message.state in _WAYS else ""
+
+
+def _named(ids: Sequence[str]) -> str:
+    return " ".join(ids[:_MOST_NAMED]) + (" …" if len(ids) > _MOST_NAMED else "")
