@@ -119,13 +119,28 @@ class SendOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wait_seconds: float = 0.0
 
 
+class Undelivered(Struct, frozen=True, kw_only=True):
+    """A reply that has not arrived: for whom it is, until when it waits, and what kept it."""
+
+    id: str
+    channel: str
+    conversation: str
+    state: str
+    expires_at: float
+    why: str = ""
+
+
 class Sent(Struct, frozen=True, kw_only=True):
-    """What became of it so far: an `InboundState` word, and the replies' texts once the walk has ended."""
+    """What became of it so far: an `InboundState` word, the replies' texts once the walk has ended, and which of
+    them are not there yet. `what_now` says what a person can do about it.
+    """
 
     id: str
     state: str
     why: str = ""
     replies: tuple[str, ...] = ()
+    what_now: str = ""
+    undelivered: tuple[Undelivered, ...] = ()
 
 
 class TraceStep(Struct, frozen=True, kw_only=True):

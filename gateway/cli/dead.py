@@ -58,9 +58,9 @@ def retry(letter_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
 @with_config
 @with_json
 def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
-    """Drop dead letters for good."""
+    """Drop dead letters, or replies that still wait, for good."""
     if not yes:
-        click.confirm(f"Drop {len(letter_ids)} dead letter(s) for good?", abort=True, err=True)
+        click.confirm(f"Drop {len(letter_ids)} letter(s) for good?", abort=True, err=True)
     decide(Control(config), "dead", letter_ids, "drop", as_json=as_json)
 
 

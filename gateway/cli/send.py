@@ -25,7 +25,11 @@ from gateway.cli.show import show
 def command(
     content: str, channel: str, conversation: str, sender: str, wait_seconds: float, config: Path, as_json: bool
 ) -> None:
-    """Inject CONTENT ("-": standard input) as a message, and show the replies."""
+    """Inject CONTENT ("-": standard input) as a message, and show the replies.
+
+    A reply that has not arrived (nobody is connected there, the destination is down) is told with who it is for and
+    until when it waits; it goes out by itself, so this is no failure.
+    """
     answer = Control(config).post(
         "send",
         body={

@@ -9,6 +9,8 @@ from gateway.records import DeliveryRow, InboundRow
 
 # Somebody has to decide about these; nothing happens to them by itself.
 GIVEN_UP = frozenset((DeliveryState.DEAD, DeliveryState.UNKNOWN))
+# They go out by themselves, sooner or later, or expire.
+WAITING = frozenset((DeliveryState.PENDING, DeliveryState.DEFERRED))
 # A command takes any number of them; a line on a terminal does not.
 _MOST_NAMED = 3
 
@@ -28,6 +30,11 @@ def what_now(message: InboundRow, replies: Sequence[DeliveryRow]) -> str:
     given_up = [reply.id for reply in replies if reply.state in GIVEN_UP]
     if given_up:
         ways.append(f"`oclaw dead retry {_named(given_up)}` sends it again, `oclaw dead drop` ends it")
+    waiting = [reply.id for reply in replies if reply.state in WAITING]
+    if waiting:
+        ways.append(
+            f"what waits goes out when it can, until it expires; `oclaw dead drop {_named(waiting)}` ends the wait"
+        )
     return "; ".join(ways)
 
 

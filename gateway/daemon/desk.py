@@ -29,7 +29,7 @@ from gateway.api.control import (
 )
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
-from gateway.daemon.counsel import GIVEN_UP, way_on
+from gateway.daemon.counsel import GIVEN_UP, WAITING, way_on
 from gateway.daemon.gauges import children, failing_destinations, queues, vitals
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
@@ -37,7 +37,7 @@ from gateway.errors import Overloaded
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Conversation, Message, Sender, nfc
 from gateway.ports import Accepted, Duplicate, Refused
-from gateway.records import InboundRow
+from gateway.records import DeliveryRow, InboundRow
 from gateway.telemetry.lines import Masks, record_of
 from gateway.telemetry.tail import Seen
 
@@ -46,6 +46,11 @@ if TYPE_CHECKING:
 
 # What a person may let go, or end: held by a rule or hook, delayed, or taken by no rule.
 _ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
+# A first attempt takes some milliseconds, and its outcome rides along with the next commit: an operator waits so long
+# to hear of it, looking so often.
+_UNTRIED = (DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.STREAMING)
+_ATTEMPT_SECONDS = 1.0
+_LOOK_SECONDS = 0.02
 # Dead letters read at once for an export.
 _PAGE = 100
 
@@ -164,11 +169,15 @@ class Desk:
         return Done(letter_id, state.value)
 
     async def drop(self, letter_id: str) -> Done:
-        """Discard a dead letter for good."""
-        letter = await self._letter(letter_id)
-        to = InboundState.DROPPED if letter.kind == "inbound" else DeliveryState.DROPPED
+        """Discard a dead letter, or a reply that waits, for good."""
+        reply = await self._journal.delivery(letter_id) if "." in letter_id else None
+        if reply is None or reply.state not in WAITING:
+            await self._letter(letter_id)
+        elif (standing := self._flow.outbox.standing(letter_id)) is not None and standing.under_way:
+            raise NotPossible(f"reply {letter_id} is being sent at this moment")
+        to = DeliveryState.DROPPED if "." in letter_id else InboundState.DROPPED
         if not await self._flow.recovery.discard(letter_id, to, "dropped by an operator"):
-            raise NotPossible(f"{letter_id} is {letter.state} and cannot be dropped")
+            raise NotPossible(f"{letter_id} has changed meanwhile and cannot be dropped")
         return Done(letter_id, to.value)
 
     async def held(self, *, limit: int) -> Sequence[HeldMessage]:
@@ -233,8 +242,37 @@ class Desk:
         result = result or await results.find(envelope_id)
         if result is None:
             return Sent(id=envelope_id, state=InboundState.ACCEPTED.value)
-        replies = tuple(reply.content for reply in result.replies)
-        return Sent(id=envelope_id, state=result.state.value, why=result.why, replies=replies)
+        if wait_seconds > 0:
+            with trio.move_on_after(min(wait_seconds, _ATTEMPT_SECONDS)):
+                await self._attempted(envelope_id)
+        ways, undelivered = await self._lives.undelivered(envelope_id, self._behind)
+        return Sent(
+            id=envelope_id,
+            state=result.state.value,
+            why=result.why,
+            replies=tuple(reply.content for reply in result.replies),
+            what_now=ways,
+            undelivered=undelivered,
+        )
+
+    def _behind(self, delivery_id: str) -> str:
+        standing = self._flow.outbox.standing(delivery_id)
+        if standing is None:
+            return ""
+        behind = [f"behind {standing.before} earlier to the same conversation"] if standing.before else []
+        return ": ".join([*behind, standing.offline] if standing.offline else behind)
+
+    async def _attempted(self, envelope_id: str) -> None:
+        """Return when every reply has been tried once, or waits for a destination that rests."""
+        # Of a commit nobody but the outbox is told.
+        while any(map(self._is_untried, await self._journal.deliveries_of(envelope_id))):  # noqa: ASYNC110
+            await trio.sleep(_LOOK_SECONDS)
+
+    def _is_untried(self, row: DeliveryRow) -> bool:
+        if row.state not in _UNTRIED:
+            return False
+        standing = self._flow.outbox.standing(row.id)
+        return standing is None or not standing.paused
 
     async def _row(self, envelope_id: str) -> InboundRow:
         row = await self._journal.message(envelope_id)

@@ -7,14 +7,14 @@ from typing import TypeVar
 
 import trio
 
-from gateway.api.control import DeadLetter, DeliveryTrace, Explained, HeldMessage, Trace, TraceStep
+from gateway.api.control import DeadLetter, DeliveryTrace, Explained, HeldMessage, Trace, TraceStep, Undelivered
 from gateway.api.errors import NotThere
 from gateway.daemon.counsel import what_now
 from gateway.daemon.ruledesk import explained
 from gateway.errors import SealError
 from gateway.flow.rows import delivery_in, envelope_in, story_in
 from gateway.flow.story import Attempt, Story
-from gateway.message.lifecycle import InboundState
+from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.message.seal import RecordKind, Sealer
@@ -23,6 +23,7 @@ from gateway.records import DeliveryRow, InboundRow
 from rules import Ruleset
 
 PREVIEW = 80
+_ARRIVED = (DeliveryState.DELIVERED, DeliveryState.DROPPED)
 T = TypeVar("T")
 Row = TypeVar("Row", InboundRow, DeliveryRow)
 
@@ -60,6 +61,16 @@ class Lives:
             deliveries=tuple([self._delivery(each) for each in replies]),
             what_now=what_now(row, replies),
         )
+
+    async def undelivered(self, envelope_id: str, behind: Callable[[str], str]) -> tuple[str, tuple[Undelivered, ...]]:
+        """Return what a person can do about a message, and those of its replies that have not arrived.
+
+        `behind` says of a delivery that was not tried yet what it waits for.
+        """
+        row = await self._journal.message(envelope_id)
+        replies = await self._journal.deliveries_of(envelope_id)
+        told = tuple([self._not_there(each, behind) for each in replies if each.state not in _ARRIVED])
+        return (what_now(row, replies) if row is not None else ""), told
 
     async def explained(self, envelope_id: str, ruleset: Ruleset) -> Explained:
         """Explain how `ruleset` decides on a journaled message. Raises `NotThere`."""
@@ -121,6 +132,17 @@ class Lives:
             due_at=row.due_at,
             preview=_preview(message.content if message else ""),
             answer=_preview(" ".join(_held_answers(row, story))),
+        )
+
+    def _not_there(self, row: DeliveryRow, behind: Callable[[str], str]) -> Undelivered:
+        delivery, attempts = self._open(delivery_in, row), self._attempts(row)
+        return Undelivered(
+            id=row.id,
+            channel=row.channel,
+            conversation=delivery.message.conversation.id if delivery else "",
+            state=row.state.value,
+            expires_at=row.expires_at,
+            why=attempts[-1].why if attempts else behind(row.id),
         )
 
     def _delivery(self, row: DeliveryRow) -> DeliveryTrace:

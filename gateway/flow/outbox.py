@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from math import inf
 
 import trio
+from msgspec import Struct
 
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
@@ -37,6 +38,18 @@ MOST_EACH = 256
 # What it keeps while all of them together have too much: enough to be read back without a pause each time.
 LEAST_EACH = 8
 _READ_AGAIN_SECONDS = 1.0
+
+
+class Standing(Struct, frozen=True):
+    """Where a delivery stands: how many are before it, whether it is being attempted, whether its destination rests.
+
+    `offline` is why the first of its queue found nobody there.
+    """
+
+    before: int
+    under_way: bool
+    paused: bool
+    offline: str = ""
 
 
 class Outbox:
@@ -153,6 +166,16 @@ class Outbox:
                         destination.blocked_until = 0.0
                         self._resume(destination, destination.paused)
                     return waiting.delivery
+        return None
+
+    def standing(self, delivery_id: str) -> Standing | None:
+        """Say where a delivery stands in its queue; None when it is on the shelf, or gone."""
+        for destination in self._destinations.values():
+            for before, waiting in enumerate(destination.queue):
+                if waiting.delivery.id == delivery_id:
+                    under_way = destination.attempting and not before
+                    rests, offline = bool(destination.paused), destination.queue[0].offline
+                    return Standing(before=before, under_way=under_way, paused=rests, offline=offline)
         return None
 
     def clear(self, key: Key) -> bool:

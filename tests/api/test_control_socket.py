@@ -157,7 +157,8 @@ async def test_the_dead_letters_can_be_filtered_and_limited(serve):
 async def test_a_message_is_sent(serve):
     control, _, caller = await opened(serve)
     answer = await caller.ask("POST", "/send", b'{"channel": "shop", "content": "hello", "wait_seconds": 2}')
-    assert answer.json == {"id": "e1", "state": "done", "why": "", "replies": ["hi"]}
+    sent = {"id": "e1", "state": "done", "why": "", "replies": ["hi"], "what_now": "", "undelivered": []}
+    assert answer.json == sent
     assert control.asked == [SendOrder(channel="shop", content="hello", wait_seconds=2.0)]
 
 

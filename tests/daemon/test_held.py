@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,28 @@ def asked(daemon: Daemon, *words: str, code: int = 0, command: str = "held") -> 
     done = CliRunner().invoke(oclaw, [command, *words, "--config", str(daemon.folder), "--json"])
     assert done.exit_code == code, done.stderr
     return done.stderr if code else json.loads(done.stdout)
+
+
+def test_a_reply_to_nobody_who_is_connected_is_told_of_at_once_and_can_be_dropped() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        conf = write_configuration(Path(name))
+        settings = conf / "oclaw.toml"
+        settings.write_text(settings.read_text() + '[channels.chat]\ntype = "webchat"\n')
+        with running(conf) as daemon:
+            told = ["hello", "--channel", "chat", "--conversation", "anna"]
+            first, second = (asked(daemon, *told, command="send") for _ in range(2))
+            assert (first["state"], first["replies"]) == ("done", ["hello"])
+            (waiting,) = first["undelivered"]
+            assert (waiting["channel"], waiting["conversation"]) == ("chat", "anna")
+            assert waiting["expires_at"] > time.time() + 3600
+            assert waiting["why"] == "No client of this conversation is connected."
+            (behind,) = second["undelivered"]
+            assert behind["why"] == f"behind 1 earlier to the same conversation: {waiting['why']}"
+            assert f"`oclaw dead drop {behind['id']}`" in second["what_now"]
+            for reply in (behind, waiting):
+                assert asked(daemon, "drop", reply["id"], "--yes", command="dead")["state"] == "dropped"
+            assert daemon.status()["queues"]["outbox"] == 0
+            assert "is dropped, no dead letter" in asked(daemon, "drop", behind["id"], "--yes", code=1, command="dead")
 
 
 def test_a_held_answer_is_read_then_dropped_or_let_go() -> None:
