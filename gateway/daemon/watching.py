@@ -1,9 +1,9 @@
 """Watch the configuration's files: edited rules go live by themselves, of other files the operator is told.
 
-What counts is what the files are (name, time, size, inode), looked at whenever the system says that
-something happened in their folders and has rested, and every second in any case: that finds a folder that
-was replaced, and serves where the system cannot tell. Backups and temporary files of editors are
-none of the files that are looked at, so they wake nothing.
+What counts of rules is what the files are (name, time, size, inode), of others what is in them (`contents.py`).
+They are looked at whenever the system says that something happened in their folders and has rested, and every
+second in any case: that finds a folder that was replaced, and serves where the system cannot tell. Backups and
+temporary files of editors are none of the files that are looked at, so they wake nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
+from gateway.daemon.contents import Content, Contents
 from gateway.daemon.rulefiles import REST_SECONDS, is_rule_file
 
 # Two looks of the watcher without a change between them: files that are written in pieces rest for 25 to 50 ms.
@@ -51,12 +52,12 @@ def rules_sight(places: Places) -> Sight:
     )
 
 
-def other_sight(places: Places) -> Sight:
-    """Return what the files are that `oclaw reload` reads besides the rules."""
+def other_files(places: Places) -> list[Path]:
+    """Name the files that `oclaw reload` reads besides the rules."""
     pipelines = (path for path in _listed(places.pipelines) if path.suffix in (".yaml", ".yml"))
     hooks = (path for path in _listed(places.directory / "hooks") if path.suffix == ".py")
-    ours = (path for path in (*pipelines, *hooks) if not path.name.startswith("."))
-    return _seen((places.directory / "oclaw.toml", *ours), places.directory)
+    ours = [path for path in (*pipelines, *hooks) if not path.name.startswith(".")]
+    return [places.directory / "oclaw.toml", *ours]
 
 
 class Watch:
@@ -65,7 +66,8 @@ class Watch:
     def __init__(self, places: Callable[[], Places], changed: Callable[[], None]) -> None:
         self._places, self._changed = places, changed
         self._rules: Sight | None = None
-        self._loaded = other_sight(places())
+        self._contents = Contents()
+        self._loaded = self.sight()
         self._others = self._loaded
 
     def waiting(self) -> tuple[str, ...]:
@@ -73,16 +75,17 @@ class Watch:
         loaded, now = self._loaded, self._others
         return tuple(sorted(name for name in loaded.keys() | now.keys() if loaded.get(name) != now.get(name)))
 
-    def differing(self, folder: str, sight: Sight) -> tuple[str, ...]:
+    def differing(self, folder: str, sight: Content) -> tuple[str, ...]:
         """Name the files whose names begin so and that are other ones in `sight` than those that serve."""
         names = (name for name in self._loaded.keys() | sight.keys() if name.startswith(folder))
         return tuple(sorted(name for name in names if self._loaded.get(name) != sight.get(name)))
 
-    def sight(self) -> Sight:
-        """Return what the files are now; to be taken before they are loaded, so that no edit meanwhile is missed."""
-        return other_sight(self._places())
+    def sight(self) -> Content:
+        """Return what is in the files now; to be taken before they are loaded, so that no edit meanwhile is missed."""
+        places = self._places()
+        return self._contents.look(other_files(places), places.directory)
 
-    def loaded(self, sight: Sight) -> None:
+    def loaded(self, sight: Content) -> None:
         """Take the files as they were at `sight` for what serves."""
         self._loaded, self._others = sight, self.sight()
 
@@ -122,7 +125,7 @@ class Watch:
 
     def _look(self, token: trio.lowlevel.TrioToken, *, rested: bool, touched: bool, stop: threading.Event) -> None:
         places = self._places()
-        rules, self._others = rules_sight(places), other_sight(places)
+        rules, self._others = rules_sight(places), self.sight()
         # What was touched and is as it was may have been read in between, when it was not.
         if touched or rules != self._rules:
             if not rested:  # nobody waited for the writer to be done: see whether it goes on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 import trio
 from msgspec import structs
 
-from gateway.daemon.watching import Places, Watch, other_sight, rules_sight
+from gateway.daemon.contents import Contents
+from gateway.daemon.watching import Places, Watch, other_files, rules_sight
 
 LEAVINGS = ("main.rules~", ".#main.rules", "#main.rules#", "4913", ".main.rules.swp", "main.rules.bak", ".x.rules")
 
@@ -53,11 +55,11 @@ async def watching(places: Places) -> AsyncIterator[tuple[Watch, Heard]]:
 
 
 def test_what_editors_leave_behind_is_not_looked_at(places: Places) -> None:
-    before = rules_sight(places), other_sight(places)
+    before = rules_sight(places), other_files(places)
     for folder in (places.rules, places.pipelines):
         for name in LEAVINGS:
             (folder / name).write_text("x")
-    assert (rules_sight(places), other_sight(places)) == before
+    assert (rules_sight(places), other_files(places)) == before
 
 
 def test_a_list_that_rules_ask_for_is_looked_at_wherever_it_stands_and_whether_it_is_there(places: Places) -> None:
@@ -131,6 +133,39 @@ async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
         (places.pipelines / "late.yaml").write_text("pipeline: []\n")
         watch.loaded(sight)
         assert watch.waiting() == ("pipelines.d/late.yaml",)
+
+
+async def test_a_file_that_was_touched_or_put_back_waits_for_nothing(places: Places) -> None:
+    settings, hook = places.directory / "oclaw.toml", places.directory / "hooks" / "own.py"
+    settings.write_text("[gateway]\n")
+    hook.write_text("one = 1\n")
+    watch = Watch(lambda: places, lambda: None)
+    hook.touch()
+    settings.write_text("[listen]\n")
+    settings.write_text("[gateway]\n")
+    seen = watch.sight()
+    assert watch.differing("", seen) == ()
+    hook.write_text("one = 2\n")
+    assert watch.differing("", watch.sight()) == ("hooks/own.py",)
+    hook.unlink()
+    assert watch.differing("hooks/", watch.sight()) == ("hooks/own.py",)
+
+
+def test_a_file_that_rests_is_not_read_again(tmp_path: Path) -> None:
+    file, later = tmp_path / "oclaw.toml", time.time_ns() + 60 * 10**9
+    file.write_text("one")
+    contents = Contents(lambda: later)
+    first = contents.look([file], tmp_path)
+    stood = file.stat()
+    os.mkfifo(tmp_path / "fifo.py")
+    read: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: read.append(path) or b"")
+        assert contents.look([file, tmp_path / "fifo.py"], tmp_path)["oclaw.toml"] == first["oclaw.toml"]
+        assert read == [], "neither what rests nor a pipe, which would wait"
+        os.utime(file, ns=(stood.st_atime_ns, stood.st_mtime_ns + 1))
+        contents.look([file], tmp_path)
+        assert read == [file]
 
 
 async def test_folders_that_the_system_refuses_to_look_at_do_not_end_the_watch(places: Places) -> None:
