@@ -86,7 +86,7 @@ class FailingDestination(Struct, frozen=True):
 class Status(Struct, frozen=True, kw_only=True):
     """`oclaw status`: health at a glance. `ready` as /readyz says it, and why not; `since` is when `state` was entered.
 
-    `waiting_for_reload` are files that differ from what serves and are read by `oclaw reload`; rules go live by themselves.
+    `waiting_for_reload` are files that differ from what serves until `oclaw reload`; rules go live by themselves.
     """
 
     ready: bool

@@ -16,7 +16,7 @@ from gateway.flow.planning import PlanDraft
 from gateway.flow.vocabulary import MODELS, StepFacts
 from gateway.message.envelope import Envelope
 from gateway.notices import Report, RuleFailed, RuleMismatch
-from rules import ROUTING, Action, Decision, Ruleset, written
+from rules import ROUTING, Action, Decision, RuleRef, Ruleset, written
 
 # Wide enough for text as people write it; one line in a trace.
 SHOWN = 80
@@ -45,6 +45,8 @@ class Router:
         self._memory = memory or RuleMemory()
         # By the decision's id, which is its own as long as it stands here.
         self._kept: dict[int, tuple[Decision, Plan]] = {}
+        # What rates of rules without a name are counted under, by file and place.
+        self._written: dict[tuple[str, int], str] = {}
 
     @property
     def ruleset(self) -> Ruleset:
@@ -54,7 +56,7 @@ class Router:
     @ruleset.setter
     def ruleset(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
-        self._kept = {}
+        self._kept, self._written = {}, {}
 
     def plan(self, envelope: Envelope) -> Plan:
         """Decide once for a message, on the facts as they came in."""
@@ -90,7 +92,7 @@ class Router:
     def _drafted(self, decision: Decision, envelope: Envelope, now: float) -> PlanDraft:
         def admit(action: Action) -> bool:
             rate, key = action.args["rate"], "" if action.per is None else str(action.per)
-            return self._memory.throttle.admit(action.rule.name, key, rate.count, rate.seconds, now)
+            return self._memory.throttle.admit(self._counted_as(action.rule), key, rate.count, rate.seconds, now)
 
         draft = PlanDraft(envelope, now, admit, self._installed, self._ruleset.vocabulary.names)
         for action in _still_to_do(decision, envelope):
@@ -102,6 +104,16 @@ class Router:
             self._memory.counters.note_error(rule)
             self._report(RuleFailed(envelope.id, rule.name, undone.action.name, undone.why))
         return draft
+
+    def _counted_as(self, rule: RuleRef) -> str:
+        """Return what a rule's rates are counted under: its name, or its text, which no edit above it changes."""
+        if rule.named:
+            return rule.name
+        at = (rule.file, rule.start)
+        if at not in self._written:
+            text = self._ruleset.sources[rule.file][rule.start : rule.end]
+            self._written[at] = f"{rule.file}: {' '.join(text.split())}"
+        return self._written[at]
 
     def _finished(self, parts: dict[str, Any], decision: Decision, *, takes: bool) -> Plan:
         """Make a plan of its parts; where no rule said where to go, the default pipeline `takes` it."""

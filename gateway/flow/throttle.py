@@ -1,7 +1,8 @@
 """Rates that rules set (`throttle("5/1m") PER message.sender.id`): a token bucket for each key.
 
 Bounded: the least recently used keys are forgotten, which can only let a message through that
-would have been refused. Lost at a restart, as a rate is about now and not about yesterday.
+would have been refused. Lost at a restart, as a rate is about now and not about yesterday. Another rate is another
+bucket: a rule may have two for the same key, and one that was edited begins anew.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ class Throttle:
     """Counts by key; `admit` takes one token when there is one."""
 
     def __init__(self, most_keys: int = MOST_KEYS) -> None:
-        self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[tuple[str, str, int, float], tuple[float, float]] = OrderedDict()
         self._most_keys = most_keys
 
     def admit(self, rule: str, key: str, count: int, seconds: float, now: float) -> bool:
         """Say whether `key` stays within `count` messages a `seconds` under this rule, and count this one."""
-        place = (rule, shortened(key))
+        place = (rule, shortened(key), count, seconds)
         tokens, since = self._buckets.pop(place, (float(count), now))
         tokens = min(float(count), tokens + max(0.0, now - since) * count / seconds)
         admitted = tokens >= 1.0

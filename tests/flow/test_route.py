@@ -15,7 +15,7 @@ from gateway.flow.vocabulary import vocabulary
 from gateway.message.envelope import Envelope
 from gateway.message.message import Message, Sender
 from gateway.notices import Notice, RuleFailed
-from rules import ActionSpec, Ruleset, load
+from rules import ActionSpec, Rejected, Ruleset, load, reload
 
 MESSAGE = Message(channel="chat", content="hello")
 ENVELOPE = Envelope(id="e-1", message=MESSAGE, received_at=0.0, deadline=1.0)
@@ -80,6 +80,36 @@ def test_a_rate_an_installed_action_and_what_cannot_be_done_are_asked_for_each_m
     made = router('WHEN message.type == "text" THEN greet(), set(message.channel, "other")', notices=notices)
     assert [plan(made, content=text).tags for text in ("one", "two")] == [("one",), ("two",)]
     assert [type(notice) for notice in notices] == [RuleFailed, RuleFailed]
+
+
+RATES = """
+WHEN message.content == "hello" THEN throttle("1/1h"), route_to("a")
+WHEN message.content == "ho" THEN throttle("1/1h"), route_to("b")
+"""
+
+
+def test_a_rate_stays_with_its_rule_when_lines_above_it_are_edited() -> None:
+    rated = router(RATES)
+    assert [plan(rated).kind for _ in range(2)] == ["pipeline", "reject"]
+    edits = (
+        "# a comment\n" + RATES,
+        'WHEN message.content == "hey" THEN route_to("a")' + RATES,  # where the first one stood
+        RATES.replace('\nWHEN message.content == "hello" THEN', '\nWHEN message.content == "hello"\n  THEN'),
+    )
+    for edit in edits:
+        done = reload(rated.ruleset, {"main.rules": edit})
+        assert not isinstance(done, Rejected)
+        rated.ruleset = done.ruleset
+        assert plan(rated).kind == "reject"
+    assert [plan(rated, content="ho").kind for _ in range(2)] == ["pipeline", "reject"]
+    rated.ruleset = ruleset(RATES.replace("1/1h", "2/1h"), "a", "b")
+    assert plan(rated).kind == "pipeline", "another rate begins anew"
+
+
+def test_two_rates_of_a_rule_are_counted_apart() -> None:
+    both = 'throttle("2/1m") PER message.channel, throttle("3/1h") PER message.channel'
+    rated = router(f'WHEN message.type == "text" THEN {both}')
+    assert [plan(rated).kind for _ in range(3)] == ["nothing", "nothing", "reject"]
 
 
 def test_false_and_nought_are_counted_apart_from_what_is_missing() -> None:
