@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec import Struct
 
 from gateway.api.peers import Access, not_local
@@ -17,6 +16,7 @@ from gateway.api.router import Endpoint, Route
 from gateway.supervise import ChildState
 from gateway.telemetry.metrics import Metrics
 from protocols.http1.messages import Response
+from protocols.json_text import encode_json
 from protocols.problem import problem
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _readyz(read: Callable[[], Vitals]) -> Endpoint:
         found = readiness(read())
         shown: Any = {"status": found.status} if not_local(exchange.request) else found
         headers = _JSON if found.status == "ready" else (*_JSON, ("Retry-After", "1"))
-        return Response(200 if found.status == "ready" else 503, headers, msgspec.json.encode(shown))
+        return Response(200 if found.status == "ready" else 503, headers, encode_json(shown))
 
     return readyz
 

@@ -61,6 +61,13 @@ async def test_the_three_endpoints_answer(serve):
     assert (await caller.ask("HEAD", "/readyz")).status == 503
 
 
+async def test_words_of_a_crash_that_no_utf_8_can_hold_leave_the_gateway_ready(serve):
+    broken = ChildState(name="irc", state="failed", since=0.0, last_error="OSError: no file \udc80")
+    caller = await serve(health_routes(lambda: replace(WELL, children=(broken,)), Metrics(Book()), Access()))
+    answer = await caller.ask("GET", "/readyz")
+    assert (answer.status, answer.json["troubles"]) == (200, ["irc is failed: OSError: no file \ufffd"])
+
+
 @pytest.mark.parametrize("name", ["127.0.0.1:8420", "localhost", "LOCALHOST:80", "[::1]:8420", "[::1]"])
 def test_a_request_from_this_machine_to_this_machine_is_local(name):
     assert not_local(asked(Host=name)) == ""
