@@ -282,11 +282,11 @@ class ChannelsEndpoint:
         except trio.Cancelled:
             raise
         except BaseException as raised:
-            crash, rest = parted(raised)
-            if rest is not None:
-                raise rest from None
-            assert crash is not None
-            self._fail(exchange, crash)
+            crash, passing = parted(raised)
+            if crash is not None:
+                self._fail(exchange, crash)
+            if passing is not None:
+                raise passing from None
 
     def _fail(self, exchange: Exchange, error: BaseException) -> None:
         self._report(RequestFailed(area_of(exchange.request.path), tell(error)))
