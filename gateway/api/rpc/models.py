@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, nullcontext
 from inspect import isawaitable
 from typing import Any, Literal
 
+import trio
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
+from gateway.api.rpc.forms import MOST_ID_CHARACTERS
 from gateway.api.rpc.refusals import FieldError, bad_field, bearer_in, unauthenticated
 from gateway.api.v1 import models_pb2 as pb
 from gateway.api.v1.models_grpc import ModelsBase
 from gateway.channels.trust import Tokens
 from gateway.config.secret import Secret
-from gateway.errors import ModelError
+from gateway.errors import ModelError, in_words, lone, stays_contained
 from gateway.models.registry import Models
 from gateway.ports import ModelCall, Provider, Turn
 
@@ -32,24 +34,21 @@ class ModelsService(ModelsBase):
 
     async def Invoke(self, stream: Any) -> None:
         call, provider = await self._call(stream)
-        try:
+        with _refusals():
             answer = provider.answer(call)
             answer = await answer if isawaitable(answer) else answer
-        except ModelError as error:
-            raise _failed(error) from error
         usage = pb.Usage(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         finish = _FINISHES.get(answer.finish, pb.FINISH_STOP)
         await stream.send_message(pb.InvokeResponse(text=answer.text, model=call.model, finish=finish, usage=usage))
 
     async def InvokeStream(self, stream: Any) -> None:
         call, provider = await self._call(stream)
-        pieces: Any = provider.stream(call)
-        try:
-            async with aclosing(pieces):
+        with _refusals():
+            pieces = provider.stream(call)
+            # `Provider` promises an iterator; of those only a generator has an end to be brought to.
+            async with aclosing(pieces) if isinstance(pieces, AsyncGenerator) else nullcontext():
                 async for piece in pieces:
                     await stream.send_message(pb.InvokePiece(text=piece))
-        except ModelError as error:
-            raise _failed(error) from error
         await stream.send_message(pb.InvokePiece(finish=pb.FINISH_STOP, model=call.model))
 
     async def _call(self, stream: Any) -> tuple[ModelCall, Provider]:
@@ -69,9 +68,28 @@ class ModelsService(ModelsBase):
             raise GRPCError(Status.NOT_FOUND, f"{error.why}.") from error
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Make a status of what a provider raises; one that calls `sys.exit()` fails this call alone."""
+    try:
+        yield
+    except trio.Cancelled:
+        raise
+    except BaseException as raised:
+        error = lone(raised)
+        if isinstance(error, ModelError):
+            raise _failed(error) from raised
+        if isinstance(raised, Exception) or not stays_contained(raised):
+            raise
+        raise RuntimeError(in_words(error)) from raised
+
+
 def _call_of(request: pb.InvokeRequest) -> ModelCall:
     if not request.model:
         raise FieldError("model", "is empty; it must be a configured name or a task")
+    if len(request.model) > MOST_ID_CHARACTERS:
+        # Looking for names that are near takes a second for one of 4 MB.
+        raise FieldError("model", f"has {len(request.model)} characters; at most {MOST_ID_CHARACTERS} are taken")
     if bool(request.prompt) == bool(request.turns):
         raise FieldError("prompt", "must be given, or else turns: one of them")
     turns = tuple([_turn(index, turn) for index, turn in enumerate(request.turns)])
