@@ -19,12 +19,12 @@ class Echo:
     """Answers at once, so a walk with it never waits."""
 
     def __init__(self, settings: Settings) -> None:
-        self._before, _, self._after = settings.template.partition("{text}")
+        self._template = settings.template
 
     def answer(self, call: ModelCall) -> ModelAnswer:
-        """Return the last user turn in the template."""
+        """Return the template with what was said last in it, as often as it asks for that."""
         heard = call.turns[-1].text if call.turns else ""
-        return ModelAnswer(text=f"{self._before}{heard}{self._after}")
+        return ModelAnswer(text=self._template.replace("{text}", heard))
 
     async def stream(self, call: ModelCall) -> AsyncIterator[str]:
         """Give the answer word by word."""
