@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.models import faq
-from gateway.ports import Kit, ModelCall, Turn
+from gateway.ports import Kit, ModelAnswer, ModelCall, Turn
 
 CODE = """# How do I install it?
 Type this:
@@ -48,5 +48,43 @@ def test_the_first_question_counts_whatever_the_editor_puts_before_it(tmp_path: 
     (tmp_path / "faq.md").write_text(f"{mark}# Opening hours\nNine to five.\n", "utf-8")
     kit = Kit(report=lambda notice: None, now=float, random=bytes, http=None, config_dir=str(tmp_path))
     model = faq.build("faq", faq.Settings(file="faq.md"), kit)
-    asked = ModelCall(model="faq", turns=(Turn("user", "opening hours?"),))
-    assert model.answer(asked).text == "Nine to five."
+    assert model.answer(asked("opening hours?")) == ModelAnswer(text="Nine to five.")
+
+
+def asked(text: str) -> ModelCall:
+    return ModelCall(model="faq", turns=(Turn("user", text),))
+
+
+GUIDE = [
+    ("如何退款", "退款在设置里申请。"),
+    ("支持哪些支付方式?", "微信和支付宝。"),
+    ("営業時間は", "九時から五時まで。"),
+    ("發票", "稅號請見帳單。"),
+    ("Opening hours", "Nine to five."),
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("我想退款,怎么办?", 0),
+        ("可以用微信支付吗", 1),
+        ("今日の営業時間を教えて", 2),
+        ("稅", 3),
+        ("what are your opening hours?", 4),
+        ("天气", None),
+        ("_?! ...", None),
+        ("", None),
+    ],
+)
+def test_a_question_in_a_language_without_blanks_finds_its_answer(question: str, answer: int | None) -> None:
+    model = faq.Faq(GUIDE, "?")
+    assert model.answer(asked(question)) == ModelAnswer(text="?" if answer is None else GUIDE[answer][1])
+
+
+async def test_a_file_of_thousands_of_questions_is_asked_beside_the_loop() -> None:
+    model = faq.Faq([(f"how do I find {number}", f"{number}, in two\nlines") for number in range(2000)], "?")
+    answer = model.answer(asked("how do I find 1234"))
+    assert not isinstance(answer, ModelAnswer)
+    assert (await answer).text == "1234, in two\nlines"
+    assert [piece async for piece in model.stream(asked("find 77"))] == ["77, in two\n", "lines"]
