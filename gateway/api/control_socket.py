@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 import msgspec
 
@@ -25,6 +25,8 @@ from protocols.urls import query_pairs
 
 if TYPE_CHECKING:
     from protocols.hub.exchange import Exchange
+
+T = TypeVar("T")
 
 _LINES = (("Content-Type", "application/x-ndjson"), ("Cache-Control", "no-store"))
 _JSON = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
@@ -106,10 +108,7 @@ def _dead_stories(control: Control) -> Endpoint:
 
 def _enable(control: Control) -> Endpoint:
     async def endpoint(exchange: Exchange) -> Response:
-        try:
-            what = msgspec.json.decode(exchange.request.body, type=DisabledAddress)
-        except (ValueError, RecursionError) as error:
-            raise BadField(f"The body is no address to enable: {error}.") from error
+        what = _read(exchange.request.body, DisabledAddress)
         return as_json(await control.enable(what))
 
     return endpoint
@@ -126,13 +125,17 @@ def _reload(control: Control) -> Endpoint:
     return endpoint
 
 
-def _order(body: bytes) -> SendOrder:
+def _read(body: bytes, type: type[T]) -> T:
     try:
-        order = msgspec.json.decode(body, type=SendOrder)
+        return msgspec.json.decode(body, type=type)
     except msgspec.ValidationError as error:
         raise BadField(str(error)) from error
     except (ValueError, RecursionError) as error:
         raise BadField(f"The body is not JSON: {error}.", status=400) from error
+
+
+def _order(body: bytes) -> SendOrder:
+    order = _read(body, SendOrder)
     if not 0 <= order.wait_seconds <= _LONGEST_WAIT_SECONDS:
         raise BadField(f"wait_seconds is {order.wait_seconds:g}; it must be from 0 to {_LONGEST_WAIT_SECONDS:g}.")
     return order
@@ -147,6 +150,6 @@ def _query(exchange: Exchange) -> dict[str, str]:
 
 def _limit_of(query: dict[str, str]) -> int:
     text = query.get("limit", str(_LIMIT))
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _MOST):
-        raise BadField(f'limit is "{text[:20]}"; it must be a number from 1 to {_MOST}.')
-    return int(text)
+    if text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST)) and 1 <= (limit := int(text)) <= _MOST:
+        return limit
+    raise BadField(f'limit is "{text[:20]}"; it must be a number from 1 to {_MOST}.')

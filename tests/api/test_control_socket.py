@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import msgspec
 import trio
 
@@ -42,17 +45,17 @@ TRACE = Trace(
 
 
 class FakeControl:
+    """Remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
     async def disabled(self):
         return [DisabledAddress(channel="shop", address="https://gone.example/")]
 
     async def enable(self, what):
         self.enabled = what
         return Done(what.address, "enabled")
-
-    """Remembers what it was asked."""
-
-    def __init__(self):
-        self.asked = []
 
     async def status(self):
         loaded = Loaded(path="conf", generation=1, loaded_at=0.0)
@@ -149,7 +152,14 @@ async def test_the_dead_letters_can_be_filtered_and_limited(serve):
     await caller.ask("GET", "/dead")
     await caller.ask("GET", "/dead?kind=inbound&limit=7")
     assert control.asked == [(None, 50), ("inbound", 7)]
-    for query in ("limit=0", "limit=x", "limit=99999999999999999999", "limit=", "kind=letter"):
+    for query in (
+        "limit=0",
+        "limit=x",
+        "limit=99999999999999999999",
+        "limit=0000000011111111",
+        "limit=",
+        "kind=letter",
+    ):
         assert (await caller.ask("GET", f"/dead?{query}")).status == 422
     assert (await caller.ask("GET", "/dead?kind=%ff")).status == 400
 
@@ -243,3 +253,11 @@ async def test_an_address_that_asked_not_to_be_sent_to_is_listed_and_enabled(ser
     answer = await caller.ask("POST", "/disabled", msgspec.json.encode(gone))
     assert (answer.status, control.enabled) == (200, gone)
     assert (await caller.ask("POST", "/disabled", b"[]")).status == 422
+    assert (await caller.ask("POST", "/disabled", b"{")).status == 400
+
+
+def test_the_readme_names_every_request():
+    told = (Path(__file__).parents[2] / "gateway" / "api" / "README.md").read_text("utf-8")
+    routes = control_routes(FakeControl(), Watchers(), masks=Masks(), verbosity=Verbosity())
+    asked = [f"{method} {re.sub('{.*?}', '<id>', route.path)}" for route in routes for method in route.methods]
+    assert [each for each in asked if not re.search(rf"`{re.escape(each)}[`?]", told)] == []
