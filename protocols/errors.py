@@ -30,10 +30,6 @@ class UnsafeHeader(ValueError):
     """A header of ours holds a line break, a NUL or a bad name; sending it would split the message."""
 
 
-class BadCharset(ValueError):
-    """A body is not what its charset says, or names a charset that is not known."""
-
-
 class ListenError(Exception):
     """A listening socket could not be opened; the message names the address and the way out."""
 

@@ -1,10 +1,12 @@
-"""Server-sent events, both ways (WHATWG HTML, section 9.2). Pure."""
+"""Read server-sent events (WHATWG HTML, section 9.2). Pure."""
 
 from __future__ import annotations
 
 import codecs
 
 import msgspec
+
+from protocols.errors import AnswerTooLarge
 
 # One event of a model's stream is a few hundred bytes; a line beyond this is not an event stream.
 _MOST_BYTES = 1024 * 1024
@@ -17,31 +19,6 @@ class ServerSentEvent(msgspec.Struct, frozen=True):
     name: str = "message"
     id: str = ""
     retry_milliseconds: int | None = None
-
-
-def encode_event(event: ServerSentEvent) -> bytes:
-    """Return the event as bytes. Line breaks in `data` become several data lines; in `name` or `id` they raise."""
-    if any(mark in event.name + event.id for mark in "\r\n\0"):
-        raise ValueError("The name and the id of a server-sent event cannot hold a line break or NUL.")
-    lines = []
-    if event.name != "message":
-        lines.append(f"event: {event.name}")
-    if event.id:
-        lines.append(f"id: {event.id}")
-    if event.retry_milliseconds is not None:
-        lines.append(f"retry: {event.retry_milliseconds}")
-    data = event.data.replace("\r\n", "\n").replace("\r", "\n")
-    lines += [f"data: {line}" for line in data.split("\n")]
-    return ("\n".join(lines) + "\n\n").encode("utf-8")
-
-
-def encode_comment(text: str = "") -> bytes:
-    """Return a comment line, which keeps proxies from closing a silent stream."""
-    return f": {' '.join(text.splitlines())}\n\n".encode()
-
-
-class EventStreamTooLong(ValueError):
-    """One event is larger than any event should be."""
 
 
 class SseDecoder:
@@ -60,7 +37,7 @@ class SseDecoder:
         self._retry: int | None = None
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """Take bytes and return complete events; raise EventStreamTooLong."""
+        """Take bytes and return complete events; raise AnswerTooLarge."""
         text = self._decoder.decode(piece)
         if self._was_cr and text.startswith("\n"):
             text = text[1:]
@@ -77,7 +54,7 @@ class SseDecoder:
         if lines[-1]:
             self._text.append(lines[-1])
         if self._size > _MOST_BYTES:
-            raise EventStreamTooLong("A server-sent event is longer than 1 MiB.")
+            raise AnswerTooLarge("A server-sent event is longer than 1 MiB.")
         return events
 
     def _line(self, line: str, events: list[ServerSentEvent]) -> None:

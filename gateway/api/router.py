@@ -9,9 +9,8 @@ a problem document (`refusals.py`); anything unforeseen a 500 without detail, an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import trio
@@ -117,11 +116,6 @@ class Router:
             refusal = problem(500, "The gateway failed while it looked at this request; its log says more.")
         if refusal is not None and not exchange.answered:
             exchange.answer(refusal)
-
-
-def call(endpoint: Callable[..., Coroutine[Any, Any, Given]], *leading: Any) -> Endpoint:
-    """Bind what an endpoint needs in front of the exchange: `call(show_status, control)`."""
-    return partial(endpoint, *leading)
 
 
 def _not_allowed(route: Route) -> Response:

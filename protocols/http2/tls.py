@@ -1,6 +1,4 @@
-"""TLS as HTTP/2 between services wants it: version 1.3, ALPN `h2`, certificates on both sides when asked
-for.
-"""
+"""TLS as a client of HTTP/2 wants it: version 1.3, ALPN `h2`, a certificate of its own where one is asked for."""
 
 from __future__ import annotations
 
@@ -21,19 +19,15 @@ def client_tls(
     that ask.
     """
     context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    _trust(context, authorities)
-    return _finish(context, certificate, key)
-
-
-def server_tls(
-    *, certificate: Path, key: Path | None = None, client_authorities: Path | str | None = None
-) -> ssl.SSLContext:
-    """With `client_authorities` only clients that show a certificate of theirs are served (mTLS)."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    if client_authorities is not None:
-        _trust(context, client_authorities)
-        context.verify_mode = ssl.CERT_REQUIRED
-    return _finish(context, certificate, key)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([ALPN])
+    if isinstance(authorities, Path):
+        context.load_verify_locations(cafile=authorities)
+    elif authorities is not None:
+        context.load_verify_locations(cadata=authorities)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
 
 
 async def shake_hands(stream: trio.SSLStream[trio.SocketStream]) -> None:
@@ -47,18 +41,3 @@ async def shake_hands(stream: trio.SSLStream[trio.SocketStream]) -> None:
     chosen = stream.selected_alpn_protocol()
     if chosen != ALPN:
         raise HandshakeFailed(f"The other side chose {chosen or 'no protocol'} by ALPN; gRPC needs {ALPN!r}.")
-
-
-def _trust(context: ssl.SSLContext, authorities: Path | str | None) -> None:
-    if isinstance(authorities, Path):
-        context.load_verify_locations(cafile=authorities)
-    elif authorities is not None:
-        context.load_verify_locations(cadata=authorities)
-
-
-def _finish(context: ssl.SSLContext, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols([ALPN])
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context

@@ -69,7 +69,10 @@ class EventStream:
         return self
 
     async def __anext__(self) -> ServerSentEvent:
-        """Return the next event. An event that the end cuts off is dropped, as the standard demands."""
+        """Return the next event. An event that the end cuts off is dropped, as the standard demands.
+
+        Raises AnswerTooLarge for one that is larger than any event should be.
+        """
         while not self._ready:
             self._ready = self._decoder.feed(await anext(self._answer))
         return self._ready.pop(0)

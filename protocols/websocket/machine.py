@@ -10,18 +10,15 @@ from __future__ import annotations
 from typing import Final
 
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 
 from protocols.errors import WebSocketClosed
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
-UNSUPPORTED: Final = 1003
 NO_STATUS: Final = 1005
 BROKEN: Final = 1006
-BAD_TEXT: Final = 1007
-POLICY: Final = 1008
 TOO_BIG: Final = 1009
 SERVER_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
@@ -30,7 +27,7 @@ TRY_AGAIN_LATER: Final = 1013
 class WebSocketMachine:
     """One side of one connection. What must be sent collects in `outgoing`; take it after every call."""
 
-    __slots__ = ("_frames", "_message_bytes", "_part", "closed", "outgoing", "pongs")
+    __slots__ = ("_frames", "_message_bytes", "_part", "closed", "outgoing")
 
     def __init__(self, *, server: bool, message_bytes: int) -> None:
         self._frames = Connection(ConnectionType.SERVER if server else ConnectionType.CLIENT)
@@ -38,7 +35,6 @@ class WebSocketMachine:
         # One growing buffer, not a list: a message in fragments of a byte each, or of none, costs what it holds.
         self._part = bytearray()
         self.outgoing = b""
-        self.pongs = 0
         # Set once the connection is over: no further message comes and none can be sent.
         self.closed: WebSocketClosed | None = None
 
@@ -62,8 +58,6 @@ class WebSocketMachine:
                     self._gather(event, whole)
                 case Ping():
                     self._answer_ping(event)
-                case Pong():
-                    self.pongs += 1
                 case CloseConnection():
                     self._peer_closes(event)
             if self.closed is not None:

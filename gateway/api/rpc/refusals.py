@@ -17,7 +17,6 @@ _AWAY = {
     "journal": "The gateway cannot store messages at the moment.",
     "not ready": "The channel is not ready.",
 }
-AWAY_SECONDS = 5.0
 
 
 class FieldError(ValueError):

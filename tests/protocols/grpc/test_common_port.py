@@ -1,4 +1,4 @@
-"""gRPC beside HTTP/1.1 on the hub's one port: in plaintext by the first bytes, under TLS by ALPN; and mTLS alone."""
+"""gRPC beside HTTP/1.1 on the hub's one port: in plaintext by the first bytes, under TLS by ALPN, and under mTLS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
@@ -19,7 +18,7 @@ from google.protobuf.wrappers_pb2 import BytesValue
 from protocols.grpc.channel import open_channel
 from protocols.grpc.server import methods_of, serve_h2
 from protocols.http1.messages import Response
-from protocols.http2.tls import client_tls, server_tls, shake_hands
+from protocols.http2.tls import client_tls
 from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 from protocols.transport.listeners import open_tcp
@@ -83,34 +82,23 @@ async def test_tls_is_told_apart_by_alpn(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_listener_of_its_own_asks_clients_for_certificates(tmp_path: Path, known: bool) -> None:
+async def test_the_common_port_asks_clients_for_certificates_where_it_is_told_to(tmp_path: Path, known: bool) -> None:
     ca, clients = trustme.CA(), trustme.CA()
     ca.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "server.pem"))
     client = (clients if known else trustme.CA()).issue_cert("someone@example.org")
-    context = server_tls(certificate=tmp_path / "server.pem", client_authorities=clients.cert_pem.bytes().decode())
-    methods = methods_of([Echo()])
-
-    async def serve(socket: trio.SocketStream) -> None:
-        stream: Any = trio.SSLStream(socket, context, server_side=True)
-        try:
-            await shake_hands(stream)
-        except Exception:
-            return
-        await serve_h2(stream, b"", methods)
-
+    (tmp_path / "clients.pem").write_bytes(clients.cert_pem.bytes())
+    context = server_context(tmp_path / "server.pem", offer_h2=True, client_authorities=tmp_path / "clients.pem")
     credentials = grpc.ssl_channel_credentials(
         ca.cert_pem.bytes(), client.private_key_pem.bytes(), client.cert_chain_pems[0].bytes()
     )
-    async with trio.open_nursery() as nursery:
-        listeners = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        official = grpc.secure_channel(f"localhost:{listeners[0].socket.getsockname()[1]}", credentials)
+    async with common_port(context) as port:
+        official = grpc.secure_channel(f"localhost:{port}", credentials)
         if known:
             assert await trio.to_thread.run_sync(call, official, b"hi") == b"hi"
         else:
             with pytest.raises(grpc.RpcError) as caught:
                 await trio.to_thread.run_sync(call, official, b"hi")
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
-        nursery.cancel_scope.cancel()
 
 
 def test_tls_is_never_older_than_1_3() -> None:

@@ -18,7 +18,6 @@ from protocols.hub.exchange import Exchange
 from protocols.websocket.client import open_websocket
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.limits import WebSocketLimits
-from protocols.websocket.queue import SendQueue
 from protocols.websocket.server import accept_websocket
 from tests.protocols.serving import Certificates, RawClient, Site, open_site
 
@@ -226,26 +225,6 @@ async def test_a_server_that_fails_says_1011_and_that_it_goes_away_1001() -> Non
         with pytest.raises(WebSocketClosed) as caught:
             await connection.receive()
         assert caught.value.code == 1011
-
-
-async def test_a_peer_that_does_not_read_is_closed_with_1013_and_bounded() -> None:
-    ready = trio.Event()
-
-    async def flood(connection: WebSocketConnection) -> None:
-        queue = SendQueue(connection, messages=16)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(queue.run)
-            for _ in range(1000):
-                if not queue.offer(b"x" * 100_000):
-                    break
-                await trio.lowlevel.checkpoint()
-        assert queue.overflowed
-        ready.set()
-
-    async with open_room(flood) as room, await room.site.connect() as client:
-        await client.send_all(upgrade_head())
-        with trio.fail_after(60):
-            await ready.wait()
 
 
 async def test_one_task_may_close_what_another_begins_to_read_from_meanwhile() -> None:
