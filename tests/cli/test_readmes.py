@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,21 @@ def test_the_lock_files_name_versions_and_no_place_to_fetch_them_from() -> None:
         lines = (HOUSE / name).read_text("utf-8").splitlines()
         assert all(re.fullmatch(r"[\w.-]+==[\w.]+|\s*#.*|", line) for line in lines), name
         assert not any("://" in line or line.lstrip("# ").startswith("--") for line in lines), name
+
+
+def test_every_library_that_is_installed_is_used() -> None:
+    project = tomllib.loads((HOUSE / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = {
+        re.split(r"[<>=\[]", each)[0].lower() for each in (*project["dependencies"], *extras["fast"], *extras["lsp"])
+    }
+    sources = [
+        path.read_text("utf-8") for part in ("gateway", "protocols", "rules") for path in (HOUSE / part).rglob("*.py")
+    ]
+    imported = set(re.findall(r"^\s*(?:import|from) (\w+)", "\n".join(sources), re.MULTILINE))
+    libraries = packages_distributions()
+    used = {library.lower() for module in imported for library in libraries.get(module, ())}
+    assert wanted - used == set()
 
 
 def test_the_readme_names_every_command() -> None:
