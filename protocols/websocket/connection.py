@@ -8,6 +8,7 @@ connection usable, and why pongs need no task of their own.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 import trio
 
@@ -134,7 +135,9 @@ class WebSocketConnection:
         self._messages.extend(self._machine.feed(piece))
         if self._machine.outgoing:
             self._write()
-            await self._drain()
+            # What has arrived counts, though no answer can be sent any more; the next read tells of the end.
+            with suppress(WebSocketClosed):
+                await self._drain()
         if self._machine.closed is not None:
             self._over.set()
 

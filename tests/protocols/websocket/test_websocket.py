@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,8 @@ import websockets.sync.client
 
 from protocols.errors import HandshakeRefused, WebSocketClosed
 from protocols.hub.exchange import Exchange
+from protocols.transport.pipes import PlainPipe
+from protocols.transport.stream import PipeStream
 from protocols.websocket.client import open_websocket
 from protocols.websocket.connection import WebSocketConnection
 from protocols.websocket.limits import WebSocketLimits
@@ -225,6 +228,28 @@ async def test_a_server_that_fails_says_1011_and_that_it_goes_away_1001() -> Non
         with pytest.raises(WebSocketClosed) as caught:
             await connection.receive()
         assert caught.value.code == 1011
+
+
+async def test_what_arrived_before_the_connection_broke_is_received() -> None:
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    connection = WebSocketConnection(PipeStream(PlainPipe(ours)), server=True)
+    got: list[str | bytes] = []
+
+    async def receive() -> None:
+        got.append(await connection.receive())
+
+    async with trio.open_nursery() as nursery:
+        with trio.move_on_after(0):
+            await connection.send("x" * 10_000_000)  # more than a peer that does not read can be sent
+        peer.sendall(frame(9, b"ping") + frame(1, b"the last word"))
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        peer.close()
+    assert got == ["the last word"]
+    with pytest.raises(WebSocketClosed):
+        await connection.receive()
+    connection.abort()
 
 
 async def test_one_task_may_close_what_another_begins_to_read_from_meanwhile() -> None:
