@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import trio
 
@@ -44,6 +44,8 @@ from gateway.telemetry.tail import Seen
 if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
+R = TypeVar("R")
+S = TypeVar("S")
 # What a person may let go, or end: held by a rule or hook, delayed, or taken by no rule.
 _ASIDE = (InboundState.HELD, InboundState.DELAYED, InboundState.UNROUTED)
 # A first attempt takes some milliseconds, and its outcome rides along with the next commit: an operator waits so long
@@ -129,15 +131,13 @@ class Desk:
 
     async def dead(self, kind: Kind | None, *, limit: int) -> Sequence[DeadLetter]:
         """List dead letters, the latest change first."""
-        letters: list[DeadLetter] = []
+        rows: list[InboundRow | DeliveryRow] = []
         if kind != "delivery":
-            rows = await self._journal.inbound_in(InboundState.DEAD, limit=limit, latest=True)
-            letters += [self._lives.dead_message(row) for row in rows]
+            rows += await self._journal.inbound_in(InboundState.DEAD, limit=limit, latest=True)
         if kind != "inbound":
             for state in GIVEN_UP:
-                found = await self._journal.deliveries_in(state, limit=limit, latest=True)
-                letters += [self._lives.dead_delivery(row) for row in found]
-        return sorted(letters, key=lambda letter: letter.changed_at, reverse=True)[:limit]
+                rows += await self._journal.deliveries_in(state, limit=limit, latest=True)
+        return await _told(sorted(rows, key=lambda row: row.changed_at, reverse=True)[:limit], self._lives.dead)
 
     async def dead_stories(self) -> AsyncGenerator[DeadStory]:
         """Yield all dead letters, each with the life of its message, kind by kind and oldest first."""
@@ -183,7 +183,7 @@ class Desk:
     async def held(self, *, limit: int) -> Sequence[HeldMessage]:
         """List what is set aside, the oldest first."""
         rows = [row for state in _ASIDE for row in await self._journal.inbound_in(state, limit=limit)]
-        return [self._lives.held(row) for row in sorted(rows, key=lambda row: row.seq)[:limit]]
+        return await _told(sorted(rows, key=lambda row: row.seq)[:limit], self._lives.held)
 
     async def release(self, envelope_id: str) -> Done:
         """Let a message that is set aside go on."""
@@ -307,3 +307,12 @@ def _version() -> str:
         return version("oclaw")
     except PackageNotFoundError:
         return "from source"
+
+
+async def _told(rows: Sequence[R], tell: Callable[[R], S]) -> list[S]:
+    """Tell of each row, and let others have their turn in between: a thousand long messages take seconds to open."""
+    told: list[S] = []
+    for row in rows:
+        told.append(tell(row))
+        await trio.lowlevel.checkpoint()
+    return told

@@ -81,6 +81,10 @@ class Lives:
         story = self._open(story_in, row)
         return await trio.to_thread.run_sync(explained, envelope, story, ruleset)
 
+    def dead(self, row: InboundRow | DeliveryRow) -> DeadLetter:
+        """Show a dead letter of either kind."""
+        return self.dead_message(row) if isinstance(row, InboundRow) else self.dead_delivery(row)
+
     def dead_message(self, row: InboundRow) -> DeadLetter:
         """Show a message as a dead letter."""
         envelope = self._open(envelope_in, row)

@@ -6,17 +6,25 @@ from types import SimpleNamespace as Having
 from typing import Any, cast
 
 import pytest
+import trio
 
 from gateway.api.control import FailingDestination
-from gateway.daemon.desk import last_error
+from gateway.daemon.desk import Desk, last_error
 from gateway.daemon.gauges import MOST_SHOWN, failing_destinations
+from gateway.errors import Hold
 from gateway.flow.circuits import Circuits
 from gateway.flow.retry import TRIP
 from gateway.flow.timers import Timers
 from gateway.notices import ChildCrashed, DeliveryBuried, RequestFailed
 from gateway.telemetry.lines import Masks
 from gateway.telemetry.tail import Seen
+from tests.support.story import gateway, hook
 
+FAILS: Any = {
+    "pipelines": {"p": "pipeline: [{name: a, function: 'mine:fails'}]"},
+    "functions": {"mine:fails": lambda inputs: None},
+    "default_pipeline": "p",
+}
 QUOTE = RequestFailed("the walk of a message", "KeyError: 'what anna wrote'", "e1")
 
 
@@ -36,6 +44,31 @@ def test_an_error_is_told_without_secrets_and_without_what_people_wrote(notice, 
 def test_where_texts_may_be_logged_they_are_shown():
     told = last_error(Seen(1.0, QUOTE), Masks(), texts=True)
     assert (told.text, told.envelope_id) == (QUOTE.error, "e1")
+
+
+@pytest.mark.parametrize("state", ["held", "dead"])
+async def test_a_long_list_is_told_while_everything_else_goes_on(state, autojump_clock):
+    def judges(message):
+        raise Hold("look")
+
+    async with gateway(
+        inbound=[hook(judges)] if state == "held" else [], **(FAILS if state == "dead" else {})
+    ) as story:
+        for number in range(50):
+            await story.receives(str(number), conversation=str(number))
+        await story.settles()
+        desk, turns, told = Desk(cast(Any, Having(flow=story.flow, ground=story.flow.ground))), [], []
+
+        async def others():
+            while not told:
+                turns.append(1)
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            told += await (desk.held(limit=40) if state == "held" else desk.dead(None, limit=40))
+        assert len(told) == 40 and {each.state for each in told} == {state}
+        assert len(turns) >= 40
 
 
 async def test_a_destination_that_is_down_is_named_until_it_answers(autojump_clock):
