@@ -24,7 +24,7 @@ from msgspec import Struct
 
 from gateway.config.load import Shape
 from gateway.config.operator_code import OperatorCode
-from gateway.errors import PluginError
+from gateway.errors import PluginError, in_words
 
 PluginKind = Literal["channels", "hooks", "actions", "providers"]
 
@@ -132,9 +132,7 @@ def _guarded(kind: PluginKind, what: str, load: Callable[[], Any]) -> Any:
         late = (
             " (installed while the gateway runs? a restart finds it)" if isinstance(error, ModuleNotFoundError) else ""
         )
-        raise PluginError(
-            f"{ONE[kind]} that loads; {what} failed with {type(error).__name__}: {error}{late}"
-        ) from error
+        raise PluginError(f"{ONE[kind]} that loads; {what} failed with {in_words(error)}{late}") from error
 
 
 def _entry_points(kind: PluginKind) -> Any:

@@ -25,6 +25,7 @@ from gateway.channels.signatures import Forged, signature_headers, verify
 from gateway.channels.trust import Neighbours, Tokens, bearer_of, is_json
 from gateway.channels.webhook_answers import answer, result_answer
 from gateway.channels.webhook_settings import Settings, field_map, inbound_keys, outbound_keys
+from gateway.errors import in_words
 from gateway.message.envelope import Delivery, delivery_id
 from gateway.message.message import Message
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
@@ -276,7 +277,7 @@ class WebhookChannel:
         return Telling(reply, identity, at, reply.metadata.get("id"))
 
     def _answer_failed(self, error: Exception) -> None:
-        self._kit.report(RequestFailed(f"the answer to a reply of {self.name}", f"{type(error).__name__}: {error}"))
+        self._kit.report(RequestFailed(f"the answer to a reply of {self.name}", in_words(error)))
 
 
 class _Post(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.errors import PluginError
+from gateway.errors import PluginError, in_words
 
 
 class OperatorCode:
@@ -66,7 +66,7 @@ class OperatorCode:
         except (Exception, SystemExit) as error:  # the operator's code may raise anything while it is imported
             _put_back(unique, before)
             line = _line_of(error, path)
-            raise PluginError(f"code that loads; {path}{line} failed with {type(error).__name__}: {error}") from error
+            raise PluginError(f"code that loads; {path}{line} failed with {in_words(error)}") from error
         finally:
             sys.dont_write_bytecode = written
         return module

@@ -18,7 +18,7 @@ from msgspec import Struct
 from gateway.config.settings import HookEntry, Settings
 from gateway.daemon.rulebuild import Breath, Compiled, Wrong, compiled, recompiled, words_of
 from gateway.daemon.rulefiles import FolderLoader, read_rules
-from gateway.errors import PluginError, SettingError, SettingErrors
+from gateway.errors import PluginError, SettingError, SettingErrors, in_words
 from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
 from gateway.models.registry import Models
@@ -307,7 +307,7 @@ def _built(place: str, problems: list[SettingError], factory: Callable[..., Any]
     except PluginError as error:
         problems.append(SettingError(place, found="not usable", wanted=str(error)))
     except (Exception, SystemExit) as error:  # a third party's code; the others are still checked
-        problems.append(SettingError(place, found=f"failing with {type(error).__name__}: {error}", wanted="built"))
+        problems.append(SettingError(place, found=f"failing with {in_words(error)}", wanted="built"))
     return None
 
 

@@ -56,7 +56,7 @@ class PlanDraft:
         try:
             why = self._add(action)
         except (KeyError, TypeError, ValueError, OverflowError) as error:  # arguments of an installed action's making
-            why = f"its arguments do not fit: {type(error).__name__}: {error}"
+            why = f"its arguments do not fit: {in_words(error)}"
         if why:
             self.undone.append(Undone(action, why))
             self.lasting = False

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import trio
 
+from gateway.errors import in_words, stays_contained
 from gateway.journal.clerk import Settled
 from gateway.notices import JournalCallbackFailed, JournalFailed, JournalRecovered, Report, TransitionRefused
 from gateway.records import Impossible
@@ -59,8 +60,12 @@ class Callbacks:
                     landed.clear()
                     self._idle.set()
                     raise
-                except Exception as error:
-                    self._report(JournalCallbackFailed(f"{type(error).__name__}: {error}"))
+                except trio.Cancelled:
+                    raise
+                except BaseException as error:
+                    if not stays_contained(error):
+                        raise
+                    self._report(JournalCallbackFailed(in_words(error)))
         self._going_on = bool(landed)
         if landed:
             self._soon(self._go_on)

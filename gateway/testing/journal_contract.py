@@ -55,17 +55,24 @@ async def calls_back_in_the_order_of_submission(fresh: Fresh) -> None:
     assert called == list(range(300))
 
 
+class _Mute(Exception):
+    def __str__(self) -> str:
+        raise LookupError("no words")
+
+
 async def keeps_calling_back_when_a_callback_raises(fresh: Fresh) -> None:
-    over = trio.Event()
+    over, errors = trio.Event(), [ZeroDivisionError(), _Mute(), SystemExit(3)]
 
     def broken(outcome: Outcome) -> None:
-        raise ZeroDivisionError
+        raise errors.pop()
 
     async with fresh() as journal:
-        journal.submit(Accept((a_message("a"),)), broken)
-        journal.submit(Accept((a_message("b"),)), lambda _: over.set())
+        for name in ("a", "b", "c"):
+            journal.submit(Accept((a_message(name),)), broken)
+        journal.submit(Accept((a_message("d"),)), lambda _: over.set())
         await over.wait()
         assert await journal.message("a") is not None
+    assert errors == []
 
 
 async def commits_before_it_calls_back(fresh: Fresh) -> None:

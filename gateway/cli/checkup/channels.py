@@ -12,6 +12,7 @@ import trio
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.config.settings import Settings
 from gateway.daemon.build import build
+from gateway.errors import in_words
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Finding, Kit
 from protocols.errors import HttpClientError
@@ -55,4 +56,4 @@ async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
     except (HttpClientError, ConnectionLost) as error:
         tell(Finding(ok=False, what=str(error), way_out="Look at its address here, and whether it runs there."))
     except Exception as error:  # a third party's code; the others are still tried
-        tell(Finding(ok=False, what=f"trying it failed with {type(error).__name__}: {error}"))
+        tell(Finding(ok=False, what=f"trying it failed with {in_words(error)}"))
