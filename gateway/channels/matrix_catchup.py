@@ -48,7 +48,6 @@ class Gap:
     def __init__(self, doubts: int) -> None:
         self.doubts = doubts
         self.read: dict[str, list[dict[str, Any]]] = {}
-        self.failures = Counter[str]()
 
 
 class CatchUp:
@@ -57,6 +56,8 @@ class CatchUp:
     def __init__(self, name: str, history: History, report: Report) -> None:
         self._name, self._history, self._report = name, history, report
         self._gap = Gap(0)
+        # Of rooms, since they were read last: one that is broken for good makes us wait once, and not at each doubt.
+        self._failures = Counter[str]()
         self.doubts = 0
         self._settled = 0
         self._sure_at = 0.0
@@ -145,6 +146,7 @@ class CatchUp:
         except HttpClientError:
             # It may have died, and forgotten what was said in a room behind our reading of it: all is read anew.
             self.doubt()
+            self._failures.clear()
             raise
 
     async def _fill(self, gap: Gap, rooms: Sequence[str], now: float) -> None:
@@ -155,9 +157,10 @@ class CatchUp:
         try:
             with trio.fail_after(_ROOM_SECONDS):
                 gap.read[room] = await self._history.since(room, since)
+            self._failures.pop(room, None)
         except (Unreadable, AnswerTooLarge, trio.TooSlowError) as error:
-            gap.failures[room] += 1
-            if gap.failures[room] >= _MOST_TRIES:
+            self._failures[room] += 1
+            if self._failures[room] >= _MOST_TRIES:
                 gap.read[room] = []
                 why = f"{room} cannot be read back, and is no longer waited for. {error}"
                 self._report(EnvelopeRefused(self._name, "homeserver", why.strip()))

@@ -171,6 +171,21 @@ async def test_a_room_that_the_homeserver_cannot_read_costs_its_own_messages_and
     assert len(asked) == 4, "what one attempt has read, the next one does not ask for again"
 
 
+async def test_a_room_that_is_broken_for_good_makes_everybody_wait_once() -> None:
+    stand = await doubtful()
+    stand.homeserver.history = {"!broken:example.org": [], ROOM: []}
+    stand.homeserver.unreadable = {"!broken:example.org"}
+    for _ in range(2):
+        assert isinstance(await stand.receives(transaction("9", said_now("$2", "2"))), Response)
+    await stand.hears(said_now("$2", "2"))
+    for number in range(3, 6):
+        stand.homeserver.will = [(500, {"errcode": "M_UNKNOWN"})]
+        assert isinstance(await stand.channel.deliver(delivery(REPLY)), Deferred)
+        assert stand.channel._catch_up.needed
+        (message,) = await stand.hears(said_now(f"${number}", "x"))
+        assert message.id == f"${number}"
+
+
 async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order() -> None:
     stand = await doubtful()
     latest_first = [said_now(f"${number}", "x") for number in range(1000, 700, -1)]
