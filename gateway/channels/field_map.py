@@ -190,7 +190,7 @@ def _place(field: str, pointer: str, later: Sequence[str]) -> Place:
     *way, key = parse_pointer(pointer)
     convert = _CONVERT[field]
     part, argument = _ARGUMENTS.get(field, (_MESSAGE, field))
-    shared = any(f"{each}/".startswith(f"{pointer}/") for each in later)
+    shared = any(f"{each}/".startswith(f"{pointer}/") or f"{pointer}/".startswith(f"{each}/") for each in later)
     taken: frozenset[type] = frozenset() if shared else _TAKEN.get(field, _ANY)
     return Place(field, pointer, tuple(way), key, convert, convert is _name, taken, part, argument)
 

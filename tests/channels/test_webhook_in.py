@@ -240,13 +240,16 @@ PLAIN = channel(auth="none")
 DEEP = channel(auth="none", fields={"text": "/text/0/id", "id": "/id"})
 
 
-def test_two_fields_may_be_read_from_one_place_or_one_out_of_the_other():
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_fields_may_be_read_from_one_place_or_one_out_of_the_other(order):
     fields = {"conversation": "/user/id", "sender_id": "/user/id", "attachments": "/files", "text": "/files/0/name"}
+    fields = dict([*fields.items()][::order])
     payload = {"user": {"id": "u1", "team": "t"}, "files": [{"name": "a.png", "url": "https://x/a.png"}]}
     it = channel(auth="none", fields=fields)
     message = it.receive(request(body=json.dumps(payload).encode()), MOMENT).messages[0]
     assert (message.conversation.id, message.sender.id, message.content) == ("u1", "u1", "a.png")
-    assert message.attachments[0].url == "https://x/a.png" and message.metadata["user"] == {"team": "t"}
+    (file,) = message.attachments
+    assert (file.url, file.name, message.metadata["user"]) == ("https://x/a.png", "a.png", {"team": "t"})
 
 
 def test_an_edit_and_a_delete_of_a_message_are_no_repetitions_of_it():
