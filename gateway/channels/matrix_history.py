@@ -31,7 +31,11 @@ class Unreadable(NothingSent):
 
 
 class NotNow(NothingSent):
-    """The homeserver is there, and does not let us ask at the moment."""
+    """The homeserver is there, and does not let us ask at the moment: `answer` says why."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.words)
+        self.answer = answer
 
 
 class History:
@@ -81,7 +85,7 @@ def _settled(answer: Answer) -> Answer:
     if answer.status >= 500 and answer.code:
         raise Unreadable(answer.words)
     if answer.status in (401, 429):
-        raise NotNow(answer.words)
+        raise NotNow(answer)
     if answer.status >= 500:
         raise NothingSent(answer.words)
     return answer

@@ -93,7 +93,7 @@ class Sending:
         try:
             answer = await attempt()
         except NotNow as error:
-            return Deferred(str(error))
+            return receipt_for(error.answer)
         except (NothingSent, UnknownAfterSend) as error:
             self._lost()
             return Deferred(str(error)) if isinstance(error, NothingSent) else Unknown(str(error))

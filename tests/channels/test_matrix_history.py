@@ -157,6 +157,22 @@ async def test_nothing_is_sent_again_while_it_cannot_be_looked_for() -> None:
     assert isinstance(receipt, Deferred) and stand.homeserver.asked("/send/") == []
 
 
+@pytest.mark.parametrize(
+    ("answer", "seconds", "offline"),
+    [
+        ((429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 7000}), 7.0, False),
+        ((401, {"errcode": "M_UNKNOWN_TOKEN"}), 300.0, True),
+    ],
+    ids=["a rate limit", "a token that it does not take"],
+)
+async def test_who_may_not_look_now_waits_as_who_may_not_send(answer: Any, seconds: float, offline: bool) -> None:
+    stand = Stand()
+    stand.homeserver.will = [answer]
+    receipt = await stand.channel.deliver(replace(delivery(REPLY, attempt=2), repeated=True))
+    assert isinstance(receipt, Deferred)
+    assert (receipt.after_seconds, receipt.offline) == (seconds, offline)
+
+
 async def test_a_room_that_the_homeserver_cannot_read_costs_its_own_messages_and_nobody_elses() -> None:
     stand = await doubtful()
     stand.homeserver.history = {"!broken:example.org": [], ROOM: [said_now("$2", "2")]}
