@@ -128,7 +128,11 @@ def _id(ref: str, number: int, *, last: bool) -> str:
 
 
 def _create(path: Path) -> BufferedWriter:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in (path.parent.parent, path.parent):
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            # A power cut must not take a folder away whose files are on the disk.
+            _sync(folder.parent)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
@@ -137,11 +141,15 @@ def _finish(file: BufferedWriter, partial: Path, path: Path) -> None:
     os.fsync(file.fileno())
     file.close()
     partial.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(opened)
     finally:
-        os.close(folder)
+        os.close(opened)
 
 
 def _open(path: Path) -> BufferedReader:

@@ -51,6 +51,17 @@ async def test_nothing_can_be_read_on_the_disk_and_nobody_else_may_try(store, tm
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_kept_file_and_the_folders_it_lies_in_survive_a_power_cut(tmp_path, monkeypatch):
+    synced, sync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), sync(file)))
+    store = SealedFiles(tmp_path / "media")
+    store.unlock(Sealer(RING, Dictionaries(), os.urandom))
+    ref = (await store.save(pieces(b"x"), max_bytes=1)).ref
+    folder = tmp_path / "media" / ref[:2]
+    assert synced == [str(each) for each in (tmp_path, tmp_path / "media", folder / f"{ref}.part", folder)]
+    assert {each.stat().st_mode & 0o777 for each in (folder, folder.parent)} == {0o700}
+
+
 async def test_a_file_beyond_the_limit_leaves_nothing_behind(store, tmp_path):
     with pytest.raises(TooLarge, match="more than 999 bytes"):
         await store.save(pieces(bytes(1000)), max_bytes=999)
