@@ -84,9 +84,7 @@ class PluginTable:
             raise PluginError(f"{ONE[kind]} whose `Settings` is a msgspec Struct; the plugin named so has none")
         if callable(getattr(plugin, "build", None)):
             return Shape(settings)
-        return Shape(
-            settings, getattr(plugin, "UNREADY", f"{ONE[kind].capitalize()} without `build` cannot run.".strip())
-        )
+        return Shape(settings, getattr(plugin, "UNREADY", f"{ONE[kind].capitalize()} without `build` cannot run."))
 
     def build(self, kind: PluginKind, name: str, *arguments: Any) -> Any:
         """Call the plugin's `build`; raises `PluginError` when it has none, and lets what `build` raises pass."""

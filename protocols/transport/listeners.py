@@ -54,7 +54,7 @@ def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list
     """Listen on every address `host` stands for (a number costs no DNS). Raises ListenError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second for a name that cannot be one, such as "a..b"
         raise ListenError(f"Cannot listen on {host}:{port}: the host name does not resolve.") from error
     listeners = []
     try:

@@ -70,6 +70,13 @@ def test_a_built_in_name_is_not_looked_up_among_entry_points(monkeypatch: pytest
     assert PluginTable().shape("providers", "echo").settings is not None
 
 
+def test_a_plugin_whose_failure_has_no_words_is_named_all_the_same(installed: Path) -> None:
+    speechless = "class Grief(Exception):\n    def __str__(self):\n        raise self\nraise Grief\n"
+    (installed / "carrier_raven.py").write_text(speechless)
+    with pytest.raises(PluginError, match=r"raven \(carrier_raven\) failed with Grief$"):
+        PluginTable().find("channels", "raven")
+
+
 def test_a_plugin_that_can_only_be_configured_says_why_it_cannot_run() -> None:
     table = PluginTable()
     assert "not part of this version" in table.shape("channels", "imessage").unready

@@ -312,6 +312,12 @@ async def test_ipv6_is_served_and_named_with_brackets() -> None:
         assert (await client.request("GET", f"http://{site.address}/")).body == b"hello"
 
 
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_host_to_listen_on_that_is_none_is_named(host: str) -> None:
+    with pytest.raises(ListenError, match=f"{host}:0: the host name does not resolve"):
+        open_tcp(host, 0)
+
+
 async def test_a_port_in_use_is_one_clear_error() -> None:
     async with open_site() as site:
         with pytest.raises(ListenError, match=f"127.0.0.1:{site.port}"):
