@@ -232,7 +232,7 @@ class ChannelsEndpoint:
                 case [Refused() as refused, *_]:
                     exchange.answer(busy(refused))
                 case [Accepted(id) | Duplicate(id)] if came.wait_seconds and door.awaited is not None:
-                    wait = partial(self._wait, exchange, door.awaited, id, came.wait_seconds)
+                    wait = partial(self._wait, exchange, door.name, door.awaited, id, came.wait_seconds)
                     self._nursery.start_soon(self._guarded, exchange, wait)
                 case _:
                     exchange.answer(came.answer(acceptances))
@@ -241,7 +241,7 @@ class ChannelsEndpoint:
 
     # -- replies asked for ------------------------------------------------------------------------
 
-    async def _wait(self, exchange: Exchange, awaited: Awaited, envelope_id: str, seconds: float) -> None:
+    async def _wait(self, exchange: Exchange, name: str, awaited: Awaited, envelope_id: str, seconds: float) -> None:
         result = Result(envelope_id=envelope_id, state=InboundState.ACCEPTED)
         with trio.move_on_after(seconds) as scope:
             exchange.on_gone(scope.cancel)
@@ -251,7 +251,7 @@ class ChannelsEndpoint:
             finally:
                 self._waits.discard(scope)
         response = awaited.render(result)
-        place = (("Preference-Applied", "wait"), ("Location", f"{exchange.request.path}/messages/{envelope_id}"))
+        place = (("Preference-Applied", "wait"), ("Location", f"{PREFIX}{name}/messages/{envelope_id}"))
         exchange.answer(replace(response, headers=(*response.headers, *place)))
 
     def _look_up(self, exchange: Exchange, door: Door, rest: str) -> None:

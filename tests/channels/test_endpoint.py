@@ -168,9 +168,10 @@ async def test_a_duplicate_attaches_to_the_message_that_is_still_under_way():
         house.results.put(result(InboundState.DONE))
 
 
-async def test_a_reply_that_is_not_ready_in_time_can_be_fetched_later():
+@pytest.mark.parametrize("path", ["/channels/it", "/channels/it/"])
+async def test_a_reply_that_is_not_ready_in_time_can_be_fetched_later(path):
     async with open_house(webhook(longest_wait_seconds=0.01)) as house:
-        got = await house.post("/channels/it", {"text": "x", "id": 7}, Prefer="wait=30")
+        got = await house.post(path, {"text": "x", "id": 7}, Prefer="wait=30")
         assert (got.status, json.loads(got.body)) == (202, {"id": FIRST, "state": "accepted"})
         place = got.headers.get("Location")
         house.results.put(result(InboundState.ACCEPTED))
