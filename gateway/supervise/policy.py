@@ -12,8 +12,8 @@ from msgspec import Struct
 class Policy(Struct, frozen=True, kw_only=True):
     """How patient the supervisor is with one child.
 
-    With the defaults a child that crashes at once every time is started after about 0.5, 1, 2, 4 … 60
-    seconds and given up at its tenth crash, some three minutes after the first. A `permanent`
+    With the defaults a child that crashes at once every time is started after at most 0.5, 1, 2, 4 … 60
+    seconds and given up at its tenth crash, one and a half to three minutes after the first. A `permanent`
     child must not return: a channel that silently ended would be missed by nobody, so returning
     counts as a crash.
     """

@@ -41,7 +41,7 @@ class Supervisor:
         return child.state
 
     async def stop(self, name: str) -> ChildState:
-        """Cancel a child and wait for its end; it stays listed as stopped. `KeyError` for an unknown name."""
+        """Cancel a child and wait for its end; it stays listed, stopped or failed. `KeyError` for an unknown name."""
         child, _, _ = self._children[name]
         child.stop()
         await child.ended.wait()

@@ -66,7 +66,9 @@ class Life:
     def _heard(self, line: bytes) -> None:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            record = None
+        if not isinstance(record, dict):  # what a plugin prints stands between the lines of the log
             record = {"event": "", "text": line.decode(errors="replace")}
         self.log.append(record)
         if record.get("event") == "GatewayReady":
