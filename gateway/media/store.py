@@ -57,7 +57,8 @@ class SealedFiles:
             await self._in_thread(_finish, file, partial, path)
         except BaseException:
             # First: on a full disk closing fails once more, and what is left of the file would keep the disk full.
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
             with suppress(OSError):
                 file.close()
             raise

@@ -68,6 +68,18 @@ async def test_a_file_beyond_the_limit_leaves_nothing_behind(store, tmp_path):
     assert list(tmp_path.glob("*/*")) == []
 
 
+async def test_what_ended_a_file_is_told_whatever_became_of_its_folder(store, tmp_path):
+    async def pieces_and_a_break():
+        yield b"x"
+        (folder,) = tmp_path.iterdir()
+        folder.rename(tmp_path / "away")
+        folder.write_text("in the place of the folder")
+        raise ConnectionError("the sender went away")
+
+    with pytest.raises(ConnectionError, match="the sender went away"):
+        await store.save(pieces_and_a_break(), max_bytes=10)
+
+
 async def test_a_file_for_which_the_disk_has_no_room_gives_back_what_it_took(store, tmp_path):
     usual, most = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (CHUNK_BYTES + 2_000, most))  # beyond it the kernel refuses to write
