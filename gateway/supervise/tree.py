@@ -1,7 +1,7 @@
 """The supervision tree: named children in one nursery, none of which can take another down.
 
-A child is a coroutine function with a name and a restart policy. The tree starts, stops and
-restarts them one by one (a reload needs that) and tells how each stands. Leaving the
+A child is a coroutine function with a name and a restart policy. The tree starts and
+stops them one by one (a reload needs that) and tells how each stands. Leaving the
 `open_supervisor` block cancels them all and waits for their ends.
 """
 
@@ -23,26 +23,24 @@ class Supervisor:
 
     def __init__(self, nursery: trio.Nursery, around: Surroundings) -> None:
         self._nursery, self._around = nursery, around
-        self._children: dict[str, tuple[Child, Run, Policy]] = {}
+        self._children: dict[str, Child] = {}
 
     async def start(self, name: str, run: Run, policy: Policy | None = None) -> ChildState:
         """Start a child; return once it is ready, reports a connection that is down, or has crashed the first time.
 
         Never raises what the child raises. A caller that waits no longer puts a deadline around this call:
-        the child carries on. `ValueError` when a child of that name is alive.
+        the child carries on. One that failed or stopped begins anew; `ValueError` when a child of that name is alive.
         """
-        if (known := self._children.get(name)) is not None and not known[0].ended.is_set():
+        if (known := self._children.get(name)) is not None and not known.ended.is_set():
             raise ValueError(f"a child named {name!r} runs already")
-        policy = policy or Policy()
-        child = Child(name, run, policy, self._around)
-        self._children[name] = (child, run, policy)
+        child = self._children[name] = Child(name, run, policy or Policy(), self._around)
         self._nursery.start_soon(child.live, name=name)
         await child.settled.wait()
         return child.state
 
     async def stop(self, name: str) -> ChildState:
         """Cancel a child and wait for its end; it stays listed, stopped or failed. `KeyError` for an unknown name."""
-        child, _, _ = self._children[name]
+        child = self._children[name]
         child.stop()
         await child.ended.wait()
         return child.state
@@ -61,24 +59,18 @@ class Supervisor:
             if self._children.get(name) is child:
                 del self._children[name]
 
-    async def restart(self, name: str) -> ChildState:
-        """Stop a child, or take up one that is failed or stopped, and start it with a clean history."""
-        _, run, policy = self._children[name]
-        await self.stop(name)
-        return await self.start(name, run, policy)
-
     def connected(self, name: str, state: str, why: str = "") -> None:
         """Note what a child says of its connection; `Inlet.connected` ends here. Unknown names are ignored."""
         if (known := self._children.get(name)) is not None:
-            known[0].connected(state, why)
+            known.connected(state, why)
 
     def children(self) -> tuple[ChildState, ...]:
         """Tell how every child stands, in order of their first start."""
-        return tuple(child.state for child, _, _ in self._children.values())
+        return tuple(child.state for child in self._children.values())
 
     def child(self, name: str) -> ChildState:
         """Tell how one child stands. `KeyError` for an unknown name."""
-        return self._children[name][0].state
+        return self._children[name].state
 
 
 @asynccontextmanager
