@@ -156,6 +156,8 @@ class ChannelsEndpoint:
             self._look_up(exchange, door, rest)
         elif door.sockets is not None and request.headers.has_token("upgrade", "websocket"):
             self._nursery.start_soon(self._guarded, exchange, door.sockets.converse, exchange)
+        elif door.webhook is None and door.sockets is None:
+            exchange.answer(problem(404, "This channel takes nothing over HTTP."))
         elif door.webhook is None:
             exchange.answer(problem(426, "This channel speaks WebSocket.", headers=(("Upgrade", "websocket"),)))
         else:

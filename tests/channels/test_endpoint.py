@@ -15,6 +15,8 @@ import trio
 from gateway.api.channels import door_to
 from gateway.channels.webhook import WebhookChannel
 from gateway.channels.webhook_settings import Settings
+from gateway.channels.websocket import Settings as WebSocketSettings
+from gateway.channels.websocket import WebSocketChannel
 from gateway.config.secret import Secret
 from gateway.errors import Unsealable
 from gateway.message.lifecycle import InboundState
@@ -286,6 +288,26 @@ async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_r
         assert b"ValueError" not in got.body
         assert [type(notice).__name__ for notice in house.notices] == ([told] if told else [])
         assert (await house.post("/channels/it", {})).status == status
+
+
+class Dials:
+    """A channel that connects by itself, and has nothing for HTTP."""
+
+    name, platform, traits = "it", "dials", Traits()
+
+    async def run(self, inlet, *, task_status):
+        task_status.started()
+        await trio.sleep_forever()
+
+
+async def test_only_a_channel_that_speaks_websocket_says_so():
+    async with open_house(Dials()) as house:
+        for got in (await house.get("/channels/it"), await house.post("/channels/it", {})):
+            assert (got.status, "Upgrade" in got.headers) == (404, False)
+    settings = WebSocketSettings(tokens={"shop": Secret("env:T", "t0ken")})
+    async with open_house(WebSocketChannel("it", settings, bench().kit)) as house:
+        got = await house.get("/channels/it")
+        assert (got.status, got.headers.get("Upgrade")) == (426, "websocket")
 
 
 def _tokens():
