@@ -35,7 +35,7 @@ _THREADS = 4
 
 
 class SealedFiles:
-    """Implements `ports.MediaStore` in a folder. `unlock` must come before the first use."""
+    """Implements `MediaStore` of `gateway/files.py` in a folder. `unlock` must come before the first use."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

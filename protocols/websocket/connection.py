@@ -36,6 +36,7 @@ class WebSocketConnection:
         self._room = trio.lowlevel.ParkingLot()
         self._receiving = self._closing = False
         self._over = trio.Event()
+        self._parting: trio.Event | None = None
         self.subprotocol = subprotocol
         # When the peer was last heard, for whoever watches over silent connections.
         self.heard_at = trio.current_time()
@@ -81,7 +82,7 @@ class WebSocketConnection:
         await self._drain()
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Say farewell, wait briefly for the peer's, and close. Never raises; closing twice is harmless.
+        """Say farewell, wait briefly for the peer's, and close. Never raises; closing twice, even at once, is harmless.
 
         What was received and not yet taken is gone: nothing that came behind it counts any more.
         """
@@ -89,6 +90,11 @@ class WebSocketConnection:
         if self._stream.closed:
             await trio.lowlevel.checkpoint()
             return
+        if self._parting is not None:
+            # Who said farewell first reads until the peer has answered; two would take the bytes from each other.
+            await self._parting.wait()
+            return
+        self._parting = trio.Event()
         try:
             with trio.move_on_after(self._limits.close_seconds):
                 self._machine.close(code, reason)
@@ -108,6 +114,8 @@ class WebSocketConnection:
         self._over.set()
         self._room.unpark_all()
         self._stream.abort()
+        if self._parting is not None:
+            self._parting.set()
 
     def __aiter__(self) -> WebSocketConnection:
         return self

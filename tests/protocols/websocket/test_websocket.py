@@ -252,6 +252,35 @@ async def test_what_arrived_before_the_connection_broke_is_received() -> None:
     connection.abort()
 
 
+async def test_several_tasks_may_close_and_the_farewell_of_the_first_is_heard_out() -> None:
+    codes: list[int] = []
+    asked = trio.Event()
+
+    async def close(connection: WebSocketConnection, code: int) -> None:
+        await connection.close(code)
+        assert connection.closed is not None
+        codes.append(connection.closed.code)
+
+    async def hurried(connection: WebSocketConnection) -> None:
+        async with trio.open_nursery() as nursery:
+            for code in (1008, 1001, 1013):
+                nursery.start_soon(close, connection, code)
+                await trio.testing.wait_all_tasks_blocked()
+            asked.set()
+
+    async with open_room(hurried) as room, await room.site.connect() as client:
+        await client.send_all(upgrade_head())
+        got = await past_the_switch(client)
+        with trio.fail_after(60):
+            while len(got) < 4:
+                got += await client.stream.receive_some()
+            await asked.wait()
+        assert got == frame(8, b"\x03\xf0", masked=False)
+        await client.send_all(frame(8, b"\x03\xf0"))
+        assert await room.end() == "end"
+    assert codes == [1008, 1008, 1008]
+
+
 async def test_one_task_may_close_what_another_begins_to_read_from_meanwhile() -> None:
     async def busy(connection: WebSocketConnection) -> None:
         async with trio.open_nursery() as nursery:
