@@ -107,16 +107,21 @@ class Child:
         except trio.Cancelled:
             raise
         except BaseException as raised:  # sys.exit() in a channel is a crash like any other
-            crash, rest = parted(raised)
-            if rest is not None:
-                raise rest from None
+            crash, passing = parted(raised)
+            if passing is not None:
+                self._keep(crash)
+                raise passing from None
         if self._scope.cancel_called:
-            # What a child raises while it is being stopped is worth a line in `status`, and is no crash.
-            self.state = replace(self.state, last_error=tell(crash)) if crash else self.state
+            self._keep(crash)
             return None
         if crash is None and self._policy.permanent:
             return RuntimeError("it returned, and it should run until it is stopped")
         return crash
+
+    def _keep(self, error: BaseException | None) -> None:
+        """What a child raises while it is being stopped is worth a line in `status`, and is no crash."""
+        if error is not None:
+            self.state = replace(self.state, last_error=tell(error))
 
     def _crashed(self, state: State, crash: BaseException, *, why: str = "", again_in: float = -1.0) -> None:
         error = tell(crash)

@@ -244,13 +244,21 @@ async def test_a_caller_that_stops_waiting_leaves_the_child_starting(book, autoj
         assert tree.child("slow").state == "ready"
 
 
-async def test_an_error_while_being_stopped_is_kept_and_is_no_crash(book, autojump_clock):
-    async def clumsy(status):
-        status.started()
+@pytest.mark.parametrize("nested", [False, True], ids=["plain", "in a nursery"])
+async def test_an_error_while_being_stopped_is_kept_and_is_no_crash(nested, book, autojump_clock):
+    async def falls():
         try:
             await trio.sleep_forever()
         finally:
             raise OSError("socket already closed")
+
+    async def clumsy(status):
+        status.started()
+        if not nested:
+            await falls()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(falls)
+            nursery.start_soon(trio.sleep_forever)
 
     async with tree_of(book) as tree:
         await tree.start("clumsy", clumsy)
