@@ -24,6 +24,7 @@ from gateway.daemon.gauges import Pulse
 from gateway.daemon.ground import ground, open_sealer, prepare_state
 from gateway.daemon.serving import Serving
 from gateway.daemon.signals import Stop, watch_signals
+from gateway.daemon.starting import taken_up
 from gateway.daemon.sweeping import sweep_daily
 from gateway.daemon.telling import Telling
 from gateway.errors import SettingError, SettingErrors
@@ -99,30 +100,35 @@ async def _with_journal(
             serving.flow = flow
             stop = Stop()
             await nursery.start(watch_signals, stop, serving.reload_soon)
-            await flow.recovery.at_start(serving.channels, caution.blamed)
-            listeners = doors.open_listeners(settings, control=_control_socket(settings))
-            addresses = await serving.open(nursery, listeners)
-            telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
-            # What is loaded now stays for years; collections need not look at it again.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
-            # From here on: nobody waits for the steps of the start, and no operator can mend them.
-            trio.lowlevel.add_instrument(StallDetector(telling.report))
-            notify(READY)
-            nursery.start_soon(feed_watchdog, Pulse(journal).alive)
-            nursery.start_soon(telling.lag.watch)
-            nursery.start_soon(sweep_daily, media, journal, sealer, _keep_days(settings), telling.report)
+            take_up = partial(flow.recovery.at_start, serving.channels, caution.blamed)
+            if serves := await taken_up(take_up, journal, stop):
+                listeners = doors.open_listeners(settings, control=_control_socket(settings))
+                _ready(await serving.open(nursery, listeners), telling, began)
+                nursery.start_soon(feed_watchdog, Pulse(journal).alive)
+                nursery.start_soon(telling.lag.watch)
+                nursery.start_soon(sweep_daily, media, journal, sealer, _keep_days(settings), telling.report)
             why = await stop.asked()
             caution.acquit()
             telling.report(GatewayDraining(why))
             notify(STOPPING)
-            await serving.drain(serving.parts.settings.gateway.drain_seconds)
+            if serves:
+                await serving.drain(serving.parts.settings.gateway.drain_seconds)
             ending.begins(tree)
             left = (flow.lanes.total, flow.outbox.pending)
             nursery.cancel_scope.cancel()
         telling.report(GatewayStopped(*left))
     return 0
+
+
+def _ready(addresses: tuple[str, ...], telling: Telling, began: float) -> None:
+    telling.report(GatewayReady(", ".join(addresses), time.monotonic() - began))
+    # What is loaded now stays for years; collections need not look at it again.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+    # From here on: nobody waits for the steps of the start, and no operator can mend them.
+    trio.lowlevel.add_instrument(StallDetector(telling.report))
+    notify(READY)
 
 
 def _answer_failed(telling: Telling, error: Exception) -> None:
