@@ -15,21 +15,22 @@ from msgspec import Struct
 
 from gateway.config.address import split_address
 from gateway.config.settings import ListenSettings, Settings
+from gateway.daemon.certificate import Certificate, tls_context
 from gateway.errors import AddressTaken, SettingError, SettingErrors
 from protocols.errors import ListenError
 from protocols.http1.limits import HttpLimits
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
-from protocols.transport.tls import server_context
 
 # sd_listen_fds(3): the first passed descriptor.
 FIRST_PASSED = 3
 
 
 class Listeners(Struct, frozen=True):
-    """The public listeners, and the control socket's."""
+    """The public listeners and what they show, and the control socket's."""
 
     public: list[Listener]
     control: list[Listener]
+    certificate: Certificate
 
 
 def allow_files() -> None:
@@ -48,12 +49,12 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
 
     Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`.
     """
-    listen, tls, passed = settings.listen, _tls(settings), _passed()
+    listen, tls, passed = settings.listen, tls_context(settings), _passed()
     public = adopt(passed, tls=tls) if passed else _tcp(listen, tls)
     beside = settings.directory / listen.unix_socket
     if listen.unix_socket and str(beside) not in [each.socket.getsockname() for each in public]:
         public.append(_unix(beside, "listen.unix_socket", mode=0o660))
-    return Listeners(public, [_unix(control, "the control socket")])
+    return Listeners(public, [_unix(control, "the control socket")], Certificate(settings, tls))
 
 
 def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
@@ -77,24 +78,6 @@ def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
             listener.socket.close()
         raise SettingErrors(problems) if problems else AddressTaken(" ".join(taken))
     return public
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return the context of the TCP listeners, None for none. Raises `SettingErrors`."""
-    listen, folder = settings.listen, settings.directory
-    if not listen.tls_certificate:
-        return None
-    setting, wanted = "tls_client_authorities", "certificates in PEM"
-    theirs = folder / listen.tls_client_authorities if listen.tls_client_authorities else None
-    try:
-        if theirs is not None:
-            ssl.create_default_context(cafile=theirs)
-        setting, wanted = "tls_certificate", "a certificate and its key in PEM"
-        certificate, key = folder / listen.tls_certificate, folder / listen.tls_key
-        return server_context(certificate, key, offer_h2=True, client_authorities=theirs)
-    except (OSError, ValueError) as error:
-        problem = SettingError(f"listen.{setting}", found=f"not usable ({error})", wanted=wanted)
-        raise SettingErrors([problem]) from error
 
 
 def http_limits(listen: ListenSettings, longer: Callable[[str], int] | None = None) -> HttpLimits:

@@ -8,7 +8,7 @@ were edited go live by themselves (`rulereload.py`) and touch nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,7 +105,7 @@ class Reloader:
         serving = self._serving
         sight = serving.watch.sight()
         try:
-            parts, keyring = await trio.to_thread.run_sync(self._built)
+            parts, keyring, certificate = await trio.to_thread.run_sync(self._built)
         except SettingErrors as wrong:
             return self._refused(str(wrong), tuple(str(problem) for problem in wrong.problems))
         except KeyRingError as error:
@@ -119,6 +119,7 @@ class Reloader:
         kept = self._kept(parts)
         try:
             staged = await self._staged(parts, kept)
+            renewed = certificate()
         except Exception as error:  # unforeseen, too; nothing that serves was touched
             why = f"the configuration cannot be put in force: {tell(error)}"
             return self._refused(why, (why,))
@@ -130,6 +131,7 @@ class Reloader:
             *(f"channel {name} started again" for name in again),
             *left,
             *self._renew(keyring),
+            *renewed,
         )
         self._tell_as(parts)
         old_files = serving.parts.rule_files
@@ -148,13 +150,14 @@ class Reloader:
         self._serving.telling.report(ConfigurationRefused("configuration", why))
         return Reloaded(applied=False, problems=problems)
 
-    def _built(self) -> tuple[Parts, KeyRing]:
+    def _built(self) -> tuple[Parts, KeyRing, Callable[[], tuple[str, ...]]]:
         serving = self._serving
         # What seals is read where it was at the start, wherever the next start will look for it.
         keyring = next_keyring(Path(serving.kit.state_dir), serving.ground.sealer.keyring)
         directory = serving.parts.settings.directory
         plugins = PluginTable(directory / "hooks")
-        return build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts), keyring
+        parts = build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts)
+        return parts, keyring, serving.certificate.again()
 
     def _renew(self, keyring: KeyRing) -> tuple[str, ...]:
         sealer = self._serving.ground.sealer

@@ -17,6 +17,7 @@ from gateway.api.health import health_routes
 from gateway.api.router import Router
 from gateway.api.wire import notice_of
 from gateway.daemon.build import Parts
+from gateway.daemon.certificate import certificate_files
 from gateway.daemon.desk import Desk
 from gateway.daemon.doors import Listeners, http_limits
 from gateway.daemon.gauges import access, metrics, vitals
@@ -73,6 +74,7 @@ class Serving:
         self._hubs: list[Hub] = []
         self.reloader = Reloader(self)
         self.rules = RuleReload(self._live_rules, self._swap_rules, telling.report, ground.now)
+        self._certificate_files = certificate_files(parts.settings)
         self.watch = Watch(self._places, self.reloader.rules_changed)
 
     def first_stages(self) -> Stages:
@@ -81,6 +83,7 @@ class Serving:
 
     async def open(self, nursery: trio.Nursery, listeners: Listeners) -> tuple[str, ...]:
         """Start channels and listeners; returns the addresses once every one of them accepts."""
+        self.certificate = listeners.certificate
         for channel in self.parts.channels.values():
             self.attach(channel)
             nursery.start_soon(self._start_channel, channel)
@@ -201,7 +204,8 @@ class Serving:
     def _places(self) -> Places:
         settings, loader = self.parts.settings, self.parts.ruleset.loader
         asked = loader.asked if isinstance(loader, FolderLoader) else ()
-        return Places(settings.directory, settings.rules_dir, settings.pipelines_dir, frozenset(tuple(asked)))
+        lists = frozenset(tuple(asked))
+        return Places(settings.directory, settings.rules_dir, settings.pipelines_dir, lists, self._certificate_files)
 
     def _connected(self, channel: str, state: str, why: str) -> None:
         self.tree.connected(channel, state, why)

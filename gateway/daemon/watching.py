@@ -32,12 +32,13 @@ Sight = dict[str, Stamp]
 
 
 class Places(Struct, frozen=True):
-    """Where the configuration's files are; `lists` are the FILE lists that rules ask for."""
+    """Where the configuration's files are; `lists` are the FILE lists of rules, `certificate` is the port's."""
 
     directory: Path
     rules: Path
     pipelines: Path
     lists: frozenset[str] = frozenset()
+    certificate: tuple[Path, ...] = ()
 
     def folders(self) -> list[Path]:
         """Return the folders that are there for us: one that may not be entered is none."""
@@ -57,7 +58,7 @@ def other_files(places: Places) -> list[Path]:
     pipelines = (path for path in _listed(places.pipelines) if path.suffix in (".yaml", ".yml"))
     hooks = (path for path in _listed(places.directory / "hooks") if path.suffix == ".py")
     ours = [path for path in (*pipelines, *hooks) if not path.name.startswith(".")]
-    return [places.directory / "oclaw.toml", *ours]
+    return [places.directory / "oclaw.toml", *places.certificate, *ours]
 
 
 class Watch:

@@ -1,0 +1,87 @@
+"""The certificate that the TCP listeners show, read at the start and again at every reload.
+
+Certificates live for weeks, a gateway for months, and whoever renews them can only say: read it again. New handshakes
+get the new one, connections keep theirs.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from gateway.config.settings import Settings
+from gateway.errors import SettingError, SettingErrors
+from protocols.transport.tls import server_context
+
+_WANTED = "a certificate and its key in PEM"
+_Made = TypeVar("_Made")
+
+
+def certificate_files(settings: Settings) -> tuple[Path, ...]:
+    """Return the files of the certificate and its key; none without TLS."""
+    listen, folder = settings.listen, settings.directory
+    return (folder / listen.tls_certificate, folder / listen.tls_key) if listen.tls_certificate else ()
+
+
+def tls_context(settings: Settings) -> ssl.SSLContext | None:
+    """Return the context of the TCP listeners, None for none. Raises `SettingErrors`."""
+    listen, folder = settings.listen, settings.directory
+    if not listen.tls_certificate:
+        return None
+    theirs = folder / listen.tls_client_authorities if listen.tls_client_authorities else None
+    if theirs is not None:
+        _usable(lambda: ssl.create_default_context(cafile=theirs), "tls_client_authorities", "certificates in PEM")
+    return _loaded(settings, theirs)
+
+
+class Certificate:
+    """The context in use and what it was made of."""
+
+    def __init__(self, settings: Settings, context: ssl.SSLContext | None) -> None:
+        self._settings, self._context = settings, context
+        self._read = _contents(settings) if context is not None else ()
+
+    def again(self) -> Callable[[], tuple[str, ...]]:
+        """Read the files again, in any thread; the answer puts them in force and says what changed.
+
+        Raises `SettingErrors` when they are no certificate with its key, and the one in use stays. What is read are the
+        files of the start, as the settings that name them take effect with the next one.
+        """
+        context = self._context
+        if context is None or (read := _contents(self._settings)) == self._read:
+            return tuple
+        _loaded(self._settings, None)  # a key that does not fit would leave the context without one
+
+        def take() -> tuple[str, ...]:
+            certificate, key = certificate_files(self._settings)
+            context.load_cert_chain(certificate, key)
+            self._read = read
+            return ("new connections are shown another certificate",)
+
+        return take
+
+
+def _contents(settings: Settings) -> tuple[bytes, ...]:
+    def read() -> tuple[bytes, ...]:
+        return tuple(file.read_bytes() for file in certificate_files(settings))
+
+    return _usable(read, "tls_certificate", _WANTED)
+
+
+def _loaded(settings: Settings, authorities: Path | None) -> ssl.SSLContext:
+    certificate, key = certificate_files(settings)
+
+    def made() -> ssl.SSLContext:
+        return server_context(certificate, key, offer_h2=True, client_authorities=authorities)
+
+    return _usable(made, "tls_certificate", _WANTED)
+
+
+def _usable(make: Callable[[], _Made], setting: str, wanted: str) -> _Made:
+    try:
+        return make()
+    except (OSError, ValueError) as error:
+        problem = SettingError(f"listen.{setting}", found=f"not usable ({error})", wanted=wanted)
+        raise SettingErrors([problem]) from error

@@ -1,0 +1,65 @@
+"""A certificate that was renewed is shown from the next reload on; one that cannot be used leaves the one before it."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.support.rules_daemon import Daemon, running, write_configuration
+
+HERE = "127.0.0.1"
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def daemon(authority: trustme.CA) -> Iterator[Daemon]:
+    with tempfile.TemporaryDirectory() as name:
+        conf = write_configuration(Path(name))
+        renew(conf, authority)
+        settings = conf / "oclaw.toml"
+        settings.write_text(
+            settings.read_text().replace("[listen]\n", '[listen]\ntls_certificate = "port.pem"\ntls_key = "port.key"\n')
+        )
+        with running(conf) as served:
+            yield served
+
+
+def renew(conf: Path, authority: trustme.CA) -> None:
+    made = authority.issue_cert(HERE)
+    made.cert_chain_pems[0].write_to_path(str(conf / "port.pem"))
+    made.private_key_pem.write_to_path(str(conf / "port.key"))
+
+
+def shown(daemon: Daemon) -> str:
+    return ssl.get_server_certificate((HERE, daemon.port), timeout=60)
+
+
+def reload(daemon: Daemon, outcome: str) -> str:
+    daemon.process.send_signal(signal.SIGHUP)
+    told = daemon.until(outcome, what="configuration")
+    return str(told.get("changes") or told.get("why"))
+
+
+def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority: trustme.CA) -> None:
+    first = shown(daemon)
+    assert reload(daemon, "ConfigurationLoaded") == "no setting, rule, pipeline or hook changed"
+    renew(daemon.folder, authority)
+    assert shown(daemon) == first
+    assert reload(daemon, "ConfigurationLoaded") == "new connections are shown another certificate"
+    assert shown(daemon) == (daemon.folder / "port.pem").read_text() != first
+    second = shown(daemon)
+    (daemon.folder / "port.key").write_bytes(authority.issue_cert(HERE).private_key_pem.bytes())
+    assert "listen.tls_certificate is not usable" in reload(daemon, "ConfigurationRefused")
+    assert shown(daemon) == second
+    while "port.key" not in daemon.status()["waiting_for_reload"]:  # looked at once a second
+        assert daemon.process.poll() is None
