@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import resource
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -204,3 +206,18 @@ def test_the_path_of_the_file_is_as_good_as_that_of_its_folder(here: Path) -> No
 def test_a_model_may_have_a_name_that_yaml_takes_for_something_else(here: Path, model: str) -> None:
     assert run("init", "--model", model).exit_code == 0
     assert run("check").exit_code == 0, run("check").output
+
+
+def test_the_unit_that_is_written_is_one_that_systemd_takes(here: Path) -> None:
+    assert run("init", "--env", "prod").exit_code == 0
+    unit = here / "systemd" / "oclaw.service"
+    text = unit.read_text("utf-8")
+    # Without these: given up after a minute of a full disk, killed in the middle of a large journal's update, and ended
+    # by a hook in a process of its own that takes all the memory.
+    for line in ("StartLimitIntervalSec=0", "TimeoutStartSec=15min", "OOMPolicy=continue"):
+        assert line in text.splitlines()
+    if (analyze := shutil.which("systemd-analyze")) is None:
+        pytest.skip("systemd-analyze is not here")
+    unit.write_text(text.replace("/opt/oclaw/bin/oclaw", "/bin/true"), "utf-8")
+    told = subprocess.run([analyze, "verify", "--man=no", unit], capture_output=True, text=True, check=False).stderr
+    assert "oclaw.service" not in told
