@@ -195,11 +195,14 @@ class Clerk:
         self._ended(envelope, ending)
 
     def _share(self, envelope: Envelope, ending: Ending) -> float:
-        """Return our own share: from arrival to this commit, less the time the steps themselves took."""
-        share = self._now() - envelope.received_at
-        if ending.story is not None:
-            for step in ending.story.steps:
-                share -= step.seconds
+        """Return our own share: from arrival to this commit, less the steps' time and what somebody let it wait."""
+        story = ending.story
+        if story is None:
+            return max(0.0, self._now() - envelope.received_at)
+        # Set aside by a rule, a hook or its own failures, it waited for a delay or a person: the walk alone is ours.
+        share = story.stages.get("end", 0.0) if story.passed else self._now() - envelope.received_at
+        for step in story.steps:
+            share -= step.seconds
         return max(0.0, share)
 
 

@@ -12,7 +12,7 @@ from gateway.daemon.ruledesk import series
 from gateway.flow.actions import ActionCall, Do
 from gateway.flow.vocabulary import vocabulary
 from gateway.journal import Memory
-from gateway.notices import EnvelopeRejected, EnvelopeRouted, RuleFailed, RuleMismatch
+from gateway.notices import EnvelopeRejected, EnvelopeRouted, EnvelopeSettled, RuleFailed, RuleMismatch
 from gateway.ports import ModelAnswer, ModelCall
 from rules import ActionSpec, Param, Ruleset, load
 from tests.support.story import Story, gateway
@@ -113,6 +113,8 @@ async def test_a_rule_that_matches_by_then_holds_what_comes_back_from_a_delay(au
         assert await story.flow.recovery.readmit(envelope, "released by an operator")
         await story.settles()
         assert story.sent() == ["later"]
+        # Neither the hour of the delay nor the person's is the gateway's own time.
+        assert max(settled.gateway_seconds for settled in story.reported(EnvelopeSettled)) < 60
 
 
 async def test_a_refusal_goes_before_a_delay(autojump_clock: Any) -> None:
