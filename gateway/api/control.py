@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from gateway.pipelines.workers import Standing
 from gateway.supervise import ChildState
 
 Kind = Literal["inbound", "delivery"]
@@ -102,6 +103,7 @@ class Status(Struct, frozen=True, kw_only=True):
     journal: JournalStatus
     waiting_for_reload: tuple[str, ...] = ()
     children: tuple[ChildState, ...] = ()
+    workers: tuple[Standing, ...] = ()
     failing_destinations: tuple[FailingDestination, ...] = ()
     queues: dict[str, int] = {}
     counters: dict[str, int] = {}

@@ -30,7 +30,7 @@ from gateway.api.control import (
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
 from gateway.daemon.counsel import GIVEN_UP, WAITING, way_on
-from gateway.daemon.gauges import children, failing_destinations, queues, vitals
+from gateway.daemon.gauges import children, failing_destinations, queues, vitals, workers
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
 from gateway.errors import Overloaded
@@ -92,6 +92,7 @@ class Desk:
             waiting_for_reload=serving.watch.waiting(),
             journal=JournalStatus(failing=self._journal.failing, backlog=self._journal.backlog, tally=tally),
             children=children(serving),
+            workers=workers(serving),
             failing_destinations=failing_destinations(serving),
             queues=queues(serving),
             counters=serving.telling.book.summary(),

@@ -15,6 +15,7 @@ from gateway.api.peers import Access
 from gateway.config.settings import Settings
 from gateway.daemon.ruledesk import rule_count, series
 from gateway.notices import DeliveryDeferred
+from gateway.pipelines.workers import Standing
 from gateway.ports import Journal
 from gateway.records import Accept, Outcome
 from gateway.supervise import ChildState
@@ -49,6 +50,11 @@ def children(serving: Serving) -> tuple[ChildState, ...]:
     return tuple(
         replace(each, why=hide(each.why), last_error=hide(each.last_error)) for each in serving.tree.children()
     )
+
+
+def workers(serving: Serving) -> tuple[Standing, ...]:
+    """Return how the workers stand that pipelines ask."""
+    return tuple(serving.workers.standing(name) for name in sorted(serving.rpc.worker_names()))
 
 
 def failing_destinations(serving: Serving) -> tuple[FailingDestination, ...]:
@@ -125,6 +131,12 @@ def metrics(serving: Serving) -> Metrics:
                 "1 for a supervised child that is ready, else 0.",
                 lambda: {child.name: float(child.state == "ready") for child in serving.tree.children()},
                 ("child",),
+            ),
+            Gauge(
+                "oclaw_workers",
+                "Connected workers of a name that pipelines ask.",
+                lambda: {each.name: float(each.connected) for each in workers(serving)},
+                ("worker",),
             ),
             *_rule_gauges(serving),
         ),

@@ -102,14 +102,15 @@ class Rpc:
             models=lambda: serving.parts.models,
             access=lambda: serving.parts.settings.access,
             workers=serving.workers,
-            worker_names=self._worker_names,
+            worker_names=self.worker_names,
         )
         return RpcServer(supplies)
 
     def _channels(self) -> Iterator[GrpcChannel]:
         return (each for each in self._serving.channels.values() if isinstance(each, GrpcChannel))
 
-    def _worker_names(self) -> set[str]:
+    def worker_names(self) -> set[str]:
+        """Name the workers that pipelines ask."""
         pipelines = self._serving.parts.pipelines.values()
         return {step.worker for pipeline in pipelines for step in pipeline.pipeline if step.worker}
 

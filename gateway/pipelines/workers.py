@@ -67,14 +67,24 @@ class Failure(Struct, frozen=True):
     retryable: bool
 
 
+class Standing(Struct, frozen=True):
+    """The workers of one name: those connected, tasks they have, tasks that wait for one, and who they say they are."""
+
+    name: str
+    connected: int
+    in_hand: int = 0
+    waiting: int = 0
+    instances: tuple[str, ...] = ()
+
+
 class Desk:
     """One connected worker: what it has in hand and how much more it wants.
 
     `say` must not wait; it may turn a task down that cannot be said.
     """
 
-    def __init__(self, worker: str, say: Callable[[Given | Withdrawn], None]) -> None:
-        self.worker, self.say = worker, say
+    def __init__(self, worker: str, say: Callable[[Given | Withdrawn], None], instance: str = "") -> None:
+        self.worker, self.say, self.instance = worker, say, instance
         self.credit = 0
         # Tasks in a row that it took and did not finish in time.
         self.missed = 0
@@ -162,6 +172,13 @@ class WorkerPool:
             history=call.options["history"],
             deadline=self._now() + step.deadline_seconds,
         )
+
+    def standing(self, name: str) -> Standing:
+        """Say who does the tasks of this name at the moment."""
+        desks = self._desks.get(name, [])
+        in_hand = sum(len(desk.tasks) for desk in desks)
+        instances = tuple(desk.instance for desk in desks if desk.instance)
+        return Standing(name, len(desks), in_hand, len(self._waiting.get(name, ())), instances)
 
     # -- the workers' side ------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from gateway.message.envelope import Envelope
 from gateway.message.message import Message
 from gateway.pipelines.spec import StepSpec
 from gateway.pipelines.steps import ask
-from gateway.pipelines.workers import SILENCE_SECONDS, Desk, Failure, Given, Output, Withdrawn, WorkerPool
+from gateway.pipelines.workers import SILENCE_SECONDS, Desk, Failure, Given, Output, Standing, Withdrawn, WorkerPool
 from gateway.ports import ModelCall
 
 Word = Given | Withdrawn
@@ -158,3 +158,13 @@ async def test_how_often_a_task_was_given_is_counted_over_all_tries_of_its_step(
     with office.worker(credit=2) as (_, told), pytest.raises(ModelError):
         await ask(step, call("m1"), office.pool.asker("loud", step), turn, trio.lowlevel.checkpoint)
     assert [word.attempt for word in told if isinstance(word, Given)] == [1, 2]
+
+
+async def test_who_asks_is_told_how_many_workers_there_are_and_what_waits_for_them(nursery: trio.Nursery) -> None:
+    office = Office(nursery)
+    await office.asks("a", "b")
+    assert office.pool.standing("loud") == Standing("loud", 0, 0, 2)
+    with office.worker():
+        assert office.pool.standing("loud") == Standing("loud", 1, 1, 1)
+    assert office.pool.standing("loud") == Standing("loud", 0, 0, 2)
+    assert office.pool.standing("nobody asks") == Standing("nobody asks", 0)

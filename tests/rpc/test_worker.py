@@ -68,6 +68,7 @@ def test_a_worker_does_a_step_and_hears_when_its_result_is_stored(daemon: Daemon
         _, id, attempt, text = loud.says("task")
         assert (id, attempt, text) == (f"{response.envelope_id}/echo/shout", "1", "hello")
         assert loud.says("stored")
+        daemon.until("oclaw_workers", 1)
 
 
 def test_a_task_of_a_worker_that_is_killed_goes_to_another_under_the_same_id(daemon: Daemon) -> None:

@@ -26,6 +26,8 @@ MOST_CREDIT = 10_000
 # Results that a worker has still to hear of: more than a gateway has walks. Those beyond are taken and not confirmed;
 # reading goes on, since the walks may wait for what is said next.
 _MOST_UNSTORED = 65_536
+# Characters of what a worker calls itself that status shows.
+MOST_INSTANCE = 80
 
 
 class WorkerService(WorkerBase):
@@ -54,13 +56,13 @@ class WorkerService(WorkerBase):
             raise GRPCError(Status.PERMISSION_DENIED, f'The token is not that of worker "{hello.worker}".')
         if hello.worker not in self._names():
             raise GRPCError(Status.NOT_FOUND, f'No pipeline has a step for worker "{hello.worker}".')
-        await _Shift(stream, hello.worker, self._pool, self._results).through(self._draining)
+        await _Shift(stream, hello, self._pool, self._results).through(self._draining)
 
 
 class _Shift:
     """One worker, from its welcome to its end."""
 
-    def __init__(self, stream: Any, worker: str, pool: WorkerPool, results: Results) -> None:
+    def __init__(self, stream: Any, hello: pb.WorkerHello, pool: WorkerPool, results: Results) -> None:
         self._stream, self._pool, self._results = stream, pool, results
         self._line = Line[pb.GatewayFrame](
             stream.send_message,
@@ -68,7 +70,7 @@ class _Shift:
             acks=False,
             at_once=stream.send_message_now,
         )
-        self._desk = Desk(worker, self._say)
+        self._desk = Desk(hello.worker, self._say, hello.instance[:MOST_INSTANCE])
         # Tasks whose results the worker still keeps, by the message whose end it is told of.
         self._unstored: defaultdict[str, set[str]] = defaultdict(set)
         self._owed = 0
