@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.errors import SettingError
 from gateway.pipelines.faults import MOST_FAULTS
 from gateway.pipelines.reading import parse
-from gateway.pipelines.spec import Pipeline
+from gateway.pipelines.spec import Pipeline, StepSpec
 
 STEP = "pipeline:\n  - name: a\n    model: echo\n"
 
@@ -184,3 +185,10 @@ def test_whatever_is_written_is_a_pipeline_or_told_with_lines_of_the_file(text: 
     for problem in made if isinstance(made, list) else ():
         at = re.match(r"p\.yaml:(\d+):(\d+)", problem.place)
         assert at and 1 <= int(at[1]) <= text.count("\n") + 5, problem
+
+
+def test_the_readme_tells_every_setting_of_a_step_and_a_pipeline() -> None:
+    text = (Path(__file__).parents[2] / "gateway/pipelines/README.md").read_text("utf-8")
+    said = set(re.findall(r"`(\w+)`", "\n".join(line for line in text.splitlines() if line.startswith("| `"))))
+    # A file's name is the pipeline's, and there is one manner.
+    assert {*StepSpec.__struct_fields__, *Pipeline.__struct_fields__} - {"pipeline", "manner"} <= said
