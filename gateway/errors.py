@@ -134,6 +134,14 @@ def unwritable(path: Path, error: OSError) -> JournalForbidden | JournalFull:
     return JournalFull(f"{said} Does its folder exist, with space?")
 
 
+def unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Return what keeps a text file from being read, for "it is …"; its name stands beside it already."""
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return f"not UTF-8 at byte {error.start} (line {line})"
+    return f"not readable ({error.strerror})"
+
+
 def stays_contained(error: BaseException) -> bool:
     """Say whether what somebody else's code raised is its own affair: no cancellation, no Ctrl-C, no group with one.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
 import sys
 import unicodedata
 from collections.abc import Callable
@@ -100,6 +101,11 @@ class Commands(click.Group):
             sys.stdout.reconfigure(errors="backslashreplace")
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            folder = _meant_folder(error)
+            if not folder:
+                raise
+            raise click.UsageError(f"{error.message}. Did you mean --config {folder}?", error.ctx) from None
         except OclawError as error:
             sys.exit(complain(error))
         except UnicodeError:  # an argument or a file of other bytes; our own texts are all UTF-8
@@ -129,6 +135,12 @@ class Family(click.Group):
         listed = [(name, self.commands[name].get_short_help_str(_UNCUT)) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(listed)
+
+
+def _meant_folder(error: click.UsageError) -> str:
+    """Return the folder of an oclaw.toml that was given as an argument, as `oclaw init` takes it, or ''."""
+    extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", error.message)
+    return extra[1] if extra and (Path(extra[1]) / "oclaw.toml").is_file() else ""
 
 
 def _let_go_of_output() -> None:
@@ -198,7 +210,7 @@ def readable(text: str) -> str:
 
 def _folder(_: click.Context, __: click.Parameter, given: Path) -> Path:
     """Take the path of oclaw.toml for that of its folder: that is how most programs want it."""
-    return given.parent if given.name == "oclaw.toml" and given.is_file() else given
+    return given.parent if given.name == "oclaw.toml" and not given.is_dir() else given
 
 
 def _usual_config() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,12 +19,13 @@ from msgspec import Struct
 from gateway.config.settings import HookEntry, Settings
 from gateway.daemon.rulebuild import Breath, Compiled, Wrong, compiled, recompiled, words_of
 from gateway.daemon.rulefiles import FolderLoader, read_rules
-from gateway.errors import PluginError, SettingError, SettingErrors, in_words
+from gateway.errors import PluginError, SettingError, SettingErrors, in_words, unreadable
 from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
 from gateway.models.registry import Models
 from gateway.pipelines.reading import parse
 from gateway.pipelines.spec import Pipeline
+from gateway.pipelines.written import MOST_CHARACTERS
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit, Traits
 from rules import ActionSpec, Ruleset, Vocabulary
@@ -259,12 +261,10 @@ def _pipelines(
 ) -> dict[str, Pipeline]:
     pipelines: dict[str, Pipeline] = {}
     for path in paths:
-        try:
-            text = path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(SettingError(str(path), found=f"not readable ({error})", wanted="YAML in UTF-8"))
-            continue
         place, workers = f"{path.parent.name}/{path.name}", settings.access.workers
+        text = _pipeline_text(path, place, problems)
+        if text is None:
+            continue
         parsed = parse(place, path.stem, text, models, workers=workers, function=functions.look)
         if path.stem in pipelines:  # a.yaml beside a.yml: only one of them would count
             found = f'another file for the pipeline "{path.stem}"'
@@ -274,6 +274,22 @@ def _pipelines(
         else:
             problems += parsed
     return pipelines
+
+
+def _pipeline_text(path: Path, place: str, problems: list[SettingError]) -> str | None:
+    """Read a file; not a pipe, on which it would wait, nor what is longer than any pipeline."""
+    most = 4 * MOST_CHARACTERS  # bytes of UTF-8
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            problems.append(SettingError(place, found="no plain file", wanted="a text file"))
+        elif found.st_size > most:
+            problems.append(SettingError(place, found=f"{found.st_size:,} bytes long", wanted=f"at most {most:,}"))
+        else:
+            return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.append(SettingError(place, found=unreadable(error), wanted="a text file in UTF-8"))
+    return None
 
 
 def _pipeline_files(folder: Path, problems: list[SettingError]) -> list[Path] | None:

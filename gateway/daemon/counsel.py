@@ -1,4 +1,4 @@
-"""What a person can do about a message, by where it and its replies stand."""
+"""What a person is told of a message: what to do, by where it and its replies stand, and why it was not even taken."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ _WAYS = {
     InboundState.REJECTED: "rejected is final, as its sender may have been told; to put such messages aside, "
     'let the rule hold(…), or the hook raise Hold or have policy = "hold"',
 }
+_REFUSALS = {
+    "draining": "the gateway is shutting down",
+    "overloaded": "the gateway has more in hand than it can finish in time",
+    "full": "as many messages wait as [flow] max_waiting allows",
+    "conversation_full": "as many messages of this conversation wait as [flow] max_waiting_per_conversation allows",
+}
+
+
+def not_taken(why: str, failing: str) -> str:
+    """Return what a refusal at the door means; `failing` is what keeps the journal from writing, or ''."""
+    means = f"the journal cannot write: {failing}" if why == "journal" else _REFUSALS.get(why, why)
+    return f"the message was not taken; {means}"
 
 
 def what_now(message: InboundRow, replies: Sequence[DeliveryRow]) -> str:

@@ -29,7 +29,7 @@ from gateway.api.control import (
 )
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
-from gateway.daemon.counsel import GIVEN_UP, WAITING, way_on
+from gateway.daemon.counsel import GIVEN_UP, WAITING, not_taken, way_on
 from gateway.daemon.gauges import children, failing_destinations, queues, vitals, workers
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
@@ -122,7 +122,7 @@ class Desk:
         (acceptance,) = await door.inlet.accept([message])
         match acceptance:
             case Refused(why, retry_after):
-                raise Overloaded(why, retry_after)
+                raise Overloaded(not_taken(why, self._journal.failing), retry_after)
             case Accepted(id) | Duplicate(id):
                 return await self._outcome(id, order.wait_seconds)
 

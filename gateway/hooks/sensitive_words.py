@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from gateway.errors import Reject, SettingError
+from gateway.errors import Reject, SettingError, unreadable
 from gateway.message.draft import Draft
 from gateway.message.message import nfc
 
@@ -58,7 +58,7 @@ def _words(path: Path) -> list[str]:
     try:
         lines = path.read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError("words_file", found=f"{path}, not readable ({error})", wanted=wanted) from error
+        raise SettingError("words_file", found=f"{path}, {unreadable(error)}", wanted=wanted) from error
     words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not words:
         raise SettingError("words_file", found=f"{path}, in which no word stands", wanted=wanted)

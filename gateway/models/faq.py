@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 from msgspec import Struct
 
-from gateway.errors import SettingError
+from gateway.errors import SettingError, unreadable
 from gateway.ports import Kit, ModelAnswer, ModelCall
 
 _WORD = re.compile(r"\w+")
@@ -88,7 +88,7 @@ def build(name: str, settings: Settings, kit: Kit) -> Faq:
             raise SettingError(place, found=f"{path}, too large", wanted=f"at most {MOST_BYTES:,} bytes")
         entries = entries_of(path.read_text("utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(place, found=f"{path}, not readable ({error})", wanted="a Markdown file in UTF-8") from error
+        raise SettingError(place, found=f"{path}, {unreadable(error)}", wanted="a Markdown file in UTF-8") from error
     if not entries:
         raise SettingError(place, found=f"{path}, without entries", wanted="headings with text below them")
     return Faq(entries, settings.unknown)

@@ -295,6 +295,15 @@ def test_an_unknown_command_names_the_nearest() -> None:
     assert (result.exit_code, 'Did you mean "status"?' in result.stderr) == (2, True)
 
 
+def test_a_folder_given_as_an_argument_is_taken_for_what_was_meant(runtime: Path) -> None:
+    (runtime / "oclaw.toml").touch()
+    done = CliRunner().invoke(oclaw, ["check", str(runtime)])
+    assert (done.exit_code, f"Did you mean --config {runtime}?" in done.stderr) == (2, True)
+    assert "Did you mean" not in CliRunner().invoke(oclaw, ["check", "elsewhere"]).stderr
+    missing = CliRunner().invoke(oclaw, ["check", "--config", str(runtime / "x" / "oclaw.toml")])
+    assert missing.stderr.startswith(f"{runtime}/x/oclaw.toml is missing")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts_call_oclaw(shell: str) -> None:
     result = CliRunner().invoke(oclaw, ["completion", shell])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,21 @@ def test_two_files_for_one_pipeline_are_a_fault(config: Path) -> None:
     (config / "pipelines.d" / "chat.yml").write_text("pipeline:\n  - name: a\n    model: m\n")
     (fault,) = examine(config).faults
     assert fault.endswith('chat.yml is another file for the pipeline "chat"; it must be one of another name.')
+
+
+def test_what_is_no_text_file_is_a_fault_and_nothing_waits_for_it(config: Path) -> None:
+    folder = config / "pipelines.d"
+    os.mkfifo(folder / "a.yaml")
+    (folder / "b.yaml").write_bytes(b"pipeline:\n  - name: \xff\n")
+    (folder / "c.yaml").symlink_to("nowhere")
+    with (folder / "d.yaml").open("wb") as file:
+        file.truncate(1 << 40)
+    assert examine(config).faults == [
+        "pipelines.d/a.yaml is no plain file; it must be a text file.",
+        "pipelines.d/b.yaml is not UTF-8 at byte 20 (line 2); it must be a text file in UTF-8.",
+        "pipelines.d/c.yaml is not readable (No such file or directory); it must be a text file in UTF-8.",
+        "pipelines.d/d.yaml is 1,099,511,627,776 bytes long; it must be at most 4,000,000.",
+    ]
 
 
 def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) -> None:

@@ -88,7 +88,7 @@ def test_a_list_that_cannot_be_used_is_told(tmp_path):
     with pytest.raises(SettingError, match="no word stands"):
         words_hook(tmp_path, "# nothing")
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(SettingError, match="not readable"):
+    with pytest.raises(SettingError, match="not UTF-8 at byte 0"):
         sensitive_words.build(sensitive_words.Settings(words_file="bytes.txt"), kit(tmp_path))
 
 
