@@ -33,6 +33,17 @@ class SettingErrors(OclawError):
         self.problems = problems
         super().__init__("\n".join(str(problem) for problem in problems))
 
+    def listed(self) -> str:
+        """Return all of them for a terminal, each on lines of its own below a heading."""
+        count = len(self.problems)
+        heading = f"{count} fault{'s' if count != 1 else ''} in the configuration:"
+        return heading + "".join([indented(str(problem)) for problem in self.problems])
+
+
+def indented(problem: str) -> str:
+    """Return what is wrong, with its line and caret where it has them, as one item of a list."""
+    return "".join([f"\n  {line}" for line in problem.split("\n")])
+
 
 class AddressTaken(OclawError):
     """Somebody else listens where the gateway is to, or the host has no such address yet.

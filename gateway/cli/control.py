@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 from gateway.cli.frame import UNAVAILABLE, WRONG_CONFIGURATION, NotDone
 from gateway.config import paths
+from gateway.errors import indented
 
 # A person waits at a terminal; `send --wait` adds its own seconds.
 ANSWER_SECONDS = 30.0
@@ -125,6 +126,6 @@ def _refused(response: http.client.HTTPResponse) -> NotDone:
         return NotDone(f"the gateway answered {response.status} {response.reason}")
     problems = problem.get("problems")
     if isinstance(problems, list) and problems:
-        lines = "".join(f"\n  {line}" for line in problems)
+        lines = "".join([indented(str(problem)) for problem in problems])
         return NotDone(f"the old configuration stays in force:{lines}", WRONG_CONFIGURATION)
     return NotDone(str(problem.get("detail") or problem.get("title") or f"the gateway answered {response.status}"))

@@ -192,10 +192,7 @@ def with_json(function: Function) -> Function:
 def complain(error: OclawError) -> int:
     """Print an error for the person who must act, and return the exit code it stands for."""
     if isinstance(error, SettingErrors):
-        count = len(error.problems)
-        click.echo(f"oclaw: {count} fault{'s' if count != 1 else ''} in the configuration:", err=True)
-        for problem in error.problems:
-            click.echo(f"  {readable(str(problem))}", err=True)
+        click.echo(f"oclaw: {readable(error.listed())}", err=True)
         return WRONG_CONFIGURATION
     click.echo(f"oclaw: {readable(str(error))}", err=True)
     if isinstance(error, SettingError):

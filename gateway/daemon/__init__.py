@@ -22,7 +22,8 @@ _NO_MEMORY = (
 def run(directory: Path) -> int:
     """Run the gateway configured in `directory` until it is told to stop; return the exit code."""
     try:
-        return _run(directory)
+        # A relative path would stay in the folder it was started in when a deployment puts another in its place.
+        return _run(directory.absolute())
     except Exception as error:
         if not _lacked_memory(error):
             raise
@@ -32,7 +33,7 @@ def run(directory: Path) -> int:
 
 def _run(directory: Path) -> int:
     from gateway.config.load import load
-    from gateway.errors import OclawError
+    from gateway.errors import OclawError, SettingErrors
     from gateway.plugins import PluginTable
 
     plugins = PluginTable(directory / "hooks")
@@ -47,7 +48,8 @@ def _run(directory: Path) -> int:
             return trio.run(live, settings, plugins, telling)
     except* OclawError as group:
         leaves = _leaves(group)
-        sys.stderr.writelines(f"oclaw: {error}\n" for error in leaves)
+        for error in leaves:
+            sys.stderr.write(f"oclaw: {error.listed() if isinstance(error, SettingErrors) else error}\n")
         # What needs a person is not mended by what passes beside it.
         code = max(map(exit_code, leaves))
     return code

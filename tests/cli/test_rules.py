@@ -159,6 +159,7 @@ def test_explain_shows_every_condition_of_a_message_from_a_file_or_standard_inpu
     path = tmp_path / "message.json"
     path.write_text(json.dumps({"message": message}))
     answer = json.loads(rules("explain", str(path), "--json").stdout)
+    assert json.loads(rules("explain", json.dumps(message), "--json").stdout) == answer
     assert answer["actions"] == ['tag("vip")', 'reply("hello")']
     assert answer["verdicts"][0]["conditions"][0]["held"] is True
 

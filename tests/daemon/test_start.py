@@ -25,7 +25,7 @@ from tests.support.rules_daemon import write_configuration
 def start(conf: Path, **environment: str) -> tuple[int, str]:
     """Run the gateway, which is to end by itself; return its exit code and what it said."""
     ours = {name: value for name, value in os.environ.items() if name not in ("STATE_DIRECTORY", "OCLAW_CONFIG")}
-    ours |= {"RUNTIME_DIRECTORY": str(conf.parent / "run"), **environment}
+    ours |= {"RUNTIME_DIRECTORY": str(conf.absolute().parent / "run"), **environment}
     command = [sys.executable, "-m", "gateway.cli", "run", "--config", str(conf)]
     done = subprocess.run(command, env=ours, capture_output=True, text=True, timeout=180, check=False)
     return done.returncode, done.stderr
@@ -48,6 +48,20 @@ def test_a_state_directory_that_cannot_be_made_is_a_setting_to_change(conf: Path
     code, said = start(conf)
     assert (code, "Traceback" in said) == (78, False)
     assert f"the state directory is {conf.parent}/file/state, which cannot be made (Not a directory)" in said
+
+
+def test_all_faults_are_listed_with_the_whole_path_of_the_file(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(conf)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    with (conf / "oclaw.toml").open("a") as file:
+        file.write('[gatway]\n[flow]\nmax_waiting = "many"\n')
+    code, said = start(Path())
+    assert (code, said.count("oclaw: ")) == (78, 1)
+    heading, first, second = said.splitlines()
+    assert heading == "oclaw: 2 faults in the configuration:"
+    assert first.startswith("  gatway is unknown") and second.startswith("  flow.max_waiting is")
+    (conf / "oclaw.toml").write_text("[gateway\n")
+    assert f"  {conf}/oclaw.toml:1:9 is not TOML" in start(Path())[1]
 
 
 def test_a_port_that_somebody_holds_may_be_free_the_next_time(conf: Path) -> None:

@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 
 @click.command("explain")
-@click.argument("target", metavar="FILE|-|ID")
+@click.argument("target", metavar="FILE|-|JSON|ID")
 @click.option("--at", metavar="TIME", help="The moment, as 2026-03-02T09:00:00Z; now, or when the message came in.")
 @with_edited
 @with_config
 @with_json
 def command(target: str, at: str | None, edited: tuple[Path, ...], config: Path, as_json: bool) -> None:
-    """Explain the decision on a message: JSON in FILE or on standard input (-), or the ID of a journaled one.
+    """Explain the decision on a message: JSON, in FILE or on standard input (-), or the ID of a journaled one.
 
     A journaled message is explained by the rules of the running gateway, or by the files when none runs or --with
     names edited ones.
     """
     moment = _moment(at)
-    if target == "-" or Path(target).is_file():
+    if target == "-" or _is_json(target) or Path(target).is_file():
         answer = _by_files(_written(target, moment), None, moment or time.time(), config, edited)
     elif edited or at:
         answer = _journaled(target, moment, config, edited)
@@ -49,6 +49,10 @@ def command(target: str, at: str | None, edited: tuple[Path, ...], config: Path,
         show(answer, as_json=True)
     else:
         click.echo(readable(_readable(answer)))
+
+
+def _is_json(target: str) -> bool:
+    return target.lstrip().startswith("{")
 
 
 def _journaled(target: str, moment: float, config: Path, edited: tuple[Path, ...]) -> Any:
@@ -73,7 +77,8 @@ def _written(target: str, moment: float) -> Envelope:
     from gateway.message.envelope import Envelope
     from gateway.message.message import Conversation, Message, Sender
 
-    text = sys.stdin.buffer.read() if target == "-" else Path(target).read_bytes()
+    given = _is_json(target)
+    text = sys.stdin.buffer.read() if target == "-" else target.encode() if given else Path(target).read_bytes()
     try:
         raw = msgspec.json.decode(text)
         raw = raw.get("message", raw) if isinstance(raw, dict) else raw
@@ -82,7 +87,7 @@ def _written(target: str, moment: float) -> Envelope:
         _no_others(raw.get("sender", {}), Sender)
         _no_others(raw.get("conversation", {}), Conversation)
     except (ValueError, RecursionError) as error:
-        place = "standard input" if target == "-" else target
+        place = "standard input" if target == "-" else "what was given" if given else target
         example = '{"channel": "desk", "content": "hello", "sender": {"id": "ann"}}'
         raise NotDone(f"{place} is no message: {error}. One is {example}") from error
     return Envelope(id="", message=message, received_at=moment or time.time(), deadline=0.0)
