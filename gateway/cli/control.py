@@ -99,9 +99,20 @@ class Control:
             plug.close()
         where = self._directory.resolve()
         sentence = f"no gateway is running for {where}: start it with oclaw run --config {self._directory}"
-        if os.access(where, os.X_OK) and not (where / "oclaw.toml").exists():
+        if _is_missing(where / "oclaw.toml"):
             sentence = f"{where} holds no oclaw.toml: name the gateway's folder with --config DIR or $OCLAW_CONFIG"
         raise NotDone(refused or sentence, UNAVAILABLE)
+
+
+def _is_missing(path: Path) -> bool:
+    """Say whether a file is surely not there; the service's folder may be closed to us."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _target(path: tuple[str, ...], query: dict[str, str | int | None]) -> str:

@@ -241,8 +241,9 @@ class Desk:
             with trio.move_on_after(wait_seconds):
                 result = await results.wait(envelope_id)
         result = result or await results.find(envelope_id)
-        if result is None:
-            return Sent(id=envelope_id, state=InboundState.ACCEPTED.value)
+        if result is None or result.state is InboundState.ACCEPTED:
+            way = f"it is under way; `oclaw trace {envelope_id}` tells what becomes of it"
+            return Sent(id=envelope_id, state=InboundState.ACCEPTED.value, what_now=way)
         if wait_seconds > 0:
             with trio.move_on_after(min(wait_seconds, _ATTEMPT_SECONDS)):
                 await self._attempted(envelope_id)

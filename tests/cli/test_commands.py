@@ -39,6 +39,8 @@ def asking(runtime: Path, answers: dict[str, tuple[int, Any]], *command: str) ->
 def test_without_a_gateway_a_command_says_how_to_start_one(runtime: Path, command: list[str]) -> None:
     elsewhere = CliRunner().invoke(oclaw, command)
     assert (elsewhere.exit_code, "holds no oclaw.toml: name the gateway's folder" in elsewhere.stderr) == (69, True)
+    nowhere = CliRunner().invoke(oclaw, [*command, "--config", str(runtime / "nowhere")])
+    assert f"{runtime.resolve()}/nowhere holds no oclaw.toml" in nowhere.stderr
     (runtime / "oclaw.toml").touch()
     result = CliRunner().invoke(oclaw, command)
     assert result.exit_code == 69

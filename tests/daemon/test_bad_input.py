@@ -229,10 +229,14 @@ def test_a_page_elsewhere_or_a_proxy_is_not_a_program_on_this_machine(gateway: D
 
 
 def test_a_full_conversation_is_answered_503_with_a_time_to_come_back(gateway: Daemon) -> None:
+    send = ("send", "hi", "--channel", "open", "--conversation", "stuck", "--wait", "0.05")
+    first = gateway.oclaw(*send)
+    assert "accepted" in first.stdout and "tells what becomes of it" in first.stdout
     answers = [asked(gateway, request("POST", "/channels/open", payload(conversation="stuck"))) for _ in range(6)]
     assert {answer.status for answer in answers[:2]} == {202}
     assert is_problem(answers[-1], 503)
     assert int(answers[-1].fields["retry-after"]) >= 1
+    assert "the message was not taken; as many messages of this conversation wait as" in gateway.oclaw(*send).stderr
     others = asked(gateway, request("POST", "/channels/open", payload(conversation="another")))
     assert others.status == 202, "a full conversation is no other's business"
 
