@@ -66,8 +66,11 @@ def _place(config: Path) -> Path:
 
 
 def _ring(place: Path) -> KeyRing:
+    from gateway.daemon.ground import check_first
+
     ring = keyfile.read_keyring(place)
     if ring is None:
+        check_first(place.parent)
         raise NotDone(f"{place} is not there yet: the first oclaw run makes it, or oclaw keys new")
     return ring
 

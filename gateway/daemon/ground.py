@@ -45,13 +45,18 @@ def open_sealer(folder: Path) -> Sealer:
 
 def first_keyring(folder: Path) -> KeyRing:
     """Make the key ring of a state directory that has none. Raises `KeyRingError` where a journal had one."""
+    check_first(folder)
+    return create_keyring(folder / KEY_RING, new_keyring(time.time(), os.urandom))
+
+
+def check_first(folder: Path) -> None:
+    """Raise `KeyRingError` where a journal has lost its key ring: a fresh one would open nothing of it."""
     path, journal = folder / KEY_RING, folder / FILE_NAME
     if journal.exists():
         raise KeyRingError(
             f"{path} is missing, and nothing in {journal} opens without it: put it back from its backup, or move that "
             "file away to begin anew."
         )
-    return create_keyring(path, new_keyring(time.time(), os.urandom))
 
 
 def next_keyring(folder: Path, ring: KeyRing) -> KeyRing:

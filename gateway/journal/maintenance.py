@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gateway.errors import JournalDamaged, JournalError
 from gateway.journal import schema
-from gateway.journal.opening import connect, damaged
+from gateway.journal.opening import connect, damaged, told
 from gateway.journal.reading import tally
 
 _TABLES = ("inbound", "delivery", "dedupe", "cursor")
@@ -70,7 +70,7 @@ def check(path: Path) -> list[str]:
     try:
         with _reading(path) as db:
             db.execute("BEGIN")
-            found = [str(row[0]) for row in db.execute("PRAGMA integrity_check(100)") if row[0] != "ok"]
+            found = [told(str(row[0])) for row in db.execute("PRAGMA integrity_check(100)") if row[0] != "ok"]
             orphans = db.execute("PRAGMA foreign_key_check").fetchall()
             found += [f"delivery number {row[1]} belongs to no message" for row in orphans]
             return found + _miscounted(db)

@@ -110,8 +110,13 @@ def check(db: sqlite3.Connection, path: Path, seconds: float) -> bool:
     finally:
         db.set_progress_handler(None, 0)
     if found != ["ok"]:
-        raise damaged(path, "; ".join(found))
+        raise damaged(path, "; ".join(map(told, found)))
     return True
+
+
+def told(found: str) -> str:
+    """Return what SQLite found in a file's pages as one line, without the heading it begins with."""
+    return "; ".join([line for line in found.splitlines() if not line.startswith("***")])
 
 
 def migrate(db: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> None:
@@ -119,14 +124,19 @@ def migrate(db: sqlite3.Connection, path: Path, steps: Mapping[int, str]) -> Non
     newest = max(steps, default=schema.VERSION - 1) + 1
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > newest:
-        raise JournalDamaged(
-            f"{path} has version {version}; this oclaw knows versions up to {newest}. Run the newer oclaw again, "
-            f"or restore the backup {path.name}.v{newest}.backup it made before."
-        )
+        raise JournalDamaged(too_new(path, version, newest))
     if version < newest:
         _back_up(db, path.with_name(f"{path.name}.v{version}.backup"))
     for step in range(version, newest):
         db.executescript(f"BEGIN IMMEDIATE; {steps[step]}; PRAGMA user_version = {step + 1}; COMMIT;")
+
+
+def too_new(path: Path, version: int, newest: int = schema.VERSION) -> str:
+    """Say what to do about a file that a newer program has written."""
+    return (
+        f"{path} has version {version}; this oclaw knows versions up to {newest}. Run the newer oclaw again, "
+        f"or restore the backup {path.name}.v{newest}.backup it made before."
+    )
 
 
 def _back_up(db: sqlite3.Connection, target: Path) -> None:

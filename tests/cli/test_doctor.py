@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +20,8 @@ from gateway.cli.frame import oclaw
 from gateway.config.load import load
 from gateway.config.settings import Settings
 from gateway.journal import FILE_NAME
+from gateway.journal.opening import open_for_writing, told
+from gateway.journal.schema import VERSION
 from gateway.plugins import PluginTable
 from gateway.ports import Finding
 
@@ -149,3 +153,21 @@ def test_a_journal_without_its_key_ring_is_not_in_order(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).touch()
     missing = place.state(tmp_path)[1]
     assert (missing.ok, missing.way_out) == (False, "Put it back from its backup.")
+
+
+def test_what_the_gateway_would_not_start_with_is_found(tmp_path: Path) -> None:
+    open_for_writing(tmp_path / FILE_NAME).close()
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as newer:
+        newer.execute("PRAGMA user_version = 999")
+    (tmp_path / "dictionaries").mkdir()
+    (tmp_path / "dictionaries" / "own.zdict").write_text("half of one")
+    _, _, dictionary, journal = place.state(tmp_path)
+    assert not dictionary.ok and "own.zdict is not a trained zstd dictionary" in dictionary.what
+    assert not journal.ok and journal.what.endswith(f"has version 999; this oclaw knows versions up to {VERSION}")
+    assert journal.way_out.startswith("Run the newer oclaw again")
+
+
+def test_what_sqlite_finds_is_told_in_one_line() -> None:
+    assert told("*** in database main ***\nPage 3: never used\nPage 4: never used") == (
+        "Page 3: never used; Page 4: never used"
+    )

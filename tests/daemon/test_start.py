@@ -166,4 +166,5 @@ def test_a_journal_whose_key_ring_is_missing_is_not_gone_on_with_under_another(c
     assert f"{state}/keyring is missing, and nothing in {state}/{FILE_NAME} opens without it" in said
     made = CliRunner().invoke(oclaw, ["keys", "new", "--config", str(conf)])
     assert (made.exit_code, "is missing, and nothing in" in made.stderr) == (1, True)
+    assert "is missing, and nothing in" in CliRunner().invoke(oclaw, ["keys", "list", "--config", str(conf)]).stderr
     assert not (state / "keyring").exists()

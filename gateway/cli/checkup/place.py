@@ -11,7 +11,7 @@ from gateway.cli.control import Control
 from gateway.cli.frame import NotDone
 from gateway.config.address import split_address
 from gateway.config.keyfile import read_keyring
-from gateway.errors import JournalError, KeyRingError
+from gateway.errors import JournalError, KeyRingError, UnknownDictionary
 from gateway.ports import Finding
 
 # A week of 10 messages a second is about 5 GB; below this the journal soon refuses new messages.
@@ -27,7 +27,7 @@ def state(folder: Path) -> list[Finding]:
     findings = [_room(place)]
     if place != folder:
         return [*findings, Finding(ok=True, what=f"{folder} will be made on the first run")]
-    return [*findings, _keyring(folder), _journal(folder)]
+    return [*findings, _keyring(folder), *_dictionaries(folder), _journal(folder)]
 
 
 def port(addresses: tuple[str, ...], config: Path) -> list[Finding]:
@@ -62,12 +62,28 @@ def _keyring(folder: Path) -> Finding:
     return Finding(ok=True, what="the key ring opens; only its owner can read it")
 
 
+def _dictionaries(folder: Path) -> list[Finding]:
+    from gateway.config.dictionaries import load_dictionaries
+
+    try:
+        load_dictionaries(folder / "dictionaries")
+    except UnknownDictionary as error:
+        return [Finding(ok=False, what=str(error), way_out="The gateway does not start with it.")]
+    return []
+
+
 def _journal(folder: Path) -> Finding:
     from gateway.journal import FILE_NAME, maintenance
+    from gateway.journal.opening import too_new
+    from gateway.journal.schema import VERSION
 
     if not (folder / FILE_NAME).exists():
         return Finding(ok=True, what="there is no journal yet; the first run makes one")
     try:
+        version = maintenance.info(folder / FILE_NAME).version
+        if version > VERSION:
+            what, _, way_out = too_new(folder / FILE_NAME, version).partition(". ")
+            return Finding(ok=False, what=what, way_out=way_out)
         problems = maintenance.check(folder / FILE_NAME)
     except JournalError as error:
         problems = [str(error)]
