@@ -71,7 +71,7 @@ def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
             else:
                 wanted = "an address of this host with a port this user may have"
                 problems.append(
-                    SettingError(f"listen.addresses[{index}]", found=f'"{address}": {error}', wanted=wanted)
+                    SettingError(f"listen.addresses[{index}]", found=f'"{address}": {_clause(error)}', wanted=wanted)
                 )
     if problems or taken:
         for listener in public:
@@ -103,7 +103,12 @@ def _unix(path: Path, place: str, mode: int = 0o600) -> Listener:
         if isinstance(error, ListenError) and _may_pass(error):
             raise AddressTaken(f"{error} It is {place}.") from error
         wanted = "a path of at most 107 bytes that this user may write"
-        raise SettingErrors([SettingError(place, found=f"{path}: {error}", wanted=wanted)]) from error
+        raise SettingErrors([SettingError(place, found=f"{path}: {_clause(error)}", wanted=wanted)]) from error
+
+
+def _clause(error: Exception) -> str:
+    """Return a sentence as a part of ours."""
+    return str(error).removesuffix(".")
 
 
 def _may_pass(error: ListenError) -> bool:

@@ -90,6 +90,8 @@ async def _with_journal(
     async with keeping as journal, AsyncExitStack() as opened:
         ending = opened.enter_context(ending_in_time(telling.report))
         tree = await opened.enter_async_context(open_supervisor(telling.report, time.time))
+        # Before anything is walked: a start that a taken port ends comes again, and would ask models every time.
+        listeners = doors.open_listeners(settings, control=_control_socket(settings))
         standing = ground(settings, journal, sealer, telling.report)
         serving = Serving(parts, plugins, kit, standing, tree, telling)
         async with (
@@ -102,7 +104,6 @@ async def _with_journal(
             await nursery.start(watch_signals, stop, serving.reload_soon)
             take_up = partial(flow.recovery.at_start, serving.channels, caution.blamed)
             if serves := await taken_up(take_up, journal, stop):
-                listeners = doors.open_listeners(settings, control=_control_socket(settings))
                 _ready(await serving.open(nursery, listeners), telling, began)
                 nursery.start_soon(feed_watchdog, Pulse(journal).alive)
                 nursery.start_soon(telling.lag.watch)

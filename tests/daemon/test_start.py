@@ -71,6 +71,7 @@ def test_a_port_that_somebody_holds_may_be_free_the_next_time(conf: Path) -> Non
         code, said = start(conf)
     assert (code, "Traceback" in said) == (75, False)
     assert f"Cannot listen on 127.0.0.1:{port}: Address already in use" in said
+    assert "JournalRecovered" not in said, "nothing is walked by a start that comes to nothing"
     assert "listen.addresses[0]" in said
 
 
