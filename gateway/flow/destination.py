@@ -50,6 +50,18 @@ def timed(delivery: Delivery, *, now: float, wall: float, since: float) -> Waiti
     return Waiting(delivery, now + left)
 
 
+class Standing(Struct, frozen=True):
+    """Where a delivery stands: how many are before it, whether it is being attempted, whether its destination rests.
+
+    `offline` is why the first of its queue found nobody there.
+    """
+
+    before: int
+    under_way: bool
+    paused: bool
+    offline: str = ""
+
+
 class Destination:
     """The head of `queue` is what is tried next. `blocked_until` is of Trio's clock."""
 
@@ -78,6 +90,16 @@ class Destination:
         self.shelved = 0
         self.first_shelved = self.last_shelved = ""
         self.after_seq = 0  # how far the shelf was read; 0: not yet, begin at `first_shelved`
+
+    def standing(self, delivery_id: str) -> Standing | None:
+        """Say where a delivery stands in this queue; None when it does not."""
+        for before, waiting in enumerate(self.queue):
+            if waiting.delivery.id == delivery_id:
+                under_way = self.attempting and not before
+                return Standing(
+                    before=before, under_way=under_way, paused=bool(self.paused), offline=self.queue[0].offline
+                )
+        return None
 
     def shelve(self, delivery_id: str) -> None:
         """Leave the youngest delivery in the journal."""

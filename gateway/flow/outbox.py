@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from math import inf
 
 import trio
-from msgspec import Struct
 
 from gateway.flow import retry
 from gateway.flow.attempts import Attempt, Attempts, disabled_as, sound
 from gateway.flow.circuits import Circuit, Circuits, circuit_of
-from gateway.flow.destination import Desk, Destination, Key, Meant, Waiting, fresh, timed
+from gateway.flow.destination import Desk, Destination, Key, Meant, Standing, Waiting, fresh, timed
 from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.shelf import Shelf
@@ -38,18 +37,6 @@ MOST_EACH = 256
 # What it keeps while all of them together have too much: enough to be read back without a pause each time.
 LEAST_EACH = 8
 _READ_AGAIN_SECONDS = 1.0
-
-
-class Standing(Struct, frozen=True):
-    """Where a delivery stands: how many are before it, whether it is being attempted, whether its destination rests.
-
-    `offline` is why the first of its queue found nobody there.
-    """
-
-    before: int
-    under_way: bool
-    paused: bool
-    offline: str = ""
 
 
 class Outbox:
@@ -170,13 +157,7 @@ class Outbox:
 
     def standing(self, delivery_id: str) -> Standing | None:
         """Say where a delivery stands in its queue; None when it is on the shelf, or gone."""
-        for destination in self._destinations.values():
-            for before, waiting in enumerate(destination.queue):
-                if waiting.delivery.id == delivery_id:
-                    under_way = destination.attempting and not before
-                    rests, offline = bool(destination.paused), destination.queue[0].offline
-                    return Standing(before=before, under_way=under_way, paused=rests, offline=offline)
-        return None
+        return next(filter(None, (each.standing(delivery_id) for each in self._destinations.values())), None)
 
     def clear(self, key: Key) -> bool:
         """Say whether a destination has nothing waiting, and its channel is served."""
@@ -207,8 +188,8 @@ class Outbox:
     def depths(self) -> dict[str, int]:
         """Return how many deliveries each channel has waiting."""
         depths = Counter[str]()
-        for key, destination in self._destinations.items():
-            depths[key[0]] += len(destination.queue) + destination.shelved
+        for key, each in self._destinations.items():
+            depths[key[0]] += len(each.queue) + each.shelved
         return depths
 
     # -- who is next ------------------------------------------------------------------------------
