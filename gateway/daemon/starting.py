@@ -1,7 +1,7 @@
 """The time between an open journal and the first caller who is heard: what a stop left unfinished is taken up.
 
-It takes as long as there is something left, and commits once. Callers wait meanwhile, and `status` gets no
-answer, so the two things that would leave it waiting for ever must end it: being asked to stop, and a disk that refuses.
+It takes as long as there is something left, and commits once. Callers wait meanwhile, and `status` gets no answer,
+so the two things that would leave it waiting for ever must end it: being asked to stop, and a disk that refuses.
 """
 
 from __future__ import annotations
