@@ -144,12 +144,12 @@ class SlackStub:
 
     async def _serve(self, socket: WebSocketConnection) -> None:
         self.connections += 1
+        number = len(self.sockets) + 1
+        hello = {"type": "hello", "num_connections": number, "connection_info": {"app_id": "A0APP00001"}}
+        await socket.send(json.dumps({**hello, "debug_info": {"host": "stub", "approximate_connection_time": 3600}}))
+        # In one step: what is told from now on comes behind what was told before.
         self.sockets.append(socket)
         try:
-            hello = {"type": "hello", "num_connections": len(self.sockets), "connection_info": {"app_id": "A0APP00001"}}
-            await socket.send(
-                json.dumps({**hello, "debug_info": {"host": "stub", "approximate_connection_time": 3600}})
-            )
             for envelope in list(self._unacknowledged.values()):
                 self._push(envelope)
             if self.deaf:
