@@ -46,8 +46,9 @@ class Certificate:
     def again(self) -> Callable[[], tuple[str, ...]]:
         """Read the files again, in any thread; the answer puts them in force and says what changed.
 
-        Raises `SettingErrors` when they are no certificate with its key, and the one in use stays. What is read are the
-        files of the start, as the settings that name them take effect with the next one.
+        Raises `SettingErrors` when they are no certificate with its key, as the answer does when they have changed
+        since, and the one in use stays. What is read are the files of the start, as the settings that name them take
+        effect with the next one.
         """
         context = self._context
         if context is None or (read := _contents(self._settings)) == self._read:
@@ -55,6 +56,9 @@ class Certificate:
         _loaded(self._settings, None)  # a key that does not fit would leave the context without one
 
         def take() -> tuple[str, ...]:
+            if _contents(self._settings) != read:  # being renewed at this moment, the one file before the other
+                wanted = "at rest while it is read: reload again"
+                raise SettingErrors([SettingError("listen.tls_certificate", found="changing", wanted=wanted)])
             certificate, key = certificate_files(self._settings)
             context.load_cert_chain(certificate, key)
             self._read = read

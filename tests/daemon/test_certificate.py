@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from gateway.config.settings import ListenSettings, Settings
+from gateway.daemon.certificate import Certificate, tls_context
+from gateway.errors import SettingErrors
 from tests.support.rules_daemon import Daemon, running, write_configuration
 
 HERE = "127.0.0.1"
@@ -63,3 +66,33 @@ def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority
     assert shown(daemon) == second
     while "port.key" not in daemon.status()["waiting_for_reload"]:  # looked at once a second
         assert daemon.process.poll() is None
+
+
+def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_before_it(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    renew(tmp_path, authority)
+    listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
+    settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=listen)
+    context = tls_context(settings)
+    certificate, first = Certificate(settings, context), (tmp_path / "port.pem").read_text()
+    renew(tmp_path, authority)
+    take = certificate.again()
+    (tmp_path / "port.key").write_bytes(authority.issue_cert(HERE).private_key_pem.bytes())
+    with pytest.raises(SettingErrors, match="changing"):
+        take()
+    assert context is not None and greeted(context) == first
+
+
+def greeted(context: ssl.SSLContext) -> str:
+    """What a client is shown."""
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ours, theirs = context.wrap_bio(to_server, to_client, server_side=True), client.wrap_bio(to_client, to_server)
+    for side in (theirs, ours, theirs):
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+    return ssl.DER_cert_to_PEM_cert(theirs.getpeercert(binary_form=True) or b"")
