@@ -144,15 +144,15 @@ class Outbox:
     def forget(self, delivery_id: str) -> Delivery | None:
         """Take a waiting delivery out (a person dropped it); None when it is under way, on the shelf, or gone."""
         for destination in self._destinations.values():
-            for waiting in destination.queue:
-                head = waiting is destination.queue[0]
-                if waiting.delivery.id == delivery_id and not (head and destination.attempting):
-                    destination.queue.remove(waiting)
-                    self.pending -= 1
-                    if head:
-                        destination.blocked_until = 0.0
-                        self._resume(destination, destination.paused)
-                    return waiting.delivery
+            standing = destination.standing(delivery_id)
+            if standing is not None and not standing.under_way:
+                delivery = destination.queue[standing.before].delivery
+                del destination.queue[standing.before]
+                self.pending -= 1
+                if not standing.before:
+                    destination.blocked_until = 0.0
+                    self._resume(destination, destination.paused)
+                return delivery
         return None
 
     def standing(self, delivery_id: str) -> Standing | None:
@@ -188,8 +188,8 @@ class Outbox:
     def depths(self) -> dict[str, int]:
         """Return how many deliveries each channel has waiting."""
         depths = Counter[str]()
-        for key, each in self._destinations.items():
-            depths[key[0]] += len(each.queue) + each.shelved
+        for key, destination in self._destinations.items():
+            depths[key[0]] += len(destination.queue) + destination.shelved
         return depths
 
     # -- who is next ------------------------------------------------------------------------------
