@@ -69,13 +69,12 @@ class Faq:
             yield line
 
     def _best(self, query: str) -> ModelAnswer:
+        if not query:
+            return ModelAnswer(text=self._unknown)
         # The heading is what people ask in: it weighs five times the text below it.
-        row = (
-            query
-            and self._index.execute(
-                "SELECT rowid FROM faq WHERE faq MATCH ? ORDER BY bm25(faq, 5.0, 1.0) LIMIT 1", (query,)
-            ).fetchone()
-        )
+        row = self._index.execute(
+            "SELECT rowid FROM faq WHERE faq MATCH ? ORDER BY bm25(faq, 5.0, 1.0) LIMIT 1", (query,)
+        ).fetchone()
         return ModelAnswer(text=self._answers[row[0]] if row else self._unknown)
 
 
