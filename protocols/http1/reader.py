@@ -11,12 +11,12 @@ from enum import Enum
 
 from protocols.errors import Refusal
 from protocols.http1.chunked import BadChunks, ChunkedBody
-from protocols.http1.framing import CHUNKED, request_length, wants_to_stay
-from protocols.http1.grammar import diagnosis, has_bare_break, has_odd_coding, is_request_head
-from protocols.http1.headers import Headers
-from protocols.http1.heads import Head, ReadHead, UnreadableHead
+from protocols.http1.framing import CHUNKED
+from protocols.http1.grammar import has_bare_break
+from protocols.http1.heads import ReadHead
 from protocols.http1.limits import HttpLimits
 from protocols.http1.messages import Peer, Request
+from protocols.http1.request_head import RequestHead, understanding
 
 
 class Phase(Enum):
@@ -30,11 +30,11 @@ class Phase(Enum):
 class RequestReader:
     """One per connection. `feed` bytes, then call `next_request` until it returns None."""
 
-    __slots__ = ("_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_read_head",
-                 "_searched", "_secure", "_small", "_wanted", "buffered", "expects_continue", "phase")  # fmt: skip
+    __slots__ = ("_chunks", "_head", "_limits", "_most", "_over", "_parts", "_peer", "_searched", "_secure",
+                 "_small", "_understand", "_wanted", "buffered", "expects_continue", "phase")  # fmt: skip
 
     def __init__(self, read_head: ReadHead, limits: HttpLimits, peer: Peer, *, secure: bool = False) -> None:
-        self._read_head = read_head
+        self._understand = understanding(read_head)
         self._limits = limits
         # A field takes four bytes at least, and no bound on bytes is that low: nothing to check up to here.
         self._small = 4 * limits.head_fields
@@ -43,7 +43,7 @@ class RequestReader:
         # What waits and belongs to no finished request.
         self.buffered = b""
         self._searched = 0
-        self._head: tuple[Head, Headers] | None = None
+        self._head: RequestHead | None = None
         self._chunks: ChunkedBody | None = None
         self._parts: list[bytes] = []
         self._wanted = self._most = 0
@@ -131,25 +131,14 @@ class RequestReader:
     def _read(self, head: bytes) -> None:
         if len(head) > self._small:
             self._check_head_size(head, head.find(b"\r\n"))
-        if not is_request_head(head):
-            raise diagnosis(head)
-        try:
-            parsed = self._read_head(head)
-        except UnreadableHead as error:
-            raise Refusal(400, "The head is malformed.") from error
-        if parsed.target == "*" and parsed.method != "OPTIONS":
-            raise Refusal(400, "The target * is for OPTIONS.")
-        headers = Headers(parsed.fields)
-        wanted = self._wanted = request_length(parsed, headers)
+        self._head = understood = self._understand(head)
+        wanted = self._wanted = understood.length
         if wanted:
             if wanted == CHUNKED or wanted > self._limits.body_bytes:
-                self._bound(parsed.target, wanted)
-                if wanted == CHUNKED and has_odd_coding(head):
-                    raise Refusal(400, "The Transfer-Encoding field has a tab behind its coding.")
-            self.expects_continue = b"expect" in headers.index and parsed.version == "1.1"
+                self._bound(understood.target, wanted)
+            self.expects_continue = understood.expects_continue
             if wanted == CHUNKED:
                 self._chunks, self._wanted = ChunkedBody(), 0
-        self._head = (parsed, headers)
         self.phase = Phase.BODY
 
     def _bound(self, target: str, wanted: int) -> None:
@@ -191,22 +180,22 @@ class RequestReader:
         return chunks.finished
 
     def _complete(self) -> Request:
-        assert self._head is not None
-        head, headers = self._head
+        head = self._head
+        assert head is not None
         self._head, self._chunks, self.phase, self.expects_continue = None, None, Phase.IDLE, False
         parts, body = self._parts, b""
         if parts:
             self._parts = []
             body = parts[0] if len(parts) == 1 else b"".join(parts)
-        stays = wants_to_stay(head.version, headers)
-        target = head.target
-        path, _, query = (target if target[0] == "/" else _origin_form(target)).partition("?")
-        return Request(head.method, target, path, query, head.version, headers, body, self._peer, self._secure, stays)
-
-
-def _origin_form(target: str) -> str:
-    if target == "*":
-        return target
-    rest = target.partition("://")[2]
-    start = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
-    return rest[start:] if rest[start : start + 1] == "/" else "/" + rest[start:]
+        return Request(
+            head.method,
+            head.target,
+            head.path,
+            head.query,
+            head.version,
+            head.headers,
+            body,
+            self._peer,
+            self._secure,
+            head.stays,
+        )

@@ -7,11 +7,10 @@ answers (1xx) are skipped, 101 is final and leaves what follows in `tail`.
 from __future__ import annotations
 
 from protocols.errors import AnswerTooLarge, BadAnswer, UnknownAfterSend
+from protocols.http1.answer_head import SWITCHING_PROTOCOLS, AnswerHead, understanding
 from protocols.http1.chunked import BadChunks, ChunkedBody
-from protocols.http1.framing import MOST_DIGITS, wants_to_stay
-from protocols.http1.grammar import is_response_head
-from protocols.http1.headers import Headers, lists_token
-from protocols.http1.heads import ReadStatus, UnreadableHead
+from protocols.http1.headers import Headers
+from protocols.http1.heads import ReadStatus
 
 _UNTIL_CLOSE = -2
 _CHUNKED = -1
@@ -19,7 +18,6 @@ _CHUNKED = -1
 _HEAD_BYTES = 128 * 1024
 # A server that sends more interim answers than this is not going to answer.
 _MOST_INTERIM = 8
-_SWITCHING_PROTOCOLS = 101
 _NONE = Headers([])
 _TOO_LARGE = "The answer's body is larger than allowed."
 
@@ -27,11 +25,11 @@ _TOO_LARGE = "The answer's body is larger than allowed."
 class ResponseReader:
     """One per request. `status` is 0 until the head has been read."""
 
-    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "_most", "_parts", "_read_status", "_to_head",
+    __slots__ = ("_buffer", "_chunks", "_interim", "_left", "_most", "_parts", "_to_head", "_understand",
                  "begun", "finished", "headers", "reusable", "status", "tail")  # fmt: skip
 
     def __init__(self, read_status: ReadStatus, *, body_bytes: int | None, to_head: bool = False) -> None:
-        self._read_status = read_status
+        self._understand = understanding(read_status)
         self._most = body_bytes
         self._to_head = to_head
         self._buffer = b""
@@ -80,45 +78,30 @@ class ResponseReader:
         return data
 
     def _read(self, head: bytes) -> None:
-        if not is_response_head(head):
-            raise BadAnswer("The answer is not HTTP/1.1.")
-        try:
-            read = self._read_status(head)
-        except UnreadableHead as error:
-            raise BadAnswer("The head of the answer is malformed.") from error
-        status, headers = read.status, Headers(read.fields)
-        announced = headers.index.get(b"content-length", b"0")
-        if not announced.isdigit() or len(announced) > MOST_DIGITS:
-            raise BadAnswer("The answer's Content-Length is not one number.")
-        if status < 200 and status != _SWITCHING_PROTOCOLS:
+        understood = self._understand(head)
+        status = understood.status
+        if status < 200 and status != SWITCHING_PROTOCOLS:
             self._interim += 1
             if self._interim > _MOST_INTERIM:
                 raise BadAnswer("The server sends interim answers and no final one.")
             return
-        if status == _SWITCHING_PROTOCOLS and not _names_protocol(headers):
-            raise BadAnswer("The server switches to a protocol that it does not name.")
-        self.status, self.headers = status, headers
-        self.reusable = wants_to_stay(read.version, headers)
-        self._left = self._length(status, int(announced))
+        self.status, self.headers, self.reusable = status, understood.headers, understood.stays
+        self._left = self._length(understood)
         if self._left == 0:
             self.finished = True
 
-    def _length(self, status: int, announced: int) -> int:
-        index = self.headers.index
-        coding = index.get(b"transfer-encoding")
-        if coding is not None and (coding.lower() != b"chunked" or b"content-length" in index):
-            raise BadAnswer("The answer's Transfer-Encoding is ambiguous or unknown.")
-        if self._to_head or status in (204, 304, _SWITCHING_PROTOCOLS):
+    def _length(self, head: AnswerHead) -> int:
+        if self._to_head or head.status in (204, 304, SWITCHING_PROTOCOLS):
             return 0
-        if coding is not None:
+        if head.is_chunked:
             self._chunks = ChunkedBody()
             return _CHUNKED
-        if b"content-length" not in index:
+        if head.length is None:
             self.reusable = False
             return _UNTIL_CLOSE
-        if self._most is not None and announced > self._most:
+        if self._most is not None and head.length > self._most:
             raise AnswerTooLarge(_TOO_LARGE)
-        return announced
+        return head.length
 
     def _take_body(self, data: bytes) -> None:
         if self.finished:
@@ -161,8 +144,3 @@ class ResponseReader:
             return
         where = "in the middle of its answer" if self.begun else "without an answer"
         raise UnknownAfterSend(f"The server closed the connection {where}.")
-
-
-def _names_protocol(headers: Headers) -> bool:
-    index = headers.index
-    return bool(index.get(b"upgrade")) and lists_token(index.get(b"connection", b""), b"upgrade")
