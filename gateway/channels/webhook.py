@@ -41,6 +41,9 @@ OURS = "oclaw"
 HOPS = "Oclaw-Hops"
 # Nobody reads the body of an answer to a webhook, but one that is cut off counts as no answer: room for an error page.
 _ANSWER_BYTES = 1024 * 1024
+# What a server says of its door, and not of the message: while it is deployed, or a token there is changed. At the
+# operator's own address that passes or is mended; at one that a sender named it is his answer, and final.
+_NOT_LET_IN = frozenset((401, 403, 404, 405))
 _decode = msgspec.json.Decoder().decode
 
 
@@ -218,7 +221,7 @@ class WebhookChannel:
             )
         except HttpClientError as error:
             return _failed(error)
-        return self._receipt(answered)
+        return self._receipt(answered, post.url)
 
     def deliver_now(self, delivery: Delivery, deadline: float, then: Callable[[Receipt], None]) -> bool:
         """POST the reply at once when a kept connection is free; `deliver` is for everything else."""
@@ -227,7 +230,7 @@ class WebhookChannel:
             return False
 
         def answered(answer: Any) -> None:
-            then(_failed(answer) if isinstance(answer, HttpClientError) else self._receipt(answer))
+            then(_failed(answer) if isinstance(answer, HttpClientError) else self._receipt(answer, post.url))
 
         try:
             return post.client.send_now(
@@ -253,11 +256,15 @@ class WebhookChannel:
         client = self._kit.http if url == self._settings.deliver_url else self._outside
         return _Post(client, url, self._headers(delivery, body), body)
 
-    def _receipt(self, answered: Any) -> Receipt:
+    def _receipt(self, answered: Any, url: str) -> Receipt:
         again = answered.headers.index.get(b"retry-after")
         if again is None:
-            return receipt_of(answered.status)
-        return receipt_of(answered.status, again.decode("latin-1"), now=self._kit.now())
+            receipt = receipt_of(answered.status)
+        else:
+            receipt = receipt_of(answered.status, again.decode("latin-1"), now=self._kit.now())
+        if answered.status in _NOT_LET_IN and url == self._settings.deliver_url:
+            return Deferred(f"deliver_url answered {answered.status}: a deploy there, or a wrong address or token.")
+        return receipt
 
     def _address(self, delivery: Delivery) -> str:
         rest = delivery.message.metadata

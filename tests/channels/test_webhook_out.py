@@ -12,6 +12,7 @@ import pytest
 import standardwebhooks
 import svix.webhooks
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 
 from gateway.channels.allowed import Destinations
 from gateway.channels.webhook import WebhookChannel
@@ -111,7 +112,8 @@ def date(seconds: float) -> str:
         (answered(504), Deferred("", None)),
         (answered(500), Deferred("", None)),
         (answered(400), Bounced("")),
-        (answered(404), Bounced("")),
+        (answered(404), Deferred("", None)),
+        (answered(403), Deferred("", None)),
         (answered(302, location="http://169.254.169.254/"), Bounced("")),
         (answered(410), Bounced("", disable=True)),
         (NothingSent("refused"), Deferred("", None)),
@@ -124,6 +126,12 @@ async def test_an_answer_becomes_a_receipt(answer, receipt):
     assert type(got) is type(receipt)
     assert getattr(got, "after_seconds", None) == getattr(receipt, "after_seconds", None)
     assert getattr(got, "disable", False) == getattr(receipt, "disable", False)
+
+
+async def test_an_address_that_the_sender_named_is_believed_when_it_says_that_it_is_not_there():
+    reply = replace(REPLY, metadata={"id": 7, "reply_to": "https://example.org/hooks/7"})
+    it = channel(bench(answered(404)), reply_to_allowed=["https://example.org/hooks"])
+    assert isinstance(await it.deliver(delivery(reply)), Bounced)
 
 
 ALLOWED = ("https://example.org/hooks", "http://127.0.0.1:9000/", "http://[::1]:9000/")
