@@ -2,7 +2,7 @@
 
 Pure. What a head means hangs on its bytes alone, so one that is equal to the last byte means the same. Most answers of
 one server within a second, a service with its token, a platform that signs nothing: of their messages only the body
-is read anew, for 1 µs instead of 20 in a running gateway. A signature in the head makes each a new one.
+is read anew, and a request costs a third less. A signature in the head makes each a new one, for 1 µs more at most.
 """
 
 from __future__ import annotations
