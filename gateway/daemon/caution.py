@@ -31,7 +31,7 @@ _LINE = 40
 class Caution:
     """What the last life left in the file, and what this one writes into it.
 
-    `blamed`: the messages of which one may have ended the last life.
+    `blamed`: the messages of which one may have ended the last life; `counted` says that the journal knows it.
     """
 
     def __init__(self, mark: Path) -> None:
@@ -43,6 +43,7 @@ class Caution:
             raise unwritable(mark, error) from error
         self.blamed = blamed([line.strip() for line in found.split("\n")])
         self.flight = Flight(self.put)
+        self.counted = not self.crashed
         self._stale = len(found)
 
     def put(self, place: int, name: str) -> None:
@@ -66,7 +67,10 @@ class Caution:
 
 @asynccontextmanager
 async def careful(state_dir: Path, door: Door, lanes: Lanes) -> AsyncIterator[Caution]:
-    """Mark that a gateway runs here while the block does; the mark stays when the block is not left in order."""
+    """Mark that a gateway runs here while the block does; the mark stays when the block is not left in order.
+
+    And when it is left before the journal has counted whom the last life blames: then a crash is still to be heard of.
+    """
     mark = state_dir / MARK
     caution = Caution(mark)
     door.cautious = caution.crashed
@@ -78,7 +82,8 @@ async def careful(state_dir: Path, door: Door, lanes: Lanes) -> AsyncIterator[Ca
             nursery.cancel_scope.cancel()
     finally:
         caution.acquit()
-    mark.unlink(missing_ok=True)
+    if caution.counted:
+        mark.unlink(missing_ok=True)
 
 
 async def _relax(door: Door, lanes: Lanes) -> None:

@@ -104,6 +104,7 @@ async def _with_journal(
             await nursery.start(watch_signals, stop, serving.reload_soon)
             take_up = partial(flow.recovery.at_start, serving.channels, caution.blamed)
             if serves := await taken_up(take_up, journal, stop):
+                caution.counted = True
                 _ready(await serving.open(nursery, listeners), telling, began)
                 nursery.start_soon(feed_watchdog, Pulse(journal).alive)
                 nursery.start_soon(telling.lag.watch)

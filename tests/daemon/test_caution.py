@@ -74,6 +74,17 @@ async def test_names_are_kept_until_the_next_life_walks_and_not_longer(tmp_path:
         assert caution.blamed == {B}
 
 
+@pytest.mark.parametrize("counted", [False, True])
+async def test_a_stop_before_the_journal_has_counted_a_crash_leaves_it_to_the_next_start(
+    tmp_path: Path, counted: bool
+) -> None:
+    killed(tmp_path, (0, K))
+    async with carefully(tmp_path) as caution:
+        caution.counted = counted
+    caution = Caution(tmp_path / MARK)
+    assert (caution.crashed, caution.blamed) == ((False, frozenset()) if counted else (True, {K}))
+
+
 async def test_a_stop_that_was_asked_for_blames_nobody_even_when_it_is_cut_short(tmp_path: Path) -> None:
     killed(tmp_path)
     caution = Caution(tmp_path / MARK)
