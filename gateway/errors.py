@@ -46,7 +46,7 @@ def indented(problem: str) -> str:
 
 
 class AddressTaken(OclawError):
-    """Somebody else listens where the gateway is to, or the host has no such address yet.
+    """Somebody else listens where the gateway is to, or the host has no such address or name, or no room for it, yet.
 
     It may pass: the daemon exits 75 on it and is started again.
     """
@@ -129,7 +129,9 @@ class Overloaded(OclawError):
 
 
 # What a disk that has space again, or that comes back, does not change: whose it is, its mode, what it is.
-_NOT_OURS = frozenset((errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG))
+_NOT_OURS = frozenset(
+    (errno.EACCES, errno.EPERM, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+)
 
 
 def is_forbidden(error: OSError) -> bool:

@@ -7,9 +7,10 @@ import resource
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EADDRINUSE, EADDRNOTAVAIL
+from errno import EADDRINUSE, EADDRNOTAVAIL, EDQUOT, ENFILE, ENOBUFS, ENOMEM, ENOSPC
 from math import inf
 from pathlib import Path
+from socket import EAI_AGAIN
 
 from msgspec import Struct
 
@@ -23,6 +24,8 @@ from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
 
 # sd_listen_fds(3): the first passed descriptor.
 FIRST_PASSED = 3
+# Another holds it now; at a boot its interface, or who knows the names, comes late; or there is no room for it.
+_PASSING = frozenset((EADDRINUSE, EADDRNOTAVAIL, EAI_AGAIN, EDQUOT, ENFILE, ENOBUFS, ENOMEM, ENOSPC))
 
 
 class Listeners(Struct, frozen=True):
@@ -112,8 +115,8 @@ def _clause(error: Exception) -> str:
 
 
 def _may_pass(error: ListenError) -> bool:
-    """Say whether time may give it: another holds it now, or a boot brings up its interface late."""
-    return isinstance(error.__cause__, OSError) and error.__cause__.errno in (EADDRINUSE, EADDRNOTAVAIL)
+    """Say whether time may give it."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _PASSING
 
 
 def _passed() -> list[int]:

@@ -55,7 +55,8 @@ def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:  # the second for a name that cannot be one, such as "a..b"
-        raise ListenError(f"Cannot listen on {host}:{port}: the host name does not resolve.") from error
+        now = " now" if isinstance(error, OSError) and error.errno == socket.EAI_AGAIN else ""
+        raise ListenError(f"Cannot listen on {host}:{port}: the host name does not resolve{now}.") from error
     listeners = []
     try:
         for family, _, _, _, address in dict.fromkeys(found):
@@ -131,6 +132,8 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
+        except PermissionError as error:
+            raise ListenError(f"Cannot listen on {path}: the socket there is another user's; remove it.") from error
         except OSError:
             pass
     taken = OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

@@ -43,11 +43,12 @@ def change(conf: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
-def test_a_state_directory_that_cannot_be_made_is_a_setting_to_change(conf: Path) -> None:
-    change(conf, str(conf.parent / "state"), str(conf.parent / "file" / "state"))
+@pytest.mark.parametrize(("place", "why"), [("file/state", "Not a directory"), ("file", "File exists")])
+def test_a_state_directory_that_cannot_be_made_is_a_setting_to_change(conf: Path, place: str, why: str) -> None:
+    change(conf, str(conf.parent / "state"), str(conf.parent / place))
     code, said = start(conf)
     assert (code, "Traceback" in said) == (78, False)
-    assert f"the state directory is {conf.parent}/file/state, which cannot be made (Not a directory)" in said
+    assert f"the state directory is {conf.parent / place}, which cannot be made ({why})" in said
 
 
 def test_all_faults_are_listed_with_the_whole_path_of_the_file(conf: Path, monkeypatch: pytest.MonkeyPatch) -> None:
