@@ -223,11 +223,12 @@ def in_words(error: BaseException) -> str:
 
 
 def as_text(said: object) -> str:
-    """Return a text as it is, and anything else in its own words, '' where it has none; never raises."""
-    if isinstance(said, str):
-        return said
+    """Return a text as it is, and anything else in its own words, '' where it has none; never raises.
+
+    No class of its own is kept of a text, such as Jinja's `Markup`: a record holds plain ones alone.
+    """
     try:
-        return str(said)
+        return str.__str__(said if isinstance(said, str) else str(said))
     except Exception:
         return ""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trio
+from markupsafe import Markup
 
 from gateway.errors import Hold, ModelError, Reject
 from gateway.flow.retry import RetryPolicy
@@ -397,6 +398,7 @@ async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
         (Reject(KeyError("caught")), "rejected"),  # type: ignore[arg-type]
         (Reject(None, tell=404), "rejected"),  # type: ignore[arg-type]
         (Reject(Mute(), tell=Mute()), "rejected"),  # type: ignore[arg-type]
+        (Reject(Markup("<b>no</b>"), tell=Markup("no")), "rejected"),
         (Hold(KeyError("caught")), "held"),  # type: ignore[arg-type]
         (ValueError(Mute()), "rejected"),
     ],
