@@ -299,21 +299,19 @@ class Session:
         return [Ready()]
 
     def _on_part(self, line: Line) -> list[Effect]:
-        channel = folded(line.param(0))
-        if not self._is_me(line.nick) or channel not in self.joined:
-            return []
-        self.joined.discard(channel)
-        if channel in self._own:
-            self.refused[channel] = _TAKEN_OUT
-        return self._moved()
+        return self._left(line.param(0), line.nick, _TAKEN_OUT)
 
     def _on_kick(self, line: Line) -> list[Effect]:
-        channel = folded(line.param(0))
-        if self._is_me(line.param(1)) and channel in self.joined:
-            self.joined.discard(channel)
-            self.refused[channel] = f"kicked: {line.param(-1)}"
-            return self._moved()
-        return []
+        return self._left(line.param(0), line.param(1), f"kicked: {line.param(-1)}")
+
+    def _left(self, name: str, nick: str, why: str) -> list[Effect]:
+        channel = folded(name)
+        if not self._is_me(nick) or channel not in self.joined:
+            return []
+        self.joined.discard(channel)
+        if channel in self._own:  # into another one a server had put us: nobody expects us there
+            self.refused[channel] = why
+        return self._moved()
 
     def _on_nick(self, line: Line) -> list[Effect]:
         if self._is_me(line.nick):

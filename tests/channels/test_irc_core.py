@@ -131,6 +131,8 @@ def test_what_a_server_makes_up_costs_bounded_memory():
         session.take(parse(f":s CAP * LS * :made-up-{number}".encode()))
         session.take(parse(f":oclaw!o@h JOIN #{number}".encode()))
         session.take(parse(f":s KICK #k{number} oclaw :out".encode()))
+        session.take(parse(f":oclaw!o@h JOIN #put-into-{number}".encode()))
+        session.take(parse(f":s KICK #put-into-{number} oclaw :out".encode()))
     assert len(session.joined) <= 500 and not session.refused and not session._offered
     session.take(parse(b":oclaw!o@h NICK " + b"x" * 8000))
     assert len(session.nick) == 64
