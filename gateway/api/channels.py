@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from gateway.api.wire import area_of
 from gateway.channels.field_map import MOST_LEVELS, unkeepable
-from gateway.errors import SealError, parted
+from gateway.errors import SealError, parted, stays_contained
 from gateway.message.lifecycle import InboundState
 from gateway.notices import EnvelopeRefused, Report, RequestFailed
 from gateway.ports import (
@@ -238,7 +238,11 @@ class ChannelsEndpoint:
                     self._nursery.start_soon(self._guarded, exchange, wait)
                 case _:
                     exchange.answer(came.answer(acceptances))
-        except (Exception, SystemExit) as error:
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            if not stays_contained(error):
+                raise
             self._fail(exchange, error)
 
     # -- replies asked for ------------------------------------------------------------------------

@@ -125,8 +125,12 @@ class Attempts:
         deadline = now + self._policy.attempt_seconds
         try:
             begun = deliver_now(attempt.head.delivery, deadline, then)
-        except (Exception, SystemExit) as error:  # the channel's bug is contained to this attempt
-            then(Unknown(in_words(error)))
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # the channel's bug is contained to this attempt
+            if not stays_contained(error):
+                raise
+            then(Unknown(in_words(lone(error))))
             return True
         if begun and attempt.under_way:
             self._owed[attempt] = (deadline + _GRACE_SECONDS, then)

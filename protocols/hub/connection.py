@@ -273,7 +273,9 @@ class Connection:
         self._timed = Phase.IDLE
         try:
             self.state.dispatch(exchange)
-        except (Exception, SystemExit) as error:  # what the application plugs in may call sys.exit()
+        except (KeyboardInterrupt, GeneratorExit, trio.Cancelled):
+            raise
+        except BaseException as error:  # what the application plugs in may call sys.exit(), or run asyncio
             self.state.report(DispatchCrashed(request, error))
             exchange.crash()
 

@@ -13,7 +13,7 @@ class DispatchCrashed(msgspec.Struct, frozen=True):
     """The application raised while it looked at a request; the client got 500."""
 
     request: Request
-    error: Exception | SystemExit
+    error: BaseException
 
 
 class RequestRefused(msgspec.Struct, frozen=True):

@@ -274,6 +274,7 @@ EXIT = SystemExit(3)
         (Slow(check=ValueError("x")), "RequestFailed"),
         (Slow(answer=KeyError("x")), "RequestFailed"),
         (Slow(at_once=EXIT), "DispatchCrashed"),
+        (Slow(at_once=asyncio.CancelledError()), "DispatchCrashed"),
         (Slow(check=EXIT), "RequestFailed"),
         (Slow(check=BaseExceptionGroup("a nursery's", [EXIT])), "RequestFailed"),
         (Slow(check=asyncio.CancelledError()), "RequestFailed"),

@@ -105,14 +105,14 @@ class Mute(Exception):
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Mute()], ids=repr)
-@pytest.mark.parametrize("part", ["address_of", "cut", "circuit_of"])
+@pytest.mark.parametrize("part", ["address_of", "cut", "circuit_of", "deliver_now"])
 async def test_what_a_part_of_a_channel_raises_costs_no_other_message(
     part: str, error: BaseException, autojump_clock: Any
 ) -> None:
-    def breaks(first: Any) -> Any:
+    def breaks(*_: Any) -> Any:
         if errors:
             raise errors.pop()
-        return {"address_of": {}, "cut": ["cut"], "circuit_of": ""}[part]
+        return {"address_of": {}, "cut": ["cut"], "circuit_of": "", "deliver_now": False}[part]
 
     errors = [error]
     async with gateway() as story:
