@@ -70,6 +70,7 @@ class Destination:
         "attempting",
         "blocked_until",
         "busy",
+        "dropped",
         "first_shelved",
         "key",
         "last_shelved",
@@ -84,6 +85,7 @@ class Destination:
         self.queue: deque[Waiting] = deque()
         self.busy = False  # a worker has it, it stands in the ready queue, or a pause holds it
         self.attempting = False
+        self.dropped = False  # the head, by a person while it was attempted: no attempt follows
         self.blocked_until = 0.0
         # The number of the pause it is in, 0 for none: a pause that was ended early must not end the next one.
         self.paused = self.paused_before = 0

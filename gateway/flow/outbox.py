@@ -142,10 +142,15 @@ class Outbox:
                     self._resume(destination, destination.paused)
 
     def forget(self, delivery_id: str) -> Delivery | None:
-        """Take a waiting delivery out (a person dropped it); None when it is under way, on the shelf, or gone."""
+        """Take a waiting delivery out (a person dropped it); None when it is under way, on the shelf, or gone.
+
+        What is under way is not tried again, whatever comes of it.
+        """
         for destination in self._destinations.values():
             standing = destination.standing(delivery_id)
-            if standing is not None and not standing.under_way:
+            if standing is not None and standing.under_way:
+                destination.dropped = True
+            elif standing is not None:
                 delivery = destination.queue[standing.before].delivery
                 del destination.queue[standing.before]
                 self.pending -= 1
@@ -316,9 +321,11 @@ class Outbox:
         destination = attempt.destination
         destination.attempting = attempt.under_way = False
         self._attempting -= 1
-        head = attempt.head
+        head, dropped, destination.dropped = attempt.head, destination.dropped, False
         again = self._attempts.settle(attempt, receipt, lambda: self._next(destination, head))
-        if again is not None:
+        if again is not None and dropped:
+            self._next(destination, head)
+        elif again is not None:
             destination.queue[0] = Waiting(again.delivery, head.ends_at, again.offline)
             self._pause(destination, self._moment() + again.seconds)
         self._tell_quiet()

@@ -15,9 +15,9 @@ from gateway.flow.admission import LONGEST_STALL_SECONDS
 from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.lifecycle import DeliveryState
-from gateway.message.receipt import Bounced, Deferred, Delivered
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt
 from gateway.notices import DeliveryBuried, EnvelopeRefused
-from gateway.ports import Accepted, ModelAnswer, ModelCall
+from gateway.ports import Accepted, ModelAnswer, ModelCall, Traits
 from tests.support.story import EPOCH, Story, gateway
 
 PATIENT = RetryPolicy(attempts=1000, cap_seconds=30.0)
@@ -72,6 +72,20 @@ async def test_what_a_person_dropped_from_the_shelf_is_not_sent(autojump_clock: 
         assert await story.flow.recovery.discard(f"{ids[599]}.0", DeliveryState.DROPPED, "stale")
         await story.settles()
         assert story.sent()[1:] == [f"a{number}" for number in range(599) if number != 500]
+
+
+async def test_what_a_person_dropped_while_it_was_attempted_is_not_tried_again(autojump_clock: Any) -> None:
+    async def dropped_meanwhile() -> Receipt:
+        assert await story.flow.recovery.discard(f"{first}.0", DeliveryState.DROPPED, "stale")
+        return Deferred("still down")
+
+    async with gateway(policy=PATIENT, traits=Traits(idempotent=True)) as story:
+        story.channels["chat"].will(Deferred("down"), dropped_meanwhile, Deferred("down"))
+        first = await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent() == ["one", "one", "two", "two"]
+        assert story.flow.outbox.pending == 0
 
 
 async def test_a_restart_takes_up_a_long_outage_with_little_memory_and_in_order(autojump_clock: Any) -> None:
