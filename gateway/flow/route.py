@@ -64,7 +64,7 @@ class Router:
         decision = self._decide(ROUTING, envelope, now)
         message = envelope.message
         takes = message.action == "new" and message.type not in ("reaction", "event")
-        usual = decision.fixed and takes and not (envelope.passed or envelope.delayed)
+        usual = decision.fixed and takes and not _was_set_aside(envelope)
         if usual and (kept := self._kept.get(id(decision))) is not None:
             return kept[1]
         draft = self._drafted(decision, envelope, now)
@@ -135,15 +135,21 @@ def _still_to_do(decision: Decision, envelope: Envelope) -> tuple[Action, ...]:
 
     After a delay other rules may match, by the time or by an edit: what they hold waits for a person all the same.
 
-    Its rate was counted when it came in, and is not counted again.
+    Its rate was counted when it came in, or could not be, and is not counted now: who lets go many at once is no flood.
     """
-    if not (envelope.passed or envelope.delayed):
+    if not _was_set_aside(envelope):
         return decision.actions
-    over = ("hold", "delay", "throttle") if envelope.passed else ("delay", "throttle")
+    over = ["throttle"]  # alone for what a hook failed on before any rule was asked
+    if envelope.passed or envelope.delayed:
+        over += ["hold", "delay"] if envelope.passed else ["delay"]
     kept = tuple([action for action in decision.actions if action.name not in over])
     if not envelope.passed or not any(action.name == "hold" for action in decision.actions):
         return kept
     return kept + tuple([action for action in decision.conflicts if action.name != "hold"])[:1]
+
+
+def _was_set_aside(envelope: Envelope) -> bool:
+    return envelope.passed or envelope.delayed or envelope.release is not None
 
 
 def _short(text: str) -> str:

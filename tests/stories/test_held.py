@@ -161,6 +161,27 @@ async def _asked_by_the_rule(story: Story, envelope: str) -> None:
     assert story.sent() == ["refund"]
 
 
+async def test_a_rate_refuses_nothing_of_what_a_broken_hook_held_and_a_person_lets_go_at_once(
+    autojump_clock: Any,
+) -> None:
+    failures = [NameError("messsage")] * 3
+
+    def fragile(message: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    rules = 'WHEN message.type == "text" THEN throttle("1/1m") PER message.sender.id'
+    async with gateway(inbound=[hook(fragile, policy="hold")], rules=rules) as story:
+        held = []
+        for text in ("one", "two", "three"):
+            held.append(await story.receives(text))
+            await trio.sleep(100)
+        for envelope in held:
+            assert await story.flow.recovery.readmit(envelope, "the hook is mended")
+        await story.settles()
+        assert story.sent() == ["one", "two", "three"]
+
+
 async def test_a_delay_that_is_over_is_over_also_when_a_hook_fails_then(autojump_clock: Any) -> None:
     failure: list[Exception] = []
 
