@@ -20,7 +20,7 @@ from gateway.flow.retry import RetryPolicy
 from gateway.flow.story import Story
 from gateway.flow.walk import Ending
 from gateway.message.chunking import chunk
-from gateway.message.envelope import Delivery, Envelope, delivery_id
+from gateway.message.envelope import Delivery, Envelope, Release, delivery_id
 from gateway.message.lifecycle import DeliveryState, InboundState
 from gateway.message.message import Message
 from gateway.message.seal import RecordKind, Sealer
@@ -71,7 +71,7 @@ class Clerk:
         `opening`: the message itself is still to be submitted, and is, together with its end.
         """
         now = self._now()
-        story = ending.story or Story(attempt=envelope.attempt, by=ending.by, why=ending.why, tell=ending.tell)
+        story = ending.story or _unwalked(envelope, ending)
         told = self._sealer.encode(RecordKind.NOTE, envelope.id, story)
         deliveries = self.deliveries(envelope, ending, now)
         together = () if opening is None else self._together(opening.plain, told, deliveries)
@@ -170,8 +170,7 @@ class Clerk:
         """
         self._report(JournalFailed(f"the end of {envelope.id} was refused: {why}"))
         ending = Ending(InboundState.DEAD, why=f"its end cannot be kept: {why}", by="journal")
-        story = Story(attempt=envelope.attempt, by=ending.by, why=ending.why)
-        note = self._sealer.seal(RecordKind.NOTE, envelope.id, story)
+        note = self._sealer.seal(RecordKind.NOTE, envelope.id, _unwalked(envelope, ending))
         work = HandOver(id=envelope.id, state=ending.state, at=self._now(), note=note)
         self._journal.submit(work, partial(self._buried, envelope, ending, done))
 
@@ -204,6 +203,19 @@ class Clerk:
         for step in story.steps:
             share -= step.seconds
         return max(0.0, share)
+
+
+def _unwalked(envelope: Envelope, ending: Ending) -> Story:
+    """Tell of an end that no walk came to: whether rules were asked nobody knows, so they are when it is put back."""
+    return Story(
+        attempt=envelope.attempt,
+        delayed=envelope.delayed,
+        anew=not (envelope.passed or envelope.delayed),
+        by=ending.by,
+        why=ending.why,
+        tell=ending.tell,
+        release=envelope.release or Release(),
+    )
 
 
 def _cut(text: str, traits: Traits) -> Sequence[str]:

@@ -39,8 +39,8 @@ class Story(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The walk in short. `why` and `by` explain an end that is not DONE; `tell` is what the sender may hear.
 
     `passed`: an earlier walk set the message aside, and this one went on behind that. `delayed`: it came back because
-    its delay was over, and a rule may still hold it. `anew`: a hook failed on it before any rule was asked, so that
-    rules may hold and delay it when it is put back. `release`: what the message takes along then.
+    its delay was over, and a rule may still hold it. `anew`: a hook failed on it before any rule was asked, or no walk
+    came to its end, so that rules may hold and delay it when it is put back. `release`: what it takes along then.
     """
 
     attempt: int = 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from msgspec.structs import replace
 
 from gateway.errors import Hold
 from gateway.flow.hooks import Link
@@ -180,6 +181,23 @@ async def test_a_rate_refuses_nothing_of_what_a_broken_hook_held_and_a_person_le
             assert await story.flow.recovery.readmit(envelope, "the hook is mended")
         await story.settles()
         assert story.sent() == ["one", "two", "three"]
+
+
+async def test_rules_hold_what_failed_before_they_were_asked_when_a_person_takes_it_up_again(
+    autojump_clock: Any,
+) -> None:
+    def fails(_: Any) -> Any:
+        raise LookupError("a bug")
+
+    async with gateway(rules='WHEN message.content == "refund" THEN hold("ask me")') as story:
+        stages = story.flow.walker.stages
+        story.flow.walker.stages = replace(stages, route=fails)
+        envelope = await story.receives("refund")
+        await story.settles()
+        assert await story.state(envelope) == "dead"
+        story.flow.walker.stages = stages
+        assert await story.flow.recovery.readmit(envelope, "the bug is mended")
+        await _asked_by_the_rule(story, envelope)
 
 
 async def test_a_delay_that_is_over_is_over_also_when_a_hook_fails_then(autojump_clock: Any) -> None:
