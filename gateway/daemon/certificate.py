@@ -37,11 +37,13 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 class Certificate:
-    """The context in use and what it was made of."""
+    """The `context` in use, None without TLS, and what it was made of. Raises `SettingErrors`."""
 
-    def __init__(self, settings: Settings, context: ssl.SSLContext | None) -> None:
-        self._settings, self._context = settings, context
-        self._read = _contents(settings) if context is not None else ()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # Before it is loaded: what is renewed in between is another one at the next reload.
+        self._read = _contents(settings)
+        self.context = tls_context(settings)
 
     def again(self) -> Callable[[], tuple[str, ...]]:
         """Read the files again, in any thread; the answer puts them in force and says what changed.
@@ -50,7 +52,7 @@ class Certificate:
         since, and the one in use stays. What is read are the files of the start, as the settings that name them take
         effect with the next one.
         """
-        context = self._context
+        context = self.context
         if context is None or (read := _contents(self._settings)) == self._read:
             return tuple
         _loaded(self._settings, None)  # a key that does not fit would leave the context without one

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from gateway.config.address import split_address
 from gateway.config.settings import ListenSettings, Settings
-from gateway.daemon.certificate import Certificate, tls_context
+from gateway.daemon.certificate import Certificate
 from gateway.errors import AddressTaken, SettingError, SettingErrors
 from protocols.errors import ListenError
 from protocols.http1.limits import HttpLimits
@@ -52,12 +52,13 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
 
     Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`.
     """
-    listen, tls, passed = settings.listen, tls_context(settings), _passed()
+    listen, certificate, passed = settings.listen, Certificate(settings), _passed()
+    tls = certificate.context
     public = adopt(passed, tls=tls) if passed else _tcp(listen, tls)
     beside = settings.directory / listen.unix_socket
     if listen.unix_socket and str(beside) not in [each.socket.getsockname() for each in public]:
         public.append(_unix(beside, "listen.unix_socket", mode=0o660))
-    return Listeners(public, [_unix(control, "the control socket")], Certificate(settings, tls))
+    return Listeners(public, [_unix(control, "the control socket")], certificate)
 
 
 def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:

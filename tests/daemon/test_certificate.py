@@ -7,13 +7,15 @@ import ssl
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from gateway.config.settings import ListenSettings, Settings
-from gateway.daemon.certificate import Certificate, tls_context
+from gateway.daemon.certificate import Certificate
 from gateway.errors import SettingErrors
+from protocols.transport.tls import server_context
 from tests.support.rules_daemon import Daemon, running, write_configuration
 
 HERE = "127.0.0.1"
@@ -74,14 +76,31 @@ def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_befor
     renew(tmp_path, authority)
     listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
     settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=listen)
-    context = tls_context(settings)
-    certificate, first = Certificate(settings, context), (tmp_path / "port.pem").read_text()
+    certificate, first = Certificate(settings), (tmp_path / "port.pem").read_text()
+    context = certificate.context
     renew(tmp_path, authority)
     take = certificate.again()
     (tmp_path / "port.key").write_bytes(authority.issue_cert(HERE).private_key_pem.bytes())
     with pytest.raises(SettingErrors, match="changing"):
         take()
     assert context is not None and greeted(context) == first
+
+
+def test_a_certificate_that_is_renewed_while_the_gateway_starts_is_shown_after_a_reload(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(certificate: Path, key: Path, **more: Any) -> ssl.SSLContext:
+        context = server_context(certificate, key, **more)
+        renew(tmp_path, authority)
+        return context
+
+    renew(tmp_path, authority)
+    listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
+    with monkeypatch.context() as patched:
+        patched.setattr("gateway.daemon.certificate.server_context", slow)
+        certificate = Certificate(Settings(directory=tmp_path, state_dir=tmp_path, listen=listen))
+    assert certificate.again()() == ("new connections are shown another certificate",)
+    assert certificate.context is not None and greeted(certificate.context) == (tmp_path / "port.pem").read_text()
 
 
 def greeted(context: ssl.SSLContext) -> str:
