@@ -212,7 +212,8 @@ class ModelError(OclawError):
     """A model did not answer. `passing` says whether trying again may help."""
 
     def __init__(self, why: str, *, passing: bool) -> None:
-        self.why, self.passing = as_text(why), passing
+        # It goes wherever a hook's reason goes; a worker may give one of megabytes.
+        self.why, self.passing = bounded(as_text(why)), passing
         super().__init__(self.why)
 
 

@@ -18,7 +18,7 @@ from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt
 from gateway.message.seal import Sealer
-from gateway.notices import DeliveryBuried, EnvelopeBuried, EnvelopeRejected, RequestFailed
+from gateway.notices import DeliveryBuried, EnvelopeBuried, EnvelopeRejected, RequestFailed, StepFailed
 from gateway.ports import Accepted, ModelAnswer, ModelCall, Traits
 from tests.support.story import gateway, hook
 
@@ -441,6 +441,7 @@ BUSY = ModelError("busy", passing=True)
         (Wraps(BUSY, BUSY), ["at last"]),
         (Wraps(ModelError("no", passing=False)), ["sorry"]),
         (Wraps(ModelError(LookupError("no"), passing=False)), ["sorry"]),  # type: ignore[arg-type]
+        (Wraps(ModelError("a worker's whole log, " * 100_000, passing=False)), ["sorry"]),
         (Wraps(asyncio.CancelledError()), ["sorry"]),
     ],
 )
@@ -457,6 +458,7 @@ async def test_a_model_that_raises_in_a_nursery_is_asked_again_or_not_as_it_says
         await story.receives("hello")
         await story.settles()
         assert story.sent() == (["sorry"] if streams else said)
+        assert all(len(each.why) < 10_000 for each in story.reported(StepFailed))
 
 
 async def read_all(_delivery: Any, pieces: Any) -> Receipt:
