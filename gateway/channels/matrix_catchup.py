@@ -100,14 +100,15 @@ class CatchUp:
 
     def cursor(self, now: float) -> Cursor | None:
         """Return the moment to be committed with messages that came now, when it is time to."""
-        if now - self._kept < _EVERY_SECONDS:
+        if 0 <= now - self._kept < _EVERY_SECONDS:
             return None
         return Cursor(CURSOR, f"{now:.0f}")
 
     def heard(self, now: float) -> None:
         """Messages that came at `now` are committed."""
-        self._heard = max(self._heard, now)
-        if now - self._kept >= _EVERY_SECONDS:
+        # Commits are told of in any order; earlier than that, a clock that was wrong was set right.
+        self._heard = now if self._heard - now > _MARGIN_SECONDS else max(self._heard, now)
+        if not 0 <= now - self._kept < _EVERY_SECONDS:
             self._kept = now
 
     async def missed(self, now: float) -> list[dict[str, Any]]:
@@ -150,7 +151,7 @@ class CatchUp:
             raise
 
     async def _fill(self, gap: Gap, rooms: Sequence[str], now: float) -> None:
-        since = max(self._heard - _MARGIN_SECONDS, now - LONGEST_SECONDS)
+        since = max(min(self._heard, now) - _MARGIN_SECONDS, now - LONGEST_SECONDS)
         await few_at_once(partial(self._read, gap, since), rooms, at_once=_ROOMS_AT_ONCE)
 
     async def _read(self, gap: Gap, since: float, room: str) -> None:

@@ -10,9 +10,10 @@ import trio
 import trio.testing
 from msgspec.structs import replace
 
+from gateway.channels.matrix_catchup import CURSOR, CatchUp
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Delivered, Unknown
-from gateway.ports import Accepted, Arrived
+from gateway.ports import Accepted, Arrived, Cursor
 from gateway.testing.channels import MOMENT, FakeInlet, delivery
 from protocols.errors import NothingSent, UnknownAfterSend
 from protocols.http1.messages import Response
@@ -69,6 +70,29 @@ async def test_half_a_minute_after_a_doubt_all_rooms_are_read_once_more(autojump
     await trio.sleep(31)
     await stand.hears(said_now("$5", "5"))
     assert len(stand.homeserver.asked("/messages")) == asked, "its order is relied on again"
+
+
+async def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_is_said_after_it_was_set_right() -> None:
+    asked: list[float] = []
+
+    class Rooms:
+        async def rooms(self) -> list[str]:
+            return [ROOM]
+
+        async def since(self, room: str, moment: float) -> list[dict[str, Any]]:
+            asked.append(MOMENT - moment)
+            return []
+
+    catch_up = CatchUp("it", Rooms(), print)  # type: ignore[arg-type]
+    catch_up.restore("")
+    catch_up.heard(MOMENT + 86_400)
+    await catch_up.missed(MOMENT)
+    assert catch_up.cursor(MOMENT) == Cursor(CURSOR, f"{MOMENT:.0f}")
+    catch_up.heard(MOMENT)
+    catch_up.doubt()
+    await catch_up.missed(MOMENT + 7200)
+    assert asked == [60.0, 60.0]
+    assert catch_up.cursor(MOMENT + 1) is None, "it is kept already"
 
 
 async def test_a_doubt_stands_until_what_was_read_back_is_committed() -> None:
