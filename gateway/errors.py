@@ -143,7 +143,7 @@ def unwritable(path: Path, error: OSError) -> JournalForbidden | JournalFull:
     """Return what it means that a file of the state directory cannot be written."""
     said = f"{path} cannot be written: {error.strerror}."
     if is_forbidden(error):
-        return JournalForbidden(f"{said} It must be a file that the gateway's user may write, in a folder of its own.")
+        return JournalForbidden(f"{said} The state directory and the files in it must belong to the gateway's user.")
     return JournalFull(f"{said} Does its folder exist, with space?")
 
 

@@ -5,6 +5,7 @@ Raises JournalDamaged with a way out rather than starting on a file that cannot 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -38,11 +39,12 @@ def open_for_writing(path: Path, steps: Mapping[int, str] = schema.STEPS) -> sql
 
     Raises JournalDamaged, JournalForbidden or JournalFull.
     """
-    fresh = not path.exists() or path.stat().st_size == 0
     try:
+        fresh = not path.exists() or path.stat().st_size == 0
         db = connect(path)
         try:
             _prepare(db, path, steps, fresh=fresh)
+            path.chmod(0o600)  # what may only be read SQLite opens all the same, and refuses each commit
         except BaseException:
             db.close()
             raise
@@ -53,12 +55,17 @@ def open_for_writing(path: Path, steps: Mapping[int, str] = schema.STEPS) -> sql
                 f"{path} cannot be opened for writing: {error}. Is the disk full or read-only?"
             ) from error
         raise damaged(path, str(error)) from error
-    path.chmod(0o600)
+    except OSError as error:
+        raise unwritable(path, error) from error
     return db
 
 
 def _check_ours(path: Path) -> None:
-    """Raise JournalForbidden for a file that is somebody else's, which SQLite says of no file by name."""
+    """Raise JournalForbidden for a file or folder that is somebody else's, which SQLite says of none by name."""
+    folder = path.parent
+    kept_from = not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+    if kept_from and folder.exists() and not os.statvfs(folder).f_flag & os.ST_RDONLY:
+        raise unwritable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     for each in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         try:
             os.close(os.open(each, os.O_RDWR | os.O_CLOEXEC))

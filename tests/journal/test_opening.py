@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trio
 
-from gateway.errors import JournalBusy, JournalDamaged, JournalFull
+from gateway.errors import JournalBusy, JournalDamaged, JournalForbidden, JournalFull
 from gateway.journal import open_journal
 from gateway.journal.opening import open_for_writing
 from gateway.journal.schema import VERSION
@@ -80,6 +82,27 @@ async def test_somebody_elses_database_is_left_alone(path: Path) -> None:
     with pytest.raises(JournalDamaged, match="no journal of this gateway"):
         async with open_journal(path):
             pass
+
+
+@pytest.mark.parametrize("foreign", ["file", "folder"])
+async def test_what_belongs_to_somebody_else_is_named_though_it_may_be_read(foreign: str) -> None:
+    with TemporaryDirectory() as name:
+        folder, path = Path(name), Path(name) / "journal.sqlite"
+        await filled(path)
+        path.chmod(0o644)
+        folder.chmod(0o777 if foreign == "file" else 0o555)
+        before = os.geteuid()
+        if before == 0:  # whom nothing is forbidden
+            os.chown(path if foreign == "folder" else folder, 65_534, -1)
+            os.seteuid(65_534)
+        elif foreign == "file":
+            pytest.skip("it takes root to make a file somebody else's")
+        try:
+            with pytest.raises(JournalForbidden, match="not permitted" if foreign == "file" else "denied"):
+                open_for_writing(path)
+        finally:
+            os.seteuid(before)
+            folder.chmod(0o700)
 
 
 async def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
