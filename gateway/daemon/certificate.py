@@ -45,15 +45,17 @@ class Certificate:
         self._read = _contents(settings)
         self.context = tls_context(settings)
 
-    def again(self) -> Callable[[], tuple[str, ...]]:
+    def again(self, settings: Settings) -> Callable[[], tuple[str, ...]]:
         """Read the files again, in any thread; the answer puts them in force and says what changed.
 
         Raises `SettingErrors` when they are no certificate with its key, as the answer does when they have changed
-        since, and the one in use stays. What is read are the files of the start, as the settings that name them take
-        effect with the next one.
+        since, and the one in use stays. Where `settings` name other files than at the start, these take effect with the
+        next one, and what became of the old ones is nobody's concern.
         """
         context = self.context
-        if context is None or (read := _contents(self._settings)) == self._read:
+        if context is None or certificate_files(settings) != certificate_files(self._settings):
+            return tuple
+        if (read := _contents(self._settings)) == self._read:
             return tuple
         _loaded(self._settings, None)  # a key that does not fit would leave the context without one
 

@@ -157,7 +157,7 @@ class Reloader:
         directory = serving.parts.settings.directory
         plugins = PluginTable(directory / "hooks")
         parts = build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts)
-        return parts, keyring, serving.certificate.again()
+        return parts, keyring, serving.certificate.again(parts.settings)
 
     def _renew(self, keyring: KeyRing) -> tuple[str, ...]:
         sealer = self._serving.ground.sealer

@@ -68,6 +68,12 @@ def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority
     assert shown(daemon) == second
     while "port.key" not in daemon.status()["waiting_for_reload"]:  # looked at once a second
         assert daemon.process.poll() is None
+    settings = daemon.folder / "oclaw.toml"
+    for name in ("port.pem", "port.key"):
+        settings.write_text(settings.read_text().replace(name, f"other-{name}"))
+        (daemon.folder / name).unlink()
+    assert "listen" in reload(daemon, "ConfigurationLoaded"), "the next start shows what is there by then"
+    assert shown(daemon) == second
 
 
 def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_before_it(
@@ -79,7 +85,7 @@ def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_befor
     certificate, first = Certificate(settings), (tmp_path / "port.pem").read_text()
     context = certificate.context
     renew(tmp_path, authority)
-    take = certificate.again()
+    take = certificate.again(settings)
     (tmp_path / "port.key").write_bytes(authority.issue_cert(HERE).private_key_pem.bytes())
     with pytest.raises(SettingErrors, match="changing"):
         take()
@@ -96,10 +102,11 @@ def test_a_certificate_that_is_renewed_while_the_gateway_starts_is_shown_after_a
 
     renew(tmp_path, authority)
     listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
+    settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=listen)
     with monkeypatch.context() as patched:
         patched.setattr("gateway.daemon.certificate.server_context", slow)
-        certificate = Certificate(Settings(directory=tmp_path, state_dir=tmp_path, listen=listen))
-    assert certificate.again()() == ("new connections are shown another certificate",)
+        certificate = Certificate(settings)
+    assert certificate.again(settings)() == ("new connections are shown another certificate",)
     assert certificate.context is not None and greeted(certificate.context) == (tmp_path / "port.pem").read_text()
 
 
