@@ -6,10 +6,12 @@ aside. A failure that may pass is tried again after a short pause; the others en
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from inspect import isawaitable
+from typing import Any
 
 import trio
+from msgspec import Struct
 
 from gateway.errors import ModelError, in_words, lone, stays_contained
 from gateway.flow.aside import Turn as WalkTurn
@@ -21,6 +23,16 @@ Slot = Callable[[], Awaitable[None]]
 
 # The first pause; doubles with every try. A rate-limited model is asked again within the step's deadline or not at all.
 PAUSE_SECONDS = 0.25
+
+
+class Asked(Struct, frozen=True):
+    """An answer to wait for, from one who can say at the deadline why there is none; `late` says '' for no reason."""
+
+    answer: Callable[[], Awaitable[ModelAnswer]]
+    late: Callable[[], str]
+
+    def __await__(self) -> Generator[Any, Any, ModelAnswer]:
+        return self.answer().__await__()
 
 
 async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot: Slot) -> tuple[ModelAnswer, int]:
@@ -59,4 +71,5 @@ async def _awaited(step: StepSpec, answer: Awaitable[ModelAnswer], turn: WalkTur
     await slot()
     with trio.move_on_after(step.deadline_seconds):
         return await answer
-    raise ModelError(f"no answer within {step.deadline_seconds:g} s", passing=True)
+    why = answer.late() if isinstance(answer, Asked) else ""
+    raise ModelError(f"no answer within {step.deadline_seconds:g} s" + (f": {why}" if why else ""), passing=True)

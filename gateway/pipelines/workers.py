@@ -18,7 +18,7 @@ from msgspec import Struct
 from gateway.errors import ModelError
 from gateway.message.envelope import Envelope
 from gateway.pipelines.spec import StepSpec
-from gateway.pipelines.steps import Ask
+from gateway.pipelines.steps import Ask, Asked
 from gateway.ports import ModelAnswer, ModelCall, Turn
 
 # A worker at work says so; a model call that says nothing for this long has mostly hung.
@@ -131,10 +131,15 @@ class WorkerPool:
     def asker(self, name: str, step: StepSpec) -> Ask:
         """Return who a step with `worker: NAME` asks. The step's deadline cancels what it returns."""
 
-        def ask(call: ModelCall) -> object:
-            return self._answer(name, step, call)
+        def ask(call: ModelCall) -> Asked:
+            return Asked(lambda: self._answer(name, step, call), lambda: self._absence(name))
 
-        return ask  # type: ignore[return-value]
+        return ask
+
+    def _absence(self, name: str) -> str:
+        if self._desks.get(name):
+            return ""
+        return f'no worker "{name}" is connected; start one with the token of that name in [access] workers'
 
     async def _answer(self, name: str, step: StepSpec, call: ModelCall) -> ModelAnswer:
         task = _Task(name, self._work(step, call), call.options["given"])

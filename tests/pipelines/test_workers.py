@@ -160,6 +160,24 @@ async def test_how_often_a_task_was_given_is_counted_over_all_tries_of_its_step(
     assert [word.attempt for word in told if isinstance(word, Given)] == [1, 2]
 
 
+async def test_at_the_deadline_is_said_that_no_worker_of_the_name_is_connected_and_nothing_like_it_of_one_that_is(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    step = StepSpec(name="shout", worker="loud", deadline_seconds=5.0, tries=1)
+    office, turn = Office(nursery), Turn()
+    turn.own_task = True
+
+    async def why() -> str:
+        with pytest.raises(ModelError) as told:
+            await ask(step, call("m1"), office.pool.asker("loud", step), turn, trio.lowlevel.checkpoint)
+        return told.value.why
+
+    way_out = 'no worker "loud" is connected; start one with the token of that name in [access] workers'
+    assert await why() == f"no answer within 5 s: {way_out}"
+    with office.worker():
+        assert await why() == "no answer within 5 s"
+
+
 async def test_who_asks_is_told_how_many_workers_there_are_and_what_waits_for_them(nursery: trio.Nursery) -> None:
     office = Office(nursery)
     await office.asks("a", "b")
