@@ -246,7 +246,10 @@ class Card(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was tried: whether it went well, what was found, and what to do about it."""
+    """One thing that was tried: whether it went well, what was found, and what to do about it.
+
+    A `way_out` of what went well is a warning: it will not go well for long.
+    """
 
     ok: bool
     what: str

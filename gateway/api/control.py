@@ -88,6 +88,7 @@ class Status(Struct, frozen=True, kw_only=True):
     """`oclaw status`: health at a glance. `ready` as /readyz says it, and why not; `since` is when `state` was entered.
 
     `waiting_for_reload` are files that differ from what serves until `oclaw reload`; rules go live by themselves.
+    `certificate_ends_at` is of the one that is shown at this moment, 0 without TLS.
     """
 
     ready: bool
@@ -98,6 +99,7 @@ class Status(Struct, frozen=True, kw_only=True):
     version: str
     pid: int
     addresses: tuple[str, ...]
+    certificate_ends_at: float = 0.0
     configuration: Loaded
     rules: RulesStatus
     journal: JournalStatus

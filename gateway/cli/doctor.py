@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,7 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
     import trio
 
     from gateway.cli.checkup import machine, place
+    from gateway.cli.checkup.certificate import certificate
     from gateway.cli.checkup.channels import try_channels
     from gateway.cli.faults import examine, tryable
     from gateway.config.load import state_of
@@ -73,12 +75,16 @@ def everything(config: Path, tell: Tell, *, only: str = "") -> None:
             tell("state", finding)
         for finding in place.port(settings.listen.addresses, config):
             tell("port", finding)
+        for finding in certificate(settings, time.time()):
+            tell("certificate", finding)
     if f"channels.{only}" not in left:
         trio.run(try_channels, settings, plugins, tell, only)
 
 
 def _print(place: str, finding: Finding) -> None:
-    mark = click.style("ok ", fg="green") if finding.ok else click.style("NOT", fg="red", bold=True)
+    mark = click.style("NOT", fg="red", bold=True)
+    if finding.ok:
+        mark = click.style("!! ", fg="yellow", bold=True) if finding.way_out else click.style("ok ", fg="green")
     click.echo(f"{mark}  {place}: {readable(finding.what)}")  # which may be the words of a server
-    if finding.way_out and not finding.ok:
+    if finding.way_out:
         click.echo(f"     {readable(finding.way_out)}")

@@ -30,7 +30,7 @@ from gateway.api.control import (
 from gateway.api.errors import NotPossible, NotThere
 from gateway.api.health import readiness
 from gateway.daemon.counsel import GIVEN_UP, WAITING, not_taken, way_on
-from gateway.daemon.gauges import children, failing_destinations, queues, vitals, workers
+from gateway.daemon.gauges import certificate_ends_at, children, failing_destinations, queues, vitals, workers
 from gateway.daemon.lives import Lives
 from gateway.daemon.ruledesk import rule_lines, rules_status
 from gateway.errors import Overloaded
@@ -87,6 +87,7 @@ class Desk:
             version=_version(),
             pid=os.getpid(),
             addresses=serving.addresses,
+            certificate_ends_at=certificate_ends_at(serving) or 0.0,
             configuration=loaded,
             rules=rules_status(serving),
             waiting_for_reload=serving.watch.waiting(),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from errno import EADDRINUSE, EADDRNOTAVAIL, EDQUOT, ENFILE, ENOBUFS, ENOMEM, ENOSPC
@@ -21,6 +20,7 @@ from gateway.errors import AddressTaken, SettingError, SettingErrors
 from protocols.errors import ListenError
 from protocols.http1.limits import HttpLimits
 from protocols.transport.listeners import Listener, adopt, open_tcp, open_unix
+from protocols.transport.tls import Tls
 
 # sd_listen_fds(3): the first passed descriptor.
 FIRST_PASSED = 3
@@ -53,7 +53,7 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     Raises `SettingErrors` naming each address that cannot be had, or `AddressTaken`.
     """
     listen, certificate, passed = settings.listen, Certificate(settings), _passed()
-    tls = certificate.context
+    tls = certificate.tls
     public = adopt(passed, tls=tls) if passed else _tcp(listen, tls)
     beside = settings.directory / listen.unix_socket
     if listen.unix_socket and str(beside) not in [each.socket.getsockname() for each in public]:
@@ -61,7 +61,7 @@ def open_listeners(settings: Settings, *, control: Path) -> Listeners:
     return Listeners(public, [_unix(control, "the control socket")], certificate)
 
 
-def _tcp(listen: ListenSettings, tls: ssl.SSLContext | None) -> list[Listener]:
+def _tcp(listen: ListenSettings, tls: Tls | None) -> list[Listener]:
     public: list[Listener] = []
     problems: list[SettingError] = []
     taken: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING
@@ -75,6 +76,12 @@ def _as_logged(notice: DeliveryDeferred, masks: Masks, *, texts: bool) -> str:
     return str(record_of(notice, 0.0, masks=masks, texts=texts).get("why", ""))
 
 
+def certificate_ends_at(serving: Serving) -> float | None:
+    """Return when the certificate that is shown runs out, in epoch seconds; None without TLS."""
+    lasting = serving.certificate.lasting
+    return None if lasting is None else lasting.ends_at
+
+
 def access(settings: Settings) -> Access:
     """Say who may read /metrics: peers on this host, and the networks of listen.metrics_from."""
     return Access(settings.listen.metrics_from)
@@ -138,9 +145,21 @@ def metrics(serving: Serving) -> Metrics:
                 lambda: {each.name: float(each.connected) for each in workers(serving)},
                 ("worker",),
             ),
+            Gauge("oclaw_certificate_ends_at", "When the certificate runs out.", _ends(serving), ("certificate",)),
             *_rule_gauges(serving),
         ),
     )
+
+
+def _ends(serving: Serving) -> Callable[[], dict[str, float]]:
+    """Read the certificate's end by its file, so that there is no series without TLS."""
+    name = serving.parts.settings.listen.tls_certificate
+
+    def read() -> dict[str, float]:
+        end = certificate_ends_at(serving)
+        return {} if end is None else {name: end}
+
+    return read
 
 
 def _rule_gauges(serving: Serving) -> tuple[Gauge, ...]:

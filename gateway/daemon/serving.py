@@ -17,7 +17,7 @@ from gateway.api.health import health_routes
 from gateway.api.router import Router
 from gateway.api.wire import notice_of
 from gateway.daemon.build import Parts
-from gateway.daemon.certificate import certificate_files
+from gateway.daemon.certificate import tls_files
 from gateway.daemon.desk import Desk
 from gateway.daemon.doors import Listeners, http_limits
 from gateway.daemon.gauges import access, metrics, vitals
@@ -74,7 +74,7 @@ class Serving:
         self._hubs: list[Hub] = []
         self.reloader = Reloader(self)
         self.rules = RuleReload(self._live_rules, self._swap_rules, telling.report, ground.now)
-        self._certificate_files = certificate_files(parts.settings)
+        self._certificate_files = tls_files(parts.settings)
         self.watch = Watch(self._places, self.reloader.rules_changed)
 
     def first_stages(self) -> Stages:

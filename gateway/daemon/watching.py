@@ -32,7 +32,7 @@ Sight = dict[str, Stamp]
 
 
 class Places(Struct, frozen=True):
-    """Where the configuration's files are; `lists` are the FILE lists of rules, `certificate` is the port's."""
+    """Where the configuration's files are; `lists` are the FILE lists of rules, `certificate` is read for TLS."""
 
     directory: Path
     rules: Path

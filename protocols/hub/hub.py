@@ -154,7 +154,7 @@ class Hub:
         if why:
             self._turn_away(sock, listener, peer, why)
             return
-        pipe: Pipe = PlainPipe(sock) if listener.tls is None else TlsPipe(sock, listener.tls)
+        pipe: Pipe = PlainPipe(sock) if listener.tls is None else TlsPipe(sock, listener.tls.context)
         self._state.enter(Connection(self._state, pipe, peer))
 
     def _why_not(self, peer: Peer) -> str:

@@ -10,23 +10,23 @@ import errno
 import fcntl
 import os
 import socket
-import ssl
 import stat
 from pathlib import Path
 
 import msgspec
 
 from protocols.errors import ListenError
+from protocols.transport.tls import Tls
 
 # The kernel caps it at net.core.somaxconn (4096 on Linux): room for a burst while we compute.
 BACKLOG = 4096
 
 
 class Listener(msgspec.Struct, frozen=True):
-    """One listening socket, with its TLS context when it speaks TLS."""
+    """One listening socket, with what it shows when it speaks TLS."""
 
     socket: socket.socket
-    tls: ssl.SSLContext | None = None
+    tls: Tls | None = None
 
     @property
     def address(self) -> str:
@@ -50,7 +50,7 @@ _WAYS_OUT = {
 }
 
 
-def open_tcp(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> list[Listener]:
+def open_tcp(host: str, port: int, *, tls: Tls | None = None) -> list[Listener]:
     """Listen on every address `host` stands for (a number costs no DNS). Raises ListenError."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -87,7 +87,7 @@ def open_unix(path: Path, *, mode: int = 0o600) -> Listener:
     return Listener(sock)
 
 
-def adopt(descriptors: list[int], *, tls: ssl.SSLContext | None = None) -> list[Listener]:
+def adopt(descriptors: list[int], *, tls: Tls | None = None) -> list[Listener]:
     """Take over listening sockets that a supervisor opened (systemd passes them from 3 on).
 
     TLS applies to the TCP sockets among them. Raises ListenError for one that does not listen.

@@ -5,6 +5,14 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
+import msgspec
+
+
+class Tls(msgspec.Struct):
+    """What a listener shows whoever connects next; another `context` may be put there at any time."""
+
+    context: ssl.SSLContext
+
 
 def server_context(
     certificate: Path,

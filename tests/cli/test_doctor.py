@@ -7,18 +7,21 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trio
+import trustme
 from click.testing import CliRunner
 
 from gateway.cli.checkup import channels, machine, place
+from gateway.cli.checkup.certificate import certificate
 from gateway.cli.frame import oclaw
 from gateway.config.load import load
-from gateway.config.settings import Settings
+from gateway.config.settings import ListenSettings, Settings
 from gateway.journal import FILE_NAME
 from gateway.journal.opening import open_for_writing, told
 from gateway.journal.schema import VERSION
@@ -165,6 +168,35 @@ def test_what_the_gateway_would_not_start_with_is_found(tmp_path: Path) -> None:
     assert not dictionary.ok and "own.zdict is not a trained zstd dictionary" in dictionary.what
     assert not journal.ok and journal.what.endswith(f"has version 999; this oclaw knows versions up to {VERSION}")
     assert journal.way_out.startswith("Run the newer oclaw again")
+
+
+def test_how_long_the_certificate_lasts_is_told_and_what_keeps_it_from_being_shown(tmp_path: Path) -> None:
+    def told(days: float, *, lasts: float = 90, key_of: str = "port") -> tuple[bool, str, bool]:
+        now, authority = datetime.now(UTC), trustme.CA()
+        for name in ("port", "other"):
+            made = authority.issue_cert("localhost", not_before=now, not_after=now + timedelta(days=lasts))
+            made.cert_chain_pems[0].write_to_path(str(tmp_path / f"{name}.pem"))
+            made.private_key_pem.write_to_path(str(tmp_path / f"{name}.key"))
+        listen = ListenSettings(tls_certificate="port.pem", tls_key=f"{key_of}.key")
+        settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=listen)
+        (found,) = certificate(settings, (now + timedelta(days=days)).timestamp())
+        return found.ok, found.what, bool(found.way_out)
+
+    fresh, late, short = told(1), told(70), told(1, lasts=6)
+    assert (fresh[0], fresh[2], " lasts 89 days more" in fresh[1]) == (True, False, True)
+    assert (late[0], late[2], " lasts 20 days more" in late[1]) == (True, True, True)
+    assert (short[0], short[2]) == (True, False), "one of six days is renewed when two thirds are over"
+    assert (told(90)[0], "has run out" in told(90)[1]) == (False, True)
+    assert (told(-1)[0], "counts from" in told(-1)[1]) == (False, True)
+    assert (told(1, key_of="other")[0], "key values mismatch" in told(1, key_of="other")[1]) == (False, True)
+    assert (told(1, key_of="no")[0], "No such file" in told(1, key_of="no")[1]) == (False, True)
+
+
+def test_a_warning_is_told_with_its_way_out_and_all_is_well(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = Finding(ok=True, what="it lasts 3 days more", way_out="Renew it.")
+    monkeypatch.setattr(machine, "clock", lambda: said)
+    answer = asked(config)
+    assert answer.exit_code == 0 and "!!   machine: it lasts 3 days more\n     Renew it.\n" in answer.stdout
 
 
 def test_what_sqlite_finds_is_told_in_one_line() -> None:

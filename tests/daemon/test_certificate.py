@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import trustme
@@ -19,6 +22,7 @@ from protocols.transport.tls import server_context
 from tests.support.rules_daemon import Daemon, running, write_configuration
 
 HERE = "127.0.0.1"
+CLIENTS, OTHERS = trustme.CA(), trustme.CA()
 
 
 @pytest.fixture
@@ -28,13 +32,24 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def daemon(authority: trustme.CA) -> Iterator[Daemon]:
+    with with_tls(authority) as served:
+        yield served
+
+
+@pytest.fixture
+def daemon_that_asks(authority: trustme.CA) -> Iterator[Daemon]:
+    with with_tls(authority, 'tls_client_authorities = "clients.pem"\n') as served:
+        yield served
+
+
+@contextmanager
+def with_tls(authority: trustme.CA, more: str = "") -> Iterator[Daemon]:
     with tempfile.TemporaryDirectory() as name:
         conf = write_configuration(Path(name))
         renew(conf, authority)
-        settings = conf / "oclaw.toml"
-        settings.write_text(
-            settings.read_text().replace("[listen]\n", '[listen]\ntls_certificate = "port.pem"\ntls_key = "port.key"\n')
-        )
+        CLIENTS.cert_pem.write_to_path(str(conf / "clients.pem"))
+        settings, tls = conf / "oclaw.toml", 'tls_certificate = "port.pem"\ntls_key = "port.key"\n'
+        settings.write_text(settings.read_text().replace("[listen]\n", f"[listen]\n{tls}{more}"))
         with running(conf) as served:
             yield served
 
@@ -49,6 +64,16 @@ def shown(daemon: Daemon) -> str:
     return ssl.get_server_certificate((HERE, daemon.port), timeout=60)
 
 
+def certificate_end(daemon: Daemon) -> float:
+    """What Prometheus is told of it."""
+    unproven = ssl.create_default_context()
+    unproven.check_hostname, unproven.verify_mode = False, ssl.CERT_NONE
+    with urlopen(f"https://{HERE}:{daemon.port}/metrics", context=unproven) as answer:
+        lines = answer.read().decode().splitlines()
+    (end,) = (line.split()[1] for line in lines if line.startswith('oclaw_certificate_ends_at{certificate="port.pem"}'))
+    return float(end)
+
+
 def reload(daemon: Daemon, outcome: str) -> str:
     daemon.process.send_signal(signal.SIGHUP)
     told = daemon.until(outcome, what="configuration")
@@ -56,7 +81,8 @@ def reload(daemon: Daemon, outcome: str) -> str:
 
 
 def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority: trustme.CA) -> None:
-    first = shown(daemon)
+    first, end = shown(daemon), daemon.status()["certificate_ends_at"]
+    assert end == ssl.cert_time_to_seconds("Jan  1 00:00:00 3000 GMT") == certificate_end(daemon)
     assert reload(daemon, "ConfigurationLoaded") == "no setting, rule, pipeline or hook changed"
     renew(daemon.folder, authority)
     assert shown(daemon) == first
@@ -77,19 +103,68 @@ def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority
 
 
 def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_before_it(
-    authority: trustme.CA, tmp_path: Path
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     renew(tmp_path, authority)
     listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
     settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=listen)
     certificate, first = Certificate(settings), (tmp_path / "port.pem").read_text()
-    context = certificate.context
+    tls = certificate.tls
+    assert tls is not None
     renew(tmp_path, authority)
+    reads = Path.read_bytes
+
+    def half_renewed(path: Path) -> bytes:
+        content = reads(path)
+        if path.name == "port.key":
+            renew(tmp_path, authority)
+        return content
+
+    with monkeypatch.context() as patch, pytest.raises(SettingErrors, match="changing"):
+        patch.setattr(Path, "read_bytes", half_renewed)
+        certificate.again(settings)
+    assert greeted(tls.context) == first
     take = certificate.again(settings)
-    (tmp_path / "port.key").write_bytes(authority.issue_cert(HERE).private_key_pem.bytes())
-    with pytest.raises(SettingErrors, match="changing"):
-        take()
-    assert context is not None and greeted(context) == first
+    (tmp_path / "port.key").write_text("nothing that counts: what was read is what is put in force")
+    assert take() == ("new connections are shown another certificate",)
+    assert greeted(tls.context) == (tmp_path / "port.pem").read_text()
+
+
+def test_clients_are_asked_for_certificates_of_the_authorities_that_a_reload_read(
+    authority: trustme.CA, daemon_that_asks: Daemon, tmp_path: Path
+) -> None:
+    old, new = (trusted(tmp_path / name, authority, theirs) for name, theirs in (("old", CLIENTS), ("new", OTHERS)))
+    daemon, file = daemon_that_asks, daemon_that_asks.folder / "clients.pem"
+    assert (served(daemon, old), served(daemon, new)) == (True, False)
+    file.write_text("no certificate at all")
+    assert "listen.tls_client_authorities is not usable" in reload(daemon, "ConfigurationRefused")
+    assert (served(daemon, old), served(daemon, new)) == (True, False)
+    OTHERS.cert_pem.write_to_path(str(file))
+    while "clients.pem" not in daemon.status()["waiting_for_reload"]:  # looked at once a second
+        assert daemon.process.poll() is None
+    assert reload(daemon, "ConfigurationLoaded") == "new connections must show a certificate of other authorities"
+    assert (served(daemon, old), served(daemon, new)) == (False, True)
+
+
+def trusted(folder: Path, authority: trustme.CA, theirs: trustme.CA) -> ssl.SSLContext:
+    """Return a client that trusts the port and shows a certificate of `theirs`."""
+    folder.mkdir()
+    theirs.issue_cert("a.client").private_key_and_cert_chain_pem.write_to_path(str(folder / "shown.pem"))
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    client.load_cert_chain(folder / "shown.pem")
+    return client
+
+
+def served(daemon: Daemon, client: ssl.SSLContext) -> bool:
+    """Say whether a request gets an answer: with TLS 1.3 a client hears of a refusal when it reads."""
+    with socket.create_connection((HERE, daemon.port), timeout=60) as plain:
+        try:
+            with client.wrap_socket(plain, server_hostname=HERE) as secure:
+                secure.sendall(b"GET /healthz HTTP/1.1\r\nHost: oclaw\r\nConnection: close\r\n\r\n")
+                return secure.recv(12) == b"HTTP/1.1 200"
+        except (ssl.SSLError, ConnectionResetError, BrokenPipeError):
+            return False
 
 
 def test_a_certificate_that_is_renewed_while_the_gateway_starts_is_shown_after_a_reload(
@@ -107,7 +182,7 @@ def test_a_certificate_that_is_renewed_while_the_gateway_starts_is_shown_after_a
         patched.setattr("gateway.daemon.certificate.server_context", slow)
         certificate = Certificate(settings)
     assert certificate.again(settings)() == ("new connections are shown another certificate",)
-    assert certificate.context is not None and greeted(certificate.context) == (tmp_path / "port.pem").read_text()
+    assert certificate.tls is not None and greeted(certificate.tls.context) == (tmp_path / "port.pem").read_text()
 
 
 def greeted(context: ssl.SSLContext) -> str:

@@ -21,7 +21,7 @@ from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 from protocols.hub.state import H2Entrance
 from protocols.transport.listeners import Listener, open_tcp
-from protocols.transport.tls import server_context
+from protocols.transport.tls import Tls, server_context
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -134,7 +134,7 @@ async def open_site(
     """Serve until the block is left."""
     events: list[HubEvent] = []
     hub = Hub(dispatch, events.append, limits=limits, read_head=read_head, h2_entrance=h2_entrance, reluctant=reluctant)
-    site = Site(hub, listener or open_tcp("127.0.0.1", 0, tls=tls)[0], events)
+    site = Site(hub, listener or open_tcp("127.0.0.1", 0, tls=None if tls is None else Tls(tls))[0], events)
     async with trio.open_nursery() as nursery:
         await nursery.start(site.serve)
         yield site

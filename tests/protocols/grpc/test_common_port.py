@@ -22,7 +22,7 @@ from protocols.http2.tls import client_tls
 from protocols.hub.exchange import Exchange
 from protocols.hub.hub import Hub
 from protocols.transport.listeners import open_tcp
-from protocols.transport.tls import server_context
+from protocols.transport.tls import Tls, server_context
 from tests.protocols.grpc.echo import SERVICE, Echo, EchoStub
 
 
@@ -39,7 +39,7 @@ async def common_port(tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
             nursery.start_soon(partial(serve_h2, stream, b"", methods))
 
         hub = Hub(answer, lambda event: None, h2_entrance=enter)
-        listeners = open_tcp("127.0.0.1", 0, tls=tls)
+        listeners = open_tcp("127.0.0.1", 0, tls=None if tls is None else Tls(tls))
         await nursery.start(hub.serve, listeners)
         yield listeners[0].port
         nursery.cancel_scope.cancel()
