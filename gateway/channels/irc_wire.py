@@ -21,6 +21,7 @@ from gateway.channels.irc_settings import Settings
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.errors import SettingError
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.plainfile import must_be_plain
 
 _CONNECT_SECONDS = 15.0
 _FAREWELL_SECONDS = 1.0
@@ -169,6 +170,7 @@ def tls_context(settings: Settings, config_dir: str) -> ssl.SSLContext:
         return ssl.create_default_context()
     path = Path(config_dir, settings.tls_authority)
     try:
+        must_be_plain(path)
         return ssl.create_default_context(cafile=str(path))
     except (OSError, ssl.SSLError) as error:
         wanted = "a PEM file with the certificates to trust"

@@ -18,6 +18,7 @@ import click
 
 from gateway.cli.frame import UNAVAILABLE, NotDone, readable, with_config, with_json
 from gateway.cli.show import json_text
+from gateway.plainfile import read_plain_text
 
 DEFAULT_ADDRESS = "127.0.0.1:8420"
 
@@ -96,7 +97,7 @@ def _messages(text: str | None) -> list[dict[str, Any]]:
 
 def _listen(config: Path) -> dict[str, Any]:
     try:
-        section = tomllib.loads((config / "oclaw.toml").read_text("utf-8-sig")).get("listen", {})
+        section = tomllib.loads(read_plain_text(config / "oclaw.toml")).get("listen", {})
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:

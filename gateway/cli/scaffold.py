@@ -18,6 +18,7 @@ from gateway.cli.resolvers import cut_off
 from gateway.config.describe import similar
 from gateway.config.load import FILE
 from gateway.newfile import write_new
+from gateway.plainfile import read_plain_text
 from gateway.plugins import PluginTable
 
 HOME = Path(gateway.__file__).resolve().parents[1]
@@ -95,7 +96,7 @@ def _make(folder: Path) -> None:
 def _lacking(path: Path, models: list[str], channels: list[str]) -> list[str]:
     """Return a note on what was asked for and does not stand in an oclaw.toml that was kept."""
     try:
-        there = tomllib.loads(path.read_text("utf-8"))
+        there = tomllib.loads(read_plain_text(path))
     except (OSError, ValueError):  # `oclaw check` tells what is wrong with it
         there = {}
     stands = {f"{section}.{name}" for section, each in there.items() if isinstance(each, dict) for name in each}

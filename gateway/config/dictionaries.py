@@ -11,6 +11,7 @@ from pathlib import Path
 from gateway.errors import UnknownDictionary
 from gateway.message import dictionary
 from gateway.message.dictionary import Dictionaries, Dictionary, read_dictionary
+from gateway.plainfile import read_plain
 
 SUFFIX = ".zdict"
 SHIPPED = Path(dictionary.__file__).parent / "dictionaries"
@@ -37,6 +38,6 @@ def _check_ids(found: list[Dictionary]) -> None:
 
 def _read_folder(folder: Path) -> list[Dictionary]:
     try:
-        return [read_dictionary(path.read_bytes(), str(path)) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+        return [read_dictionary(read_plain(path), str(path)) for path in sorted(folder.glob(f"*{SUFFIX}"))]
     except OSError as error:
         raise UnknownDictionary(f"{error.filename} cannot be read: {error.strerror}.") from error

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.errors import KeyRingError, KeyRingUnwritten, is_forbidden
 from gateway.message.keyring import KeyRing, format_keyring, parse_keyring
+from gateway.plainfile import plain_only
 
 FILE_NAME = "keyring"
 _OTHERS = 0o077
@@ -20,7 +21,7 @@ _OTHERS = 0o077
 def read_keyring(path: Path) -> KeyRing | None:
     """Return the ring in `path`, or None where there is no such file. Raises `KeyRingError`; blocks on the disk."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_only) as file:
             mode = os.fstat(file.fileno()).st_mode & 0o777
             if mode & _OTHERS:
                 raise KeyRingError(

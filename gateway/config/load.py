@@ -22,6 +22,7 @@ from gateway.config.decode import FAULTY, Gather, joined
 from gateway.config.describe import shown, similar
 from gateway.config.settings import ChannelEntry, HookChains, HookEntry, ModelEntry, Settings
 from gateway.errors import PluginError, SettingError, SettingErrors
+from gateway.plainfile import read_plain_text
 
 FILE = "oclaw.toml"
 _CHANNEL_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -81,7 +82,7 @@ def _state_setting(raw: dict[str, Any]) -> str:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text("utf-8-sig"))
+        return tomllib.loads(read_plain_text(path))
     except FileNotFoundError:
         hint = f'Make one with "oclaw init {path.parent}", or name its folder with --config.'
         raise SettingErrors([SettingError(str(path), found="missing", wanted="there", hint=hint)]) from None

@@ -47,6 +47,8 @@ class OperatorCode:
             there = name.isidentifier() and path.is_file()
         except OSError as error:
             raise PluginError(f"code that can be read; {path} cannot: {error.strerror}") from error
+        if name.isidentifier() and path.exists() and not there:
+            raise PluginError(f"code that can be read; {path} is no plain file")
         if not there:
             raise PluginError(f'"module:function" with a module in {self._folder}, where {name}.py is not found')
         if str(self._folder) not in sys.path:

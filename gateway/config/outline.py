@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from gateway.config.load import FILE
 from gateway.config.settings import known_zone
+from gateway.plainfile import read_plain_text
 
 
 class Outline(Struct, frozen=True, kw_only=True):
@@ -36,7 +37,7 @@ class Outline(Struct, frozen=True, kw_only=True):
 def outline(directory: Path) -> Outline:
     """Read the names; a file that is missing or no TOML names nothing, a time zone that is none is UTC."""
     try:
-        raw = tomllib.loads((directory / FILE).read_text("utf-8-sig"))
+        raw = tomllib.loads(read_plain_text(directory / FILE))
         known = True
     except (OSError, ValueError, RecursionError):  # both a decoding and a syntax error are ValueErrors
         raw, known = {}, False

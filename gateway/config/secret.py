@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.errors import SettingError
+from gateway.plainfile import read_plain_text
 
 HOW = "env:NAME, file:PATH or credential:NAME, which say where the secret is kept"
 
@@ -93,7 +94,7 @@ class SecretStore:
 
     def _file(self, path: Path, place: str, what: str) -> str:
         try:
-            value = path.read_text("utf-8-sig").strip()
+            value = read_plain_text(path).strip()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             hint = f"Put the secret, and nothing else, into {path}."

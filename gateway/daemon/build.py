@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,7 @@ from gateway.models.registry import Models
 from gateway.pipelines.reading import parse
 from gateway.pipelines.spec import Pipeline
 from gateway.pipelines.written import MOST_CHARACTERS
+from gateway.plainfile import read_plain_text
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Kit, Traits
 from rules import ActionSpec, Ruleset, Vocabulary
@@ -277,16 +277,13 @@ def _pipelines(
 
 
 def _pipeline_text(path: Path, place: str, problems: list[SettingError]) -> str | None:
-    """Read a file; not a pipe, on which it would wait, nor what is longer than any pipeline."""
+    """Read a file; not what is longer than any pipeline."""
     most = 4 * MOST_CHARACTERS  # bytes of UTF-8
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            problems.append(SettingError(place, found="no plain file", wanted="a text file"))
-        elif found.st_size > most:
-            problems.append(SettingError(place, found=f"{found.st_size:,} bytes long", wanted=f"at most {most:,}"))
-        else:
-            return path.read_text("utf-8-sig")
+        size = path.stat().st_size
+        if size <= most:
+            return read_plain_text(path)
+        problems.append(SettingError(place, found=f"{size:,} bytes long", wanted=f"at most {most:,}"))
     except (OSError, UnicodeDecodeError) as error:
         problems.append(SettingError(place, found=unreadable(error), wanted="a text file in UTF-8"))
     return None

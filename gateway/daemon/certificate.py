@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from msgspec import Struct
 
 from gateway.config.settings import Settings
 from gateway.errors import SettingError, SettingErrors
+from gateway.plainfile import read_plain
 from protocols.transport.tls import Tls, server_context
 
 _WANTED = "a certificate and its key in PEM"
@@ -40,6 +42,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     files = tls_files(settings)
     if not files:
         return None
+    _contents(settings)  # what is missing or no plain file is told by its name; OpenSSL says no names, and waits
     certificate, key, *theirs = files
     authorities = theirs[0] if theirs else None
     if authorities is not None:
@@ -107,7 +110,7 @@ def _contents(settings: Settings) -> tuple[bytes, ...]:
     names = ("tls_certificate", "tls_key", "tls_client_authorities")
     return tuple(
         [
-            _usable(file.read_bytes, name, _WANTED)
+            _usable(partial(read_plain, file), name, _WANTED)
             for name, file in zip(names, tls_files(settings), strict=False)  # the last one may be unset
         ]
     )

@@ -13,6 +13,7 @@ from datetime import tzinfo
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from gateway.plainfile import plain_only
 from rules import Unavailable
 
 # A word list of a million entries is about 10 MB.
@@ -32,8 +33,8 @@ Stamp = tuple[int, int, int, int]  # changed, changed or renamed, size, inode
 def rule_paths(folder: Path) -> list[Path]:
     """Return the rule files of a folder, in order. Raises `OSError` when it cannot be listed."""
     with os.scandir(folder) as entries:
-        # A link that leads nowhere is told when it is opened: rules that are silently not there refuse nobody.
-        files = (entry for entry in entries if is_rule_file(entry.name) and (entry.is_file() or entry.is_symlink()))
+        # A pipe or a broken link is told when it is opened: rules that are silently not there refuse nobody.
+        files = (entry for entry in entries if is_rule_file(entry.name) and not entry.is_dir(follow_symlinks=False))
         names = [entry.name for entry in files]
     return [folder / name for name in sorted(names)]
 
@@ -111,7 +112,7 @@ class RuleFiles:
         known = self._known.get(path.name)
         if known is not None and known[0] == stamp:
             return known[1]
-        with path.open("rb") as file:
+        with open(path, "rb", opener=plain_only) as file:
             content = file.read(MOST_RULE_BYTES)
         self._read[path] = stamp
         if max(stamp[:2]) < now - SETTLED_NS:
@@ -171,13 +172,8 @@ class FolderLoader:
         return path
 
     def _read(self, path: Path) -> str:
-        # Opened without waiting: a FIFO of that name would hold the reload until somebody writes into it.
-        with open(path, encoding="utf-8-sig", opener=_without_waiting) as file:
+        with open(path, encoding="utf-8-sig", opener=plain_only) as file:
             size = os.fstat(file.fileno()).st_size
             if size > MOST_LIST_BYTES:
                 raise Unavailable(f"{path} is larger than {MOST_LIST_BYTES:,} bytes")
             return file.read()
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from gateway.errors import Reject, SettingError, unreadable
 from gateway.message.draft import Draft
 from gateway.message.message import nfc
+from gateway.plainfile import read_plain_text
 
 if TYPE_CHECKING:
     from gateway.ports import Kit
@@ -56,7 +57,7 @@ def build(settings: Settings, kit: Kit) -> Callable[[Draft], None]:
 def _words(path: Path) -> list[str]:
     wanted = "a text file in UTF-8 with one word a line"
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = read_plain_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError("words_file", found=f"{path}, {unreadable(error)}", wanted=wanted) from error
     words = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

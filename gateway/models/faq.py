@@ -17,6 +17,7 @@ import trio
 from msgspec import Struct
 
 from gateway.errors import SettingError, unreadable
+from gateway.plainfile import read_plain_text
 from gateway.ports import Kit, ModelAnswer, ModelCall
 
 _WORD = re.compile(r"\w+")
@@ -85,7 +86,7 @@ def build(name: str, settings: Settings, kit: Kit) -> Faq:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise SettingError(place, found=f"{path}, too large", wanted=f"at most {MOST_BYTES:,} bytes")
-        entries = entries_of(path.read_text("utf-8-sig"))
+        entries = entries_of(read_plain_text(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingError(place, found=f"{path}, {unreadable(error)}", wanted="a Markdown file in UTF-8") from error
     if not entries:

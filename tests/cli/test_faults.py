@@ -75,11 +75,34 @@ def test_what_is_no_text_file_is_a_fault_and_nothing_waits_for_it(config: Path) 
     with (folder / "d.yaml").open("wb") as file:
         file.truncate(1 << 40)
     assert examine(config).faults == [
-        "pipelines.d/a.yaml is no plain file; it must be a text file.",
+        "pipelines.d/a.yaml is not readable (a pipe, not a plain file); it must be a text file in UTF-8.",
         "pipelines.d/b.yaml is not UTF-8 at byte 20 (line 2); it must be a text file in UTF-8.",
         "pipelines.d/c.yaml is not readable (No such file or directory); it must be a text file in UTF-8.",
         "pipelines.d/d.yaml is 1,099,511,627,776 bytes long; it must be at most 4,000,000.",
     ]
+
+
+def test_a_pipe_in_the_place_of_any_file_is_a_fault_and_nobody_waits_for_it(config: Path) -> None:
+    with (config / "oclaw.toml").open("a") as file:
+        file.write(
+            '[models.help]\nprovider = "faq"\nfile = "faq.md"\n'
+            '[[hooks.inbound]]\nuse = "sensitive_words"\nwords_file = "words.txt"\n'
+            '[channels.irc]\ntype = "irc"\nhost = "localhost"\nnick = "o"\ntls_authority = "authority.pem"\n'
+        )
+    for folder in ("hooks", "rules.d"):
+        (config / folder).mkdir(exist_ok=True)
+    for name in ("faq.md", "words.txt", "authority.pem", "rules.d/pipe.rules", "hooks/mine.py"):
+        os.mkfifo(config / name)
+    faults = examine(config).faults
+    for name in ("faq.md", "words.txt", "authority.pem", "pipe.rules"):
+        assert any(name in fault and "a pipe, not a plain file" in fault for fault in faults), "\n".join(faults)
+    with (config / "oclaw.toml").open("a") as file:
+        file.write('[[hooks.outbound]]\nuse = "mine:sign"\n')
+    assert f"{config / 'hooks/mine.py'} is no plain file" in "".join(examine(config).faults)
+    (config / "oclaw.toml").unlink()
+    os.mkfifo(config / "oclaw.toml")
+    (fault,) = examine(config).faults
+    assert "oclaw.toml is not readable (a pipe, not a plain file)" in fault
 
 
 def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) -> None:

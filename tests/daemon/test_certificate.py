@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import ssl
@@ -15,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 import trustme
 
+import gateway.daemon.certificate
 from gateway.config.settings import ListenSettings, Settings
 from gateway.daemon.certificate import Certificate
 from gateway.errors import SettingErrors
@@ -112,7 +114,7 @@ def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_befor
     tls = certificate.tls
     assert tls is not None
     renew(tmp_path, authority)
-    reads = Path.read_bytes
+    reads = gateway.daemon.certificate.read_plain
 
     def half_renewed(path: Path) -> bytes:
         content = reads(path)
@@ -121,13 +123,23 @@ def test_a_certificate_that_is_being_renewed_at_this_moment_leaves_the_one_befor
         return content
 
     with monkeypatch.context() as patch, pytest.raises(SettingErrors, match="changing"):
-        patch.setattr(Path, "read_bytes", half_renewed)
+        patch.setattr("gateway.daemon.certificate.read_plain", half_renewed)
         certificate.again(settings)
     assert greeted(tls.context) == first
     take = certificate.again(settings)
     (tmp_path / "port.key").write_text("nothing that counts: what was read is what is put in force")
     assert take() == ("new connections are shown another certificate",)
     assert greeted(tls.context) == (tmp_path / "port.pem").read_text()
+
+
+@pytest.mark.parametrize("setting", ["tls_certificate", "tls_key", "tls_client_authorities"])
+def test_a_pipe_is_told_by_its_setting_and_not_waited_for(authority: trustme.CA, tmp_path: Path, setting: str) -> None:
+    renew(tmp_path, authority)
+    os.mkfifo(tmp_path / "pipe")
+    named = {"tls_certificate": "port.pem", "tls_key": "port.key", setting: "pipe"}
+    settings = Settings(directory=tmp_path, state_dir=tmp_path, listen=ListenSettings(**named))
+    with pytest.raises(SettingErrors, match=rf"listen\.{setting} is not usable .*a pipe, not a plain file"):
+        tls_context(settings)
 
 
 def test_clients_are_asked_for_certificates_of_the_authorities_that_a_reload_read(

@@ -11,6 +11,7 @@ import click
 from gateway.cli.frame import NOT_DONE, WRONG_CONFIGURATION, NotDone, with_config, with_json
 from gateway.cli.rules.workplace import counted
 from gateway.cli.show import show
+from gateway.plainfile import read_plain
 
 
 @click.command("fmt")
@@ -64,7 +65,10 @@ def _formatted(path: Path) -> bytes | str | None:
     """Return the other layout, None when it has it already, or what is wrong as a text."""
     from rules import format_text
 
-    before = path.read_bytes()
+    try:
+        before = read_plain(path)
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
     try:
         text = before.decode("utf-8-sig")
     except UnicodeDecodeError as error:

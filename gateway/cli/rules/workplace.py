@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gateway.cli.frame import WRONG_CONFIGURATION, NotDone
+from gateway.plainfile import read_plain_text
 
 if TYPE_CHECKING:
     from gateway.daemon.rulefiles import FolderLoader
@@ -99,7 +100,7 @@ class Workplace:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return read_plain_text(path)
     except UnicodeDecodeError as error:
         raise NotDone(f"{path} is not UTF-8: byte 0x{error.object[error.start]:02X} at offset {error.start}") from error
     except OSError as error:
