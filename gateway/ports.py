@@ -246,10 +246,7 @@ class Card(Struct, frozen=True, kw_only=True):
 
 
 class Finding(Struct, frozen=True):
-    """One thing that was tried: whether it went well, what was found, and what to do about it.
-
-    A `way_out` of what went well is a warning: it will not go well for long.
-    """
+    """One thing that was tried: whether it went well, and what to do if not, or (a warning) lest it soon will not."""
 
     ok: bool
     what: str
