@@ -41,6 +41,7 @@ from gateway.supervise.crash import tell
 from protocols.http1.messages import Request, Response
 from protocols.hub.exchange import Exchange
 from protocols.problem import problem
+from protocols.websocket.handshake import UPGRADE
 
 PREFIX = "/channels/"
 FRONT = ("/", "/chat")
@@ -159,7 +160,7 @@ class ChannelsEndpoint:
         elif door.webhook is None and door.sockets is None:
             exchange.answer(problem(404, "This channel takes nothing over HTTP."))
         elif door.webhook is None:
-            exchange.answer(problem(426, "This channel speaks WebSocket.", headers=(("Upgrade", "websocket"),)))
+            exchange.answer(problem(426, "This channel speaks WebSocket.", headers=UPGRADE))
         else:
             if door.sockets is None:
                 self._entries[PREFIX + name] = (door, door.webhook)

@@ -99,9 +99,12 @@ def _dead(control: Control) -> Endpoint:
 
 def _dead_stories(control: Control) -> Endpoint:
     async def endpoint(exchange: Exchange) -> None:
-        async with exchange.stream(200, _LINES) as answer, aclosing(control.dead_stories()) as stories:
-            async for story in stories:
-                await answer.send(encode_json(story) + b"\n")
+        async with exchange.stream(200, _LINES) as answer:
+            if answer.silent:
+                return
+            async with aclosing(control.dead_stories()) as stories:
+                async for story in stories:
+                    await answer.send(encode_json(story) + b"\n")
 
     return endpoint
 

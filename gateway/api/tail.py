@@ -27,6 +27,8 @@ async def stream_tail(exchange: Exchange, watchers: Watchers, *, masks: Masks, v
     """Answer with every notice from now on, until the reader goes away or the gateway ends."""
     with watchers.watch() as seen:
         async with exchange.stream(200, _HEADERS) as answer:
+            if answer.silent:
+                return
             # At once, so that the reader knows from when on nothing is missed.
             await answer.send(b"\n")
             while True:

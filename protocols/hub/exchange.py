@@ -142,22 +142,25 @@ class Exchange:
 
 
 class AnswerStream:
-    """The body of a streamed answer. One task sends at a time."""
+    """The body of a streamed answer. One task sends at a time.
 
-    __slots__ = ("_chunked", "_connection", "_exchange", "_silent")
+    A `silent` one goes nowhere, as the request was HEAD: there is no use in making it.
+    """
+
+    __slots__ = ("_chunked", "_connection", "_exchange", "silent")
 
     def __init__(self, exchange: Exchange, connection: Connection, *, chunked: bool, silent: bool) -> None:
         self._exchange = exchange
         self._connection = connection
         self._chunked = chunked
-        self._silent = silent
+        self.silent = silent
 
     async def send(self, piece: bytes) -> None:
         """Send one piece, whole even when cancelled; wait while the client reads too slowly.
 
         Raises ClientGone when nobody reads any more. Always a checkpoint.
         """
-        if piece and not self._exchange.gone and not self._silent:
+        if piece and not self._exchange.gone and not self.silent:
             self._connection.send(encode_chunk(piece) if self._chunked else piece)
         if self._exchange.gone:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -167,7 +170,7 @@ class AnswerStream:
             raise ClientGone
 
     def end(self) -> None:
-        if self._chunked and not self._silent:
+        if self._chunked and not self.silent:
             self._connection.send(LAST_CHUNK)
 
 

@@ -14,6 +14,8 @@ from protocols.urls import Url
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _VERSION = "13"
+# Whoever sends Upgrade says so in Connection, too (RFC 9110, section 7.8), which a 426 must (section 15.5.22).
+UPGRADE: Fields = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
 
 
 def wants_websocket(request: Request) -> bool:
@@ -52,7 +54,7 @@ def accept_key(key: str) -> str:
 
 def switch_answer(accept: str, subprotocol: str, extra: Fields) -> bytes:
     """Return the 101 answer."""
-    fields: Fields = (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept))
+    fields: Fields = (*UPGRADE, ("Sec-WebSocket-Accept", accept))
     if subprotocol:
         fields += (("Sec-WebSocket-Protocol", subprotocol),)
     return b"HTTP/1.1 101 Switching Protocols\r\n" + field_lines(fields) + field_lines(extra) + b"\r\n"
@@ -61,8 +63,7 @@ def switch_answer(accept: str, subprotocol: str, extra: Fields) -> bytes:
 def upgrade_request(url: Url, key: str, subprotocols: tuple[str, ...], extra: Fields) -> bytes:
     """Return the client's request."""
     fields: Fields = (
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
+        *UPGRADE,
         ("Sec-WebSocket-Key", key),
         ("Sec-WebSocket-Version", _VERSION),
     )

@@ -11,7 +11,7 @@ from protocols.hub.exchange import Exchange
 from protocols.problem import problem
 from protocols.websocket.closing import farewell
 from protocols.websocket.connection import WebSocketConnection
-from protocols.websocket.handshake import agree, switch_answer
+from protocols.websocket.handshake import UPGRADE, agree, switch_answer
 from protocols.websocket.limits import WebSocketLimits
 
 
@@ -31,7 +31,7 @@ async def accept_websocket(
     try:
         accept, chosen = agree(exchange.request, subprotocols)
     except HandshakeRefused as refused:
-        extra: Fields = (("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"))
+        extra: Fields = (*UPGRADE, ("Sec-WebSocket-Version", "13"))
         exchange.answer(problem(refused.status, refused.detail, headers=extra))
         raise
     answer = switch_answer(accept, chosen, headers)

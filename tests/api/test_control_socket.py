@@ -230,6 +230,17 @@ async def test_tail_shows_what_happens_from_now_on_and_forgets_a_reader_that_lef
             await trio.sleep(0.01)
 
 
+async def test_head_of_what_streams_is_the_head_alone(serve):
+    control, watchers, caller = await opened(serve)
+    read, stories = [], control.dead_stories
+    control.dead_stories = lambda: read.append("the journal") or stories()
+    for target in ("/tail", "/dead/export"):
+        with trio.fail_after(60):
+            answer = await caller.ask("HEAD", target)
+        assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/x-ndjson", b"")
+    assert not watchers.all and not read
+
+
 async def test_a_tail_that_lost_notices_says_how_many(serve):
     _, watchers, caller = await opened(serve)
     report = make_report(Book(), watchers, None, lambda: 0.0)

@@ -309,6 +309,7 @@ async def test_only_a_channel_that_speaks_websocket_says_so():
     async with open_house(WebSocketChannel("it", settings, bench().kit)) as house:
         got = await house.get("/channels/it")
         assert (got.status, got.headers.get("Upgrade")) == (426, "websocket")
+        assert got.headers.has_token("Connection", "Upgrade")
 
 
 def _tokens():

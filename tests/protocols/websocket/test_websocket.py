@@ -159,6 +159,7 @@ async def test_a_bad_handshake_is_a_problem_document(head: bytes, status: int) -
         answer = await client.answer()
         assert answer.status == status
         assert answer.headers.get("content-type") == "application/problem+json"
+        assert answer.headers.get("upgrade") == "websocket" and answer.headers.has_token("connection", "upgrade")
         assert await room.end() == str(status)
 
 
