@@ -20,11 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import trio
 from msgspec import Struct
 
 from gateway.config.load import Shape
 from gateway.config.operator_code import OperatorCode
-from gateway.errors import PluginError, in_words
+from gateway.errors import PluginError, in_words, stays_contained
 
 PluginKind = Literal["channels", "hooks", "actions", "providers"]
 
@@ -126,7 +127,11 @@ def _resolve(kind: PluginKind, place: str) -> Any:
 def _guarded(kind: PluginKind, what: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except (Exception, SystemExit) as error:  # a third party's module may raise anything while it is imported
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # a third party's module may raise anything while it is imported
+        if not stays_contained(error):
+            raise
         late = (
             " (installed while the gateway runs? a restart finds it)" if isinstance(error, ModuleNotFoundError) else ""
         )

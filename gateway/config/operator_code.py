@@ -15,7 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gateway.errors import PluginError, in_words
+import trio
+
+from gateway.errors import PluginError, in_words, stays_contained
 
 
 class OperatorCode:
@@ -65,8 +67,12 @@ class OperatorCode:
         before, sys.modules[unique] = sys.modules.get(unique), module
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:  # the operator's code may raise anything while it is imported
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # the operator's code may raise anything while it is imported
             _put_back(unique, before)
+            if not stays_contained(error):
+                raise
             line = _line_of(error, path)
             raise PluginError(f"code that loads; {path}{line} failed with {in_words(error)}") from error
         finally:

@@ -13,12 +13,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import trio
 from msgspec import Struct
 
 from gateway.config.settings import HookEntry, Settings
 from gateway.daemon.rulebuild import Breath, Compiled, Wrong, compiled, recompiled, words_of
 from gateway.daemon.rulefiles import FolderLoader, read_rules
-from gateway.errors import PluginError, SettingError, SettingErrors, in_words, unreadable
+from gateway.errors import PluginError, SettingError, SettingErrors, in_words, stays_contained, unreadable
 from gateway.flow.actions import InstalledAction
 from gateway.flow.hooks import Link
 from gateway.models.registry import Models
@@ -319,7 +320,11 @@ def _built(place: str, problems: list[SettingError], factory: Callable[..., Any]
         problems.append(error)
     except PluginError as error:
         problems.append(SettingError(place, found="not usable", wanted=str(error)))
-    except (Exception, SystemExit) as error:  # a third party's code; the others are still checked
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # a third party's code; the others are still checked
+        if not stays_contained(error):
+            raise
         problems.append(SettingError(place, found=f"failing with {in_words(error)}", wanted="built"))
     return None
 

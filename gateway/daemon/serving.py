@@ -29,6 +29,7 @@ from gateway.daemon.rulereload import Live, RuleReload
 from gateway.daemon.stages import Staging
 from gateway.daemon.telling import Telling
 from gateway.daemon.watching import Places, Watch
+from gateway.errors import stays_contained
 from gateway.flow.spine import Flow, Ground
 from gateway.flow.walk import Stages
 from gateway.notices import ChildCrashed, ChildLate
@@ -145,7 +146,11 @@ class Serving:
         self.channels[channel.name] = channel
         try:
             self.attach(channel)
-        except Exception as error:  # a plugin's code; the channels beside it are started all the same
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # a plugin's code; the channels beside it are started all the same
+            if not stays_contained(error):
+                raise
             self.telling.report(ChildCrashed(channel.name, tell(error), -1.0))
         else:
             await self._start_channel(channel)

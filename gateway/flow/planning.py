@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import trio
 from msgspec import Struct
 
-from gateway.errors import in_words
+from gateway.errors import in_words, stays_contained
 from gateway.flow.actions import ActionCall, InstalledAction
 from gateway.message.envelope import Envelope
 from gateway.message.message import nfc
@@ -142,7 +143,11 @@ class PlanDraft:
         )
         try:
             done = list(installed.apply(call))
-        except (Exception, SystemExit) as error:  # somebody else's code; contained to this action
+        except trio.Cancelled:
+            raise
+        except BaseException as error:  # somebody else's code; contained to this action
+            if not stays_contained(error):
+                raise
             return in_words(error)
         for do in done[:MOST_DONE]:
             if do.action in self._installed:

@@ -279,6 +279,8 @@ EXIT = SystemExit(3)
         (Slow(check=BaseExceptionGroup("a nursery's", [EXIT])), "RequestFailed"),
         (Slow(check=asyncio.CancelledError()), "RequestFailed"),
         (Slow(answer=EXIT), "RequestFailed"),
+        (Slow(at_once=asyncio.CancelledError()), "DispatchCrashed"),
+        (Slow(answer=asyncio.CancelledError()), "RequestFailed"),
     ],
 )
 async def test_a_check_that_waits_is_waited_for_and_a_broken_channel_harms_one_request(channel, told):

@@ -126,6 +126,12 @@ def test_a_reload_reads_the_modules_that_the_operators_modules_import_anew(tmp_p
     assert (before("abcdef"), after("abcdef")) == ("abc", "def")
 
 
+def test_asyncios_cancellation_out_of_an_operators_module_is_a_failure_of_that_module(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("import asyncio\nraise asyncio.CancelledError('of a task')\n")
+    with pytest.raises(PluginError, match=r"mine.py:2 failed with CancelledError: of a task"):
+        PluginTable(tmp_path).hook_function("mine:call")
+
+
 def test_a_module_that_fails_leaves_the_one_before_it_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "notes.py").write_text(NOTES)
     hook = PluginTable(tmp_path).hook_function("notes:hook")

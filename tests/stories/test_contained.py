@@ -126,6 +126,24 @@ async def test_what_a_part_of_a_channel_raises_costs_no_other_message(
         assert await story.state(first) == ("dead" if part == "cut" else "done")
 
 
+async def test_asyncios_cancellation_while_a_reply_is_sent_at_once_costs_that_attempt_alone(
+    autojump_clock: Any,
+) -> None:
+    async with gateway(traits=Traits(idempotent=True), policy=RetryPolicy(first_seconds=1.0)) as story:
+        errors, channel = [asyncio.CancelledError()], story.channels["chat"]
+
+        def deliver_now(*_: Any) -> bool:
+            if errors:
+                raise errors.pop()
+            return False
+
+        channel.deliver_now = deliver_now  # type: ignore[attr-defined]
+        story.flow.outbox.attach(channel)
+        await story.receives("one")
+        await story.settles()
+        assert story.sent() == ["one"]
+
+
 @pytest.mark.parametrize("after_a_pause", [True, False])
 async def test_a_channel_that_fails_to_send_at_once_is_tried_again(after_a_pause: bool, autojump_clock: Any) -> None:
     async with gateway(policy=RetryPolicy(first_seconds=1.0)) as story:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -232,6 +233,8 @@ class Escalate:
     spec = ActionSpec((Param("level", "number"),), about="tell the people on call")
 
     def apply(self, call: ActionCall) -> Iterable[Do]:
+        if call.args["level"] > 10:
+            raise asyncio.CancelledError
         if call.args["level"] > 9:
             raise SystemExit("no such level at all")
         if call.args["level"] > 8:
@@ -249,6 +252,7 @@ async def test_an_installed_action_says_which_of_the_gateways_actions_are_done(a
         await story.settles()
         assert (story.sent(), story.sent(channel="oncall")) == (["fire"], ["fire"])
     refused = (
+        (11, "CancelledError"),
         (10, "SystemExit: no such level at all"),
         (9, "RuntimeError: no such level"),
         (6, 'no "nowhere" among the channels'),

@@ -12,7 +12,7 @@ import trio
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.config.settings import Settings
 from gateway.daemon.build import build
-from gateway.errors import in_words
+from gateway.errors import in_words, stays_contained
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Finding, Kit
 from protocols.errors import HttpClientError
@@ -55,5 +55,9 @@ async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
         tell(Finding(ok=False, what=what, way_out="Look at the network, DNS and a proxy in between."))
     except (HttpClientError, ConnectionLost) as error:
         tell(Finding(ok=False, what=str(error), way_out="Look at its address here, and whether it runs there."))
-    except Exception as error:  # a third party's code; the others are still tried
+    except trio.Cancelled:
+        raise
+    except BaseException as error:  # a third party's code; the others are still tried
+        if not stays_contained(error):
+            raise
         tell(Finding(ok=False, what=f"trying it failed with {in_words(error)}"))
