@@ -252,6 +252,14 @@ class ChildChanged(Notice, frozen=True):
     why: str = ""
 
 
+class ChildDisconnected(Notice, frozen=True):
+    """A channel has no connection to its platform: told in place of `ChildChanged` when it was not for a while."""
+
+    level: ClassVar[str] = "warning"
+    child: str
+    why: str = ""
+
+
 class ChildCrashed(Notice, frozen=True):
     """A supervised child raised; `again_in_seconds` is negative when it is given up."""
 

@@ -6,6 +6,7 @@ What to do after a crash is decided in `policy.py`; who the children are is `tre
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 from typing import Any, Literal
 
 import trio
@@ -13,10 +14,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from gateway.errors import parted
-from gateway.notices import ChildChanged, ChildCrashed, Report
+from gateway.notices import ChildChanged, ChildCrashed, ChildDisconnected, Report
 from gateway.supervise.crash import tell, wrong_setting
 from gateway.supervise.policy import GiveUp, Pause, Policy, decide, remember
 
+# A channel tries again every half minute or so, and one that flaps comes and goes as often: who reads warnings alone
+# hears of it at once, and then this seldom for as long as it goes on.
+WARNING_SECONDS = 600.0
 State = Literal["starting", "ready", "waiting", "disconnected", "failed", "stopped"]
 Run = Callable[[Any], Awaitable[object]]
 """`run(task_status)`: calls `task_status.started()` when it can serve, then works until cancelled."""
@@ -49,6 +53,7 @@ class Child:
         self._run, self._policy, self._around = run, policy, around
         self._scope = trio.CancelScope()
         self._up_since: float | None = None
+        self._warn_from = -inf
         self.state = ChildState(name=name, state="starting", since=around.now())
         self.settled = trio.Event()
         self.ended = trio.Event()
@@ -142,4 +147,12 @@ class Child:
         self.state = replace(self.state, state=state, since=since, why=why, restarts=restarts, again_at=0.0)
         if state != "starting":
             self.settled.set()
-        self._around.report(ChildChanged(self.state.name, state, why))
+        self._tell(state, why)
+
+    def _tell(self, state: State, why: str) -> None:
+        now = trio.current_time()
+        if state == "disconnected" and now >= self._warn_from:
+            self._warn_from = now + WARNING_SECONDS
+            self._around.report(ChildDisconnected(self.state.name, why))
+        else:
+            self._around.report(ChildChanged(self.state.name, state, why))

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from gateway.errors import SettingError
-from gateway.notices import ChildChanged, ChildCrashed
+from gateway.notices import ChildChanged, ChildCrashed, ChildDisconnected
 from gateway.supervise import Policy, open_supervisor
 
 POLICY = Policy(first_pause_seconds=1, longest_pause_seconds=8, crashes=4, within_seconds=100, healthy_seconds=50)
@@ -29,6 +29,9 @@ class Book:
 
     def states(self):
         return [notice.state for _, notice in self.pages if isinstance(notice, ChildChanged)]
+
+    def warnings(self):
+        return [(at, notice.why) for at, notice in self.pages if isinstance(notice, ChildDisconnected)]
 
 
 @pytest.fixture
@@ -265,3 +268,22 @@ async def test_an_error_while_being_stopped_is_kept_and_is_no_crash(nested, book
         state = await tree.stop("clumsy")
         assert (state.state, state.last_error[:31]) == ("stopped", "OSError: socket already closed ")
     assert book.crashes() == []
+
+
+async def test_a_lost_platform_is_a_warning_at_once_and_seldom_while_it_lasts_or_flaps(book, autojump_clock):
+    async with tree_of(book) as tree:
+        await tree.start("irc", serve)
+        for second in range(1300):
+            tree.connected("irc", "disconnected", f"refused; try {second}")
+            await trio.sleep(1)
+        assert book.warnings() == [(at, f"refused; try {at:.0f}") for at in (0.0, 600.0, 1200.0)]
+        tree.connected("irc", "connected")
+        assert book.states()[-1] == "ready"
+        for _ in range(510):
+            tree.connected("irc", "disconnected", "reset")
+            tree.connected("irc", "connected")
+            await trio.sleep(1)
+        assert [at for at, _ in book.warnings()[3:]] == [1800.0]
+        await trio.sleep(600)
+        tree.connected("irc", "disconnected", "reset")
+        assert [at for at, _ in book.warnings()[4:]] == [2410.0]
