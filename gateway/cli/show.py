@@ -61,15 +61,18 @@ def text(answer: Any) -> str:
 def table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a heading and one line a row; the columns are the keys in the order they first appear.
 
-    A column in which no row says anything is left out; a last column that says why is not cut.
+    A column in which no row says anything is left out. Long cells are cut on a terminal, but for a last column that
+    says why: what goes into a pipe or a file is looked through for what stands there, or kept.
     """
     keys = dict.fromkeys(key for row in rows for key in row)
     columns = [key for key in keys if any(_cell(key, row.get(key, "")) for row in rows)]
-    whole = columns[-1:] == ["why"]
     cells = [[_cell(column, row.get(column, "")) for column in columns] for row in rows]
-    cells = [[*map(_short, line[:-1]), line[-1] if whole else _short(line[-1])] if line else line for line in cells]
+    if sys.stdout is not None and sys.stdout.isatty():
+        bounded = len(columns) - (columns[-1:] == ["why"])
+        cells = [[*map(_short, line[:bounded]), *line[bounded:]] for line in cells]
     heading = [column.replace("_", " ").upper() for column in columns]
-    widths = [max(map(width, column)) for column in zip(heading, *cells, strict=True)]
+    # A longer cell moves what stands behind it in its own line alone.
+    widths = [min(max(map(width, column)), CELL_COLUMNS) for column in zip(heading, *cells, strict=True)]
     return [_padded(line, widths) for line in (heading, *cells)]
 
 

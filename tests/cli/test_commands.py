@@ -18,6 +18,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from gateway.cli.frame import COMMANDS, oclaw
+from gateway.cli.show import table
 from gateway.config import paths
 from tests.cli.daemon import Asked, Cut, control_socket
 
@@ -54,6 +55,17 @@ def test_a_socket_left_behind_by_a_kill_is_no_gateway(runtime: Path) -> None:
     dead.bind(str(paths.control_socket(runtime, {"RUNTIME_DIRECTORY": str(runtime)})))
     dead.close()
     assert CliRunner().invoke(oclaw, ["status"]).exit_code == 69
+
+
+def test_a_long_cell_is_cut_on_a_terminal_alone_and_one_that_says_why_at_the_end_nowhere(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    why = "connection refused, " * 20
+    rows = [{"name": "irc", "why": why, "restarts": "3"}, {"name": "web", "restarts": "0"}]
+    assert table(rows)[1:] == [f"irc   {why}  3", f"web   {' ' * 60}  0"]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert table(rows)[1:] == [f"irc   {why[:59]}…  3", f"web   {' ' * 60}  0"]
+    assert table([{"name": "irc", "why": why}])[1] == f"irc   {why}".rstrip()
 
 
 def test_status_shows_tables_and_fails_when_not_ready(runtime: Path) -> None:
