@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from functools import partial
 from pathlib import Path
 
 
-def write_new(path: Path, content: bytes, opener: Callable[[str, int], int] | None = None) -> None:
-    """Write a file that is not there yet; on a full disk nothing of it stays. `opener` is that of `open`.
+def write_new(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that is not there yet, and return when it is on the disk; on a full one nothing of it stays.
 
-    Raises `FileExistsError` and leaves what is there, else `OSError`. Blocks on the disk.
+    `mode` is its own from the first moment, less the umask. Raises `FileExistsError` and leaves what is there, else
+    `OSError`. Blocks on the disk.
     """
-    with open(path, "xb", opener=opener) as file:
+    with open(path, "xb", opener=partial(os.open, mode=mode)) as file:
         try:
             file.write(content)
             file.flush()
+            os.fsync(file.fileno())
         except OSError:
             path.unlink(missing_ok=True)
             raise

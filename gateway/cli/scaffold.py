@@ -7,7 +7,6 @@ its adapter is there and no secret has to be supplied first.
 
 from __future__ import annotations
 
-import os
 import re
 import tomllib
 from pathlib import Path
@@ -72,7 +71,7 @@ def scaffold(directory: Path, *, env: str, models: list[str], channels: list[str
     for name, text in (files | private).items():
         path = directory / name
         try:
-            write_new(path, text.encode(), _own if name in private else None)
+            write_new(path, text.encode(), mode=0o600 if name in private else 0o666)
             written.append(str(path))
         except FileExistsError:
             kept.append(str(path))
@@ -145,10 +144,6 @@ def _private(channels: list[str]) -> dict[str, str]:
         make = getattr(table.find("channels", name), "scaffold", None)
         files |= make() if make is not None else {}
     return files
-
-
-def _own(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _gateway(env: str) -> str:

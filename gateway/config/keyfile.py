@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gateway.errors import KeyRingError, KeyRingUnwritten, is_forbidden
 from gateway.message.keyring import KeyRing, format_keyring, parse_keyring
+from gateway.newfile import write_new
 from gateway.plainfile import plain_only
 
 FILE_NAME = "keyring"
@@ -45,7 +46,7 @@ def write_keyring(path: Path, ring: KeyRing) -> None:
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.unlink(missing_ok=True)
-        _write_new(fresh, format_keyring(ring).encode())
+        write_new(fresh, format_keyring(ring).encode(), mode=0o600)
         _give_to_the_owner_of(path, fresh)
         fresh.replace(path)
         _sync_folder(path.parent)
@@ -64,7 +65,7 @@ def create_keyring(path: Path, ring: KeyRing) -> KeyRing:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
-        _write_new(fresh, format_keyring(ring).encode())
+        write_new(fresh, format_keyring(ring).encode(), mode=0o600)
         try:
             os.link(fresh, path)  # unlike rename, fails where a ring stands already: never overwrite one
         except FileExistsError:
@@ -80,13 +81,6 @@ def create_keyring(path: Path, ring: KeyRing) -> KeyRing:
 def _unwritten(path: Path, error: OSError) -> KeyRingError:
     sort = KeyRingError if is_forbidden(error) else KeyRingUnwritten
     return sort(f"{path} cannot be written: {error.strerror}.")
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _give_to_the_owner_of(path: Path, fresh: Path) -> None:
