@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, suppress
+from io import StringIO
 from typing import Any
 
 import trio
@@ -33,16 +34,20 @@ class _Heard:
 
     def __init__(self, begin: Callable[[], AsyncIterator[str]]) -> None:
         self._begin = begin
-        self.text = ""
+        self._said = StringIO()  # a str that grows by a piece is copied with each of them
         self.ended = False
         self.broke: ModelError | None = None
+
+    @property
+    def text(self) -> str:
+        return self._said.getvalue()
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         try:
             source = self._begin()
             try:
                 async for piece in source:
-                    self.text += piece
+                    self._said.write(piece)
                     yield piece
             finally:
                 # Left to the garbage collector it would keep its connection for a while.

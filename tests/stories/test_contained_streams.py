@@ -118,6 +118,33 @@ class Lends(Model):
             self.holds = False
 
 
+class Piece(str):
+    """A piece of a reply that does not let itself be put behind a text."""
+
+    def __radd__(self, before: str) -> str:
+        raise AssertionError(f"{len(before)} characters are copied for {len(self)} more")
+
+
+class Patters(Model):
+    """Says a letter at a time."""
+
+    async def stream(self, call: ModelCall) -> AsyncIterator[str]:
+        for letter in "so it \r\n\ud83dgrows":
+            yield Piece(letter)
+
+
+async def test_what_was_streamed_is_not_copied_with_each_piece(autojump_clock: Any) -> None:
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Patters(nothing)}, "default_pipeline": "it"}
+    async with gateway(traits=Traits(idempotent=True, can_stream=True), **how) as story:
+        story.channels["chat"].stream = reads  # type: ignore[attr-defined]
+        first = await story.receives("hello")
+        await story.settles()
+        assert await story.state(first) == "done"
+        row = await story.flow.ground.journal.delivery(f"{first}.0")
+        assert row is not None
+        assert delivery_in(story.flow.ground.sealer, row).message.content == "so it \r\n\ufffdgrows"
+
+
 async def leaves_off(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
     await anext(pieces)
     return Bounced("gone")

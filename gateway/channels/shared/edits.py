@@ -9,6 +9,7 @@ until the caller's patience ends.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from io import StringIO
 from typing import Protocol
 
 import trio
@@ -88,11 +89,16 @@ class _Heard:
     """What the model has said so far."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self._said = StringIO()  # a str that grows by a piece is copied with each of them
+        self._begun = False
         self.whole = False
         self.broke: ModelError | None = None
         self.end = trio.Event()
         self._more = trio.Event()
+
+    @property
+    def text(self) -> str:
+        return self._said.getvalue()
 
     @property
     def ended(self) -> bool:
@@ -101,8 +107,9 @@ class _Heard:
     async def listen(self, pieces: AsyncIterator[str]) -> None:
         try:
             async for piece in pieces:
-                self.text += piece
-                if self.text.strip():
+                self._said.write(piece)
+                self._begun = self._begun or bool(piece.strip())
+                if self._begun:
                     self._more.set()
             self.whole = True
         except ModelError as error:

@@ -54,6 +54,19 @@ async def test_the_beginning_is_posted_and_then_edited_at_most_once_a_second(aut
     assert screen.calls[0][2] == "w0  …" and len(screen.calls) <= 6
 
 
+class Piece(str):
+    """A piece of a reply that does not let itself be put behind a text."""
+
+    def __radd__(self, before):
+        raise AssertionError(f"{len(before)} characters are copied for {len(self)} more")
+
+
+async def test_what_was_said_is_not_copied_with_each_piece(autojump_clock):
+    screen = Screen()
+    await stream_by_edits(words(*map(Piece, " \nso it grows"), gap=0), screen.post, screen.edit)
+    assert screen.messages == {"m1": " \nso it grows"}
+
+
 async def test_an_answer_that_comes_at_once_is_one_post_and_nothing_else(autojump_clock):
     screen = Screen()
     await stream_by_edits(words("all of it", gap=0), screen.post, screen.edit)
