@@ -163,6 +163,7 @@ class CatchUp:
             self._failures[room] += 1
             if self._failures[room] >= _MOST_TRIES:
                 gap.read[room] = []
+            if self._failures[room] == _MOST_TRIES:  # and not at every transaction of the next half minute
                 why = f"{room} cannot be read back, and is no longer waited for. {error}"
                 self._report(EnvelopeRefused(self._name, "homeserver", why.strip()))
 

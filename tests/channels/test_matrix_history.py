@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from gateway.channels.matrix_catchup import CURSOR, CatchUp
 from gateway.message.message import Conversation, Message
 from gateway.message.receipt import Deferred, Delivered, Unknown
+from gateway.notices import EnvelopeRefused
 from gateway.ports import Accepted, Arrived, Cursor
 from gateway.testing.channels import MOMENT, FakeInlet, delivery
 from protocols.errors import NothingSent, UnknownAfterSend
@@ -72,7 +73,9 @@ async def test_half_a_minute_after_a_doubt_all_rooms_are_read_once_more(autojump
     assert len(stand.homeserver.asked("/messages")) == asked, "its order is relied on again"
 
 
-async def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_is_said_after_it_was_set_right() -> None:
+async def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_is_said_after_it_was_set_right(
+    autojump_clock: Any,
+) -> None:
     asked: list[float] = []
 
     class Rooms:
@@ -224,6 +227,27 @@ async def test_a_room_that_is_broken_for_good_makes_everybody_wait_once() -> Non
         assert stand.channel._catch_up.needed
         (message,) = await stand.hears(said_now(f"${number}", "x"))
         assert message.id == f"${number}"
+
+
+async def test_a_room_that_is_broken_for_good_is_told_of_once_until_it_was_read_again() -> None:
+    def told() -> list[str]:
+        return [each.detail for each in stand.notices if isinstance(each, EnvelopeRefused) and broken in each.detail]
+
+    stand, broken = await doubtful(), "!broken:example.org"
+    stand.homeserver.history = {broken: [], ROOM: []}
+    stand.homeserver.unreadable = {broken}
+    stand.homeserver.members[broken] = {ANNA: "Anna", BOT: "oclaw"}
+    for _ in range(2):
+        await stand.receives(transaction("9", said_now("$2", "2")))
+    for number in range(10):
+        await stand.hears(said_now(f"${number + 2}", "x", room_id=broken))
+    assert len(told()) == 1
+    stand.homeserver.unreadable = set()
+    await stand.hears(said_now("$20", "x", room_id=broken))
+    stand.homeserver.unreadable = {broken}
+    for number in range(21, 26):
+        await stand.hears(said_now(f"${number}", "x", room_id=broken))
+    assert len(told()) == 2
 
 
 async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order() -> None:

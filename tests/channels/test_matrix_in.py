@@ -31,7 +31,8 @@ class Stand:
     """A channel on a fake homeserver."""
 
     def __init__(self, **changes: Any) -> None:
-        table: Bench = bench()
+        self.now = MOMENT
+        table: Bench = bench(now=lambda: self.now)
         self.notices = table.notices
         self.homeserver = FakeHomeserver()
         self.kit = replace(table.kit, http=self.homeserver)
