@@ -62,11 +62,13 @@ class CatchUp:
         self._settled = 0
         self._sure_at = 0.0
         self._heard = 0.0
+        # The same by Trio's clock, which nobody sets; not known of what an earlier life heard.
+        self._heard_at: float | None = None
         self._kept = 0.0
 
     def restore(self, kept: str) -> None:
         """Take up the moment of an earlier life; without one there is nothing that could have been missed."""
-        self._heard = float(kept) if kept else 0.0
+        self._heard, self._heard_at = float(kept) if kept else 0.0, None
         self.doubt()
 
     @property
@@ -100,16 +102,16 @@ class CatchUp:
 
     def cursor(self, now: float) -> Cursor | None:
         """Return the moment to be committed with messages that came now, when it is time to."""
-        if 0 <= now - self._kept < _EVERY_SECONDS:
-            return None
-        return Cursor(CURSOR, f"{now:.0f}")
+        return Cursor(CURSOR, f"{now:.0f}") if self._is_due(now) else None
 
     def heard(self, now: float) -> None:
         """Messages that came at `now` are committed."""
-        # Commits are told of in any order; earlier than that, a clock that was wrong was set right.
-        self._heard = now if self._heard - now > _MARGIN_SECONDS else max(self._heard, now)
-        if not 0 <= now - self._kept < _EVERY_SECONDS:
+        self._heard, self._heard_at = now, trio.current_time()
+        if self._is_due(now):
             self._kept = now
+
+    def _is_due(self, now: float) -> bool:
+        return not 0 <= now - self._kept < _EVERY_SECONDS  # or the clock was set back
 
     async def missed(self, now: float) -> list[dict[str, Any]]:
         """Return what was said since we last heard anything for certain, each room's events in order.
@@ -151,8 +153,18 @@ class CatchUp:
             raise
 
     async def _fill(self, gap: Gap, rooms: Sequence[str], now: float) -> None:
-        since = max(min(self._heard, now) - _MARGIN_SECONDS, now - LONGEST_SECONDS)
+        since = max(self._last_heard(now) - _MARGIN_SECONDS, now - LONGEST_SECONDS)
         await few_at_once(partial(self._read, gap, since), rooms, at_once=_ROOMS_AT_ONCE)
+
+    def _last_heard(self, now: float) -> float:
+        """Return when that was by the clock as it goes now; it may have been set back since.
+
+        Of Trio's clock, which stands still while the machine sleeps, and of the wall's the earlier moment counts.
+        """
+        if self._heard_at is not None:
+            return min(self._heard, now - (trio.current_time() - self._heard_at))
+        # Nobody knows how long ago a moment is that lies in the future: what is read for nothing was heard before.
+        return self._heard if self._heard <= now + _MARGIN_SECONDS else 0.0
 
     async def _read(self, gap: Gap, since: float, room: str) -> None:
         try:

@@ -250,6 +250,38 @@ async def test_a_room_that_is_broken_for_good_is_told_of_once_until_it_was_read_
     assert len(told()) == 2
 
 
+async def test_a_clock_that_is_set_back_hides_nothing_that_is_said_then(autojump_clock: Any) -> None:
+    stand = await doubtful()
+    stand.now = MOMENT - 3600
+    await trio.sleep(100)
+    before, missed = (said_now(f"${at}", "x", origin_server_ts=int((stand.now + at) * 1000)) for at in (-200, -90))
+    stand.homeserver.history[ROOM] = [before, missed]
+    heard = await stand.hears(said_now("$2", "2"))
+    assert [message.id for message in heard] == ["$-90", "$2"], "by the clock that nobody sets, as far back as needed"
+
+
+async def test_a_moment_of_an_earlier_life_that_lies_in_the_future_hides_nothing(autojump_clock: Any) -> None:
+    stand, inlet = Stand(), FakeInlet()
+    inlet.cursors["heard"] = str(MOMENT + 3600)
+    stand.homeserver.history[ROOM] = [said_now("$1", "while nobody was there")]
+    async with trio.open_nursery() as nursery:
+        await nursery.start(partial(stand.channel.run, inlet))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [message.id for message in inlet.messages] == ["$1"]
+
+
+async def test_the_last_moment_is_kept_also_after_the_clock_was_set_back() -> None:
+    stand, kept = Stand(), list[str]()
+    for now in (MOMENT, MOMENT + 1, MOMENT - 3600, MOMENT - 3599, MOMENT - 3594):
+        stand.now = now
+        came = await stand.receives(transaction(str(now), said(f"${now}", "x")))
+        assert isinstance(came, Arrived)
+        came.answer([Accepted("id")])
+        kept += [came.cursor.value] if came.cursor is not None else []
+    assert kept == [f"{now:.0f}" for now in (MOMENT, MOMENT - 3600, MOMENT - 3594)]
+
+
 async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order() -> None:
     stand = await doubtful()
     latest_first = [said_now(f"${number}", "x") for number in range(1000, 700, -1)]
