@@ -315,9 +315,9 @@ def _built(place: str, problems: list[SettingError], factory: Callable[..., Any]
     try:
         return factory(*arguments)
     except SettingErrors as several:
-        problems += several.problems
+        problems += [_in_place(place, problem) for problem in several.problems]
     except SettingError as error:
-        problems.append(error)
+        problems.append(_in_place(place, error))
     except PluginError as error:
         problems.append(SettingError(place, found="not usable", wanted=str(error)))
     except trio.Cancelled:
@@ -327,6 +327,13 @@ def _built(place: str, problems: list[SettingError], factory: Callable[..., Any]
             raise
         problems.append(SettingError(place, found=f"failing with {in_words(error)}", wanted="built"))
     return None
+
+
+def _in_place(place: str, problem: SettingError) -> SettingError:
+    """Put the section before a setting that a factory knows by its own name alone."""
+    if not problem.place.isidentifier():
+        return problem
+    return SettingError(f"{place}.{problem.place}", found=problem.found, wanted=problem.wanted, hint=problem.hint)
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -96,6 +96,8 @@ def test_a_pipe_in_the_place_of_any_file_is_a_fault_and_nobody_waits_for_it(conf
     faults = examine(config).faults
     for name in ("faq.md", "words.txt", "authority.pem", "pipe.rules"):
         assert any(name in fault and "a pipe, not a plain file" in fault for fault in faults), "\n".join(faults)
+    places = ("models.help.file is ", "hooks.inbound[0].words_file is ", "channels.irc.tls_authority is ")
+    assert all(any(fault.startswith(place) for fault in faults) for place in places), faults
     with (config / "oclaw.toml").open("a") as file:
         file.write('[[hooks.outbound]]\nuse = "mine:sign"\n')
     assert f"{config / 'hooks/mine.py'} is no plain file" in "".join(examine(config).faults)
