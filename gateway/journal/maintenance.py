@@ -39,7 +39,7 @@ class Info(Struct, frozen=True, kw_only=True):
     wal_bytes: int
     free_bytes: int
     rows: dict[str, int]
-    known_keys: int
+    dedupe_keys: int
     oldest_unfinished_at: float
     oldest_at: float
     newest_at: float
@@ -58,7 +58,7 @@ def info(path: Path) -> Info:
             wal_bytes=_size(path.with_name(path.name + "-wal")),
             free_bytes=_number(db, "PRAGMA freelist_count") * _number(db, "PRAGMA page_size"),
             rows=tally(db),
-            known_keys=_number(db, "SELECT count(*) FROM dedupe"),
+            dedupe_keys=_number(db, "SELECT count(*) FROM dedupe"),
             oldest_unfinished_at=db.execute(unfinished).fetchone()[0],
             oldest_at=times[0],
             newest_at=times[1],

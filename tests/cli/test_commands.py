@@ -115,6 +115,19 @@ def test_a_refusal_is_the_gateways_sentence(runtime: Path) -> None:
     assert (result.exit_code, result.stderr) == (1, "oclaw: no message has the id nope\n")
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([], "none: no setting, rule, pipeline or hook is another"),
+        (["rules changed", "a went"], "rules changed, a went"),
+    ],
+)
+def test_a_reload_says_what_changed_and_when_nothing_did(runtime: Path, changes: list[str], told: str) -> None:
+    answers = {"POST /reload": (200, {"applied": True, "generation": 2, "changes": changes})}
+    result, _ = asking(runtime, answers, "reload")
+    assert result.stdout.splitlines() == ["applied     yes", "generation  2", f"changes     {told}"]
+
+
 def test_a_refused_reload_names_every_problem_and_exits_78(runtime: Path) -> None:
     answers = {"POST /reload": (422, {"detail": "No. a b", "problems": ["a is wrong", "b is wrong"]})}
     result, _ = asking(runtime, answers, "reload")

@@ -45,7 +45,7 @@ async def test_info_and_check_read_beside_the_daemon(path: Path) -> None:
     async with open_journal(path) as journal:
         await fill(journal)
         seen = maintenance.info(path)
-        assert (seen.rows["inbound.done"], seen.rows["inbound.accepted"], seen.known_keys) == (299, 1, 300)
+        assert (seen.rows["inbound.done"], seen.rows["inbound.accepted"], seen.dedupe_keys) == (299, 1, 300)
         assert (seen.oldest_at, seen.version) == (100.0, VERSION)
         assert maintenance.check(path) == []
 
@@ -121,10 +121,10 @@ async def test_retention_deletes_what_is_over_and_nothing_else(path: Path) -> No
         left = {row.id for state in InboundState for row in await journal.inbound_in(state, limit=999)}
         assert left == {"m299", "held", "dead", "waits", "newest"}
         assert maintenance.check(path) == []
-        assert maintenance.info(path).known_keys == 300
+        assert maintenance.info(path).dedupe_keys == 300
         await pruned(journal, 2e9)
         assert await journal.message("dead") is None
-        assert maintenance.info(path).known_keys == 0
+        assert maintenance.info(path).dedupe_keys == 0
         assert maintenance.check(path) == []
     async with open_journal(path) as journal:
         row = await journal.message("newest")
