@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import trio
@@ -40,8 +41,9 @@ async def checkpoints(path: Path, settled: Callable[[], int]) -> None:
 
 def _connect(path: Path) -> sqlite3.Connection:
     db = connect(path)
-    db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA busy_timeout = 0")
+    with suppress(sqlite3.DatabaseError):  # it reads the schema; FULL is what SQLite does unasked
+        db.execute("PRAGMA synchronous = FULL")
     return db
 
 
@@ -58,6 +60,6 @@ def _shrink(db: sqlite3.Connection, path: Path) -> None:
 def _checkpoint(db: sqlite3.Connection, how: str) -> None:
     try:
         db.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
-    except sqlite3.OperationalError:
-        # A disk that refuses is the writer's to report, and the WAL keeps everything until a later round.
+    except sqlite3.DatabaseError:
+        # A disk that refuses, and damage, are the writer's to report; the WAL keeps everything until a later round.
         pass

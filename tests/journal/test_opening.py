@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import trio
+import trio.testing
 
 from gateway.errors import JournalBusy, JournalDamaged, JournalForbidden, JournalFull
 from gateway.journal import open_journal
+from gateway.journal.checkpoint import checkpoints
 from gateway.journal.opening import open_for_writing
 from gateway.journal.schema import VERSION
 from gateway.message.lifecycle import InboundState
@@ -118,6 +121,18 @@ async def test_damage_met_while_writing_stops_the_daemon(path: Path) -> None:
             clobber(path)
             with trio.fail_after(60):
                 await committed(journal, Accept(tuple(a_message(f"m{n}", key=f"k{n}") for n in range(2000))))
+
+
+async def test_damage_is_left_to_the_writer_to_tell_by_what_copies_pages_beside_it(
+    path: Path, autojump_clock: trio.testing.MockClock
+) -> None:
+    autojump_clock.autojump_threshold = 0.05
+    await filled(path)
+    clobber(path)
+    rounds = count()
+    with trio.move_on_after(2):
+        await checkpoints(path, lambda: next(rounds))
+    assert next(rounds) > 2
 
 
 def clobber(path: Path) -> None:
