@@ -34,7 +34,7 @@ from gateway.hooks.isolated_hop import (
 from gateway.message.dictionary import Dictionaries
 from gateway.message.draft import Draft, verified
 from gateway.message.keyring import parse_keyring
-from gateway.message.message import Message
+from gateway.message.message import Message, storable
 from gateway.message.seal import RecordKind, Sealer
 
 
@@ -57,7 +57,7 @@ def main(hooks_dir: str, reference: str) -> None:
     try:
         hook = OperatorCode(Path(hooks_dir)).function(reference)
     except OclawError as error:
-        say(Raised(str(error)), 0)
+        say(Raised(storable(str(error))), 0)
         return
     say(Ready(), 0)
     number = 0
@@ -98,14 +98,14 @@ def _run(hook: Callable[..., Any], ask: Ask) -> Answer:
 
 def _verdict(error: BaseException) -> Answer:
     match error:
-        case Reject():
-            return Rejected(error.reason, error.tell)
-        case Hold():
-            return Held(error.reason)
+        case Reject(reason=reason, tell=tell):
+            return Rejected(storable(reason), None if tell is None else storable(tell))
+        case Hold(reason=reason):
+            return Held(storable(reason))
         case _ if type(error) is ValueError:
-            return Rejected(as_text(error))
+            return Rejected(storable(as_text(error)))
         case _:
-            return Raised(in_words(error))
+            return Raised(storable(in_words(error)))
 
 
 def _answer(hook: Callable[..., Any], ask: Ask) -> Message:

@@ -12,6 +12,7 @@ from typing import Any
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.errors import ModelError, in_words, lone, stays_contained
 from gateway.flow.aside import Turn as WalkTurn
@@ -47,6 +48,8 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
             answer = asker(call)
             if type(answer) is not ModelAnswer and isawaitable(answer):
                 answer = await _awaited(step, answer, turn, slot)
+            if type(answer.text) is not str:
+                answer = _of_text(answer)
             return answer, tries
         except trio.Cancelled:
             raise
@@ -64,6 +67,13 @@ def model_error(raised: BaseException) -> ModelError:
     """Return what was raised, alone in a group or not, as the `ModelError` it is or comes to."""
     error = lone(raised)
     return error if isinstance(error, ModelError) else ModelError(in_words(error), passing=False)
+
+
+def _of_text(answer: ModelAnswer) -> ModelAnswer:
+    """Return an answer whose text can be stored: the plain text of a subclass of `str`, and of nothing else."""
+    if not isinstance(answer.text, str):  # `None` is what some APIs say beside a tool's call
+        raise ModelError(f"it answered with {type(answer.text).__name__}, which is no text", passing=False)
+    return replace(answer, text=str.__str__(answer.text))
 
 
 async def _awaited(step: StepSpec, answer: Awaitable[ModelAnswer], turn: WalkTurn, slot: Slot) -> ModelAnswer:

@@ -40,6 +40,8 @@ def by_word(message, context):
             raise Reject("no", tell="Not today.")
         case "hold":
             raise Hold("look at this")
+        case "odd bytes":
+            raise Reject("no file \\udcff", tell="Not \\udcff.")
         case "raise":
             raise KeyError("lost")
         case "wrong":
@@ -115,6 +117,12 @@ async def test_what_it_raises_is_told_and_its_process_goes_on(hook):
     with pytest.raises(HookCrashed, match=r"DraftError.*message\.content"):
         await ask(hook, "wrong")
     assert await process_of(hook) == before
+
+
+async def test_a_verdict_in_words_that_no_utf_8_can_hold_is_one_all_the_same(hook):
+    with pytest.raises(Reject, match="no file \ufffd") as refused:
+        await ask(hook, "odd bytes")
+    assert refused.value.tell == "Not \ufffd."
 
 
 async def test_nothing_over_there_reads_the_questions_away(hook):

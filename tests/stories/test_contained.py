@@ -410,6 +410,12 @@ async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
         assert (await story.state(first), story.sent()) == (state, said)
 
 
+class Marked(str):
+    """A text that is more than one, as escaped markup is."""
+
+    __slots__ = ()
+
+
 @pytest.mark.parametrize(
     ("verdict", "state"),
     [
@@ -419,6 +425,8 @@ async def test_a_hooks_verdict_counts_when_a_nursery_wraps_it(
         (Reject(Markup("<b>no</b>"), tell=Markup("no")), "rejected"),
         (Hold(KeyError("caught")), "held"),  # type: ignore[arg-type]
         (ValueError(Mute()), "rejected"),
+        (Reject(Marked("no"), tell=Marked("Not today.")), "rejected"),
+        (Hold(Marked("look")), "held"),
     ],
 )
 async def test_a_verdict_with_a_reason_that_is_no_text_is_one_all_the_same(
@@ -432,6 +440,21 @@ async def test_a_verdict_with_a_reason_that_is_no_text_is_one_all_the_same(
         await story.settles()
         assert await story.state(first) == state
         assert story.reported(RequestFailed) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(Marked("hi"), ["hi"]), (None, ["sorry"]), (b"hi", ["sorry"]), (5, ["sorry"])]
+)
+async def test_a_models_text_is_one_or_the_step_gives_up(text: Any, said: list[str], autojump_clock: Any) -> None:
+    class Odd:
+        def answer(self, call: ModelCall) -> ModelAnswer:
+            return ModelAnswer(text=text)
+
+    spec = "{pipeline: [{name: a, model: it}], on_failure: sorry}"
+    async with gateway(pipelines={"p": spec}, models={"it": Odd()}, default_pipeline="p") as story:
+        await story.receives("hello")
+        await story.settles()
+        assert (story.sent(), story.reported(RequestFailed)) == (said, [])
 
 
 class Wraps:
