@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 
 from msgspec import Struct
 
-from gateway.errors import SettingError
+from gateway.errors import SettingError, bounded
 from gateway.pipelines.faults import meant, short
 from gateway.pipelines.spec import BUILT_IN_INPUTS, MESSAGE_FIELDS, StepSpec
 from gateway.pipelines.written import Path, Written, dotted
@@ -82,7 +82,7 @@ def _check_prompt(step: StepSpec, path: Path, written: Written) -> None:
         environment.from_string(step.prompt)
         tree = environment.parse(step.prompt)
     except TemplateSyntaxError as error:
-        found = f"wrong in line {error.lineno}: {error.message}"
+        found = bounded(f"wrong in line {error.lineno}: {error.message}")
         written.faults.add(written.line(error.lineno, *place), dotted(place), found=found, wanted="Jinja2")
         return
     except Exception as error:  # RecursionError, SyntaxError, MemoryError: what a compiler meets in nested brackets
@@ -98,7 +98,7 @@ def _check_names(step: StepSpec, place: Path, unknown: dict[str, int], written: 
     """Refuse names that the prompt uses and nothing gives: they would be filled in as nothing, or fail, each time."""
     given = [name for name in step.input_mapping if name.isidentifier()]
     for name, line in unknown.items():
-        if name not in given:
+        if name not in given and not written.faults.full:
             wanted = f"a name that input_mapping gives ({_listed(given) if given else 'as a mapping; there is none'})"
             mark = written.line(line, *place)
             found = f'asking for "{short(name)}"'

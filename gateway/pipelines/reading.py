@@ -102,7 +102,11 @@ def _wrong(path: Path, raw: Any, error: str, written: Written) -> None:
     for key, item in odd.items():
         if not written.faults.full:
             _wrong((*path, key), item, "a text", written)
-    if not odd:
+    named = [key for key in raw if not isinstance(key, str)] if isinstance(raw, Mapping) else []
+    if named:  # `on` and `no` are values to YAML
+        found, wanted = f"giving {kind(named[0])} ({named[0]}) as a name", "a mapping of texts"
+        written.wrong(path, found=found, wanted=wanted, hint="Put the name in quotes.")
+    elif not odd:
         wanted = _wanted(error)
         plain = raw is not None and not isinstance(raw, list | Mapping)
         hint = "Put it in quotes." if plain and wanted.startswith("a text") else ""

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gateway.errors import bounded, in_words
 from gateway.pipelines.faults import Faults, Mark, short
 
 MOST_CHARACTERS = 1_000_000
 # A step's settings are three deep.
 MOST_NESTED = 50
 TOP = Mark(1, 1)
+# What `!!set`, `!!omap` and `!!pairs` make are neither of these, and no setting is one.
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 WHOLE = "a mapping with the key `pipeline` and a list of steps under it"
 Path = tuple[str | int, ...]
 
@@ -77,8 +80,10 @@ def read(text: str, faults: Faults) -> Written | None:
         # `prompt: {{ x }}` is a mapping whose key is one.
         hint = "A text that begins with { or [ stands in quotes." if "unhashable" in found else ""
         faults.add(_mark(error.problem_mark), "", found=found, wanted="valid YAML", hint=hint)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except yaml.YAMLError as error:
         faults.add(TOP, "", found=f"not readable ({error})", wanted="valid YAML")
+    except Exception as error:  # what is no value of its type (`!!bool maybe`) ends PyYAML in errors of any kind
+        faults.add(TOP, "", found=f"not readable ({in_words(error)})", wanted="valid YAML")
     return None
 
 
@@ -122,7 +127,10 @@ def _nodes_of(root: Any, faults: Faults) -> Iterator[Any]:
     nodes = [root]
     while nodes and not faults.full:
         node = nodes.pop()
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _PLAIN:
+            wanted = "a plain list or mapping"
+            faults.add(_mark(node.start_mark), "", found=f"tagged {short(node.tag)}", wanted=wanted)
+        elif isinstance(node, yaml.SequenceNode):
             nodes += node.value
         elif isinstance(node, yaml.MappingNode):
             nodes += [value for _, value in node.value]
@@ -138,16 +146,13 @@ def _nodes_of(root: Any, faults: Faults) -> Iterator[Any]:
 
 def _look_at(loader: Any, node: Any, faults: Faults) -> None:
     """Tell of a scalar that is none: `2024-13-01`, which looks like a date, or a tag that nobody knows."""
-    import yaml
-
     try:
         loader.construct_object(node)
-    except (yaml.YAMLError, ValueError) as error:
-        why = getattr(error, "problem", None) or str(error)
+    except Exception as error:  # KeyError, IndexError, AttributeError too: `!!bool maybe`, `!!int ""`, `!!timestamp x`
+        why = getattr(error, "problem", "") or (str(error) if isinstance(error, ValueError) else "no value of its type")
+        found = f"{short(node.value) or 'empty'}, which is not readable ({bounded(why)})"
         wanted = "a plain value, in quotes where it is a text"
-        faults.add(
-            _mark(node.start_mark), "", found=f"{short(node.value)}, which is not readable ({why})", wanted=wanted
-        )
+        faults.add(_mark(node.start_mark), "", found=found, wanted=wanted)
 
 
 def _loader() -> Any:

@@ -144,6 +144,29 @@ def test_all_faults_of_a_file_are_told_at_once_each_with_its_line() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "    input_mapping: !!set {user, said}",
+            "4:20 is tagged tag:yaml.org,2002:set; it must be a plain list or mapping",
+        ),
+        ("    input_mapping: !!pairs [a: b]", "4:20 is tagged"),
+        ("stream: !!bool maybe", "4:9 is maybe, which is not readable (no value of its type)"),
+        ('at_once: !!int ""', "4:10 is empty, which is not readable"),
+        ("on_failure: !!timestamp x", "4:13 is x, which is not readable"),
+        ("at_once: 1" + ":59" * 200 + ".5", "which is not readable (no value of its type)"),
+        ('? !!int ""\n: x', "1:1 is not readable (IndexError"),
+        (
+            "    input_mapping: {on: user_message}",
+            "giving a single value (True) as a name; it must be a mapping of texts. Put",
+        ),
+    ],
+)
+def test_what_is_no_value_of_the_type_it_says_is_told(line: str, said: str) -> None:
+    assert said in told(f"{STEP}{line}\n")
+
+
 def test_what_yaml_reads_as_something_else_than_a_text_is_told_with_the_way_out() -> None:
     said = "p.yaml:4:13: on_failure is no; it must be a text. Put it in quotes."
     assert told(STEP + "on_failure: no\n") == said
