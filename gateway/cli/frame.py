@@ -140,7 +140,10 @@ class Family(click.Group):
 def _meant_folder(error: click.UsageError) -> str:
     """Return the folder of an oclaw.toml that was given as an argument, as `oclaw init` takes it, or ''."""
     extra = re.fullmatch(r"Got unexpected extra argument \((.+)\)", error.message)
-    return extra[1] if extra and (Path(extra[1]) / "oclaw.toml").is_file() else ""
+    try:
+        return extra[1] if extra and (Path(extra[1]) / "oclaw.toml").is_file() else ""
+    except OSError:  # nobody may look there, or it is too long for a name
+        return ""
 
 
 def _let_go_of_output() -> None:

@@ -326,7 +326,9 @@ def test_a_folder_given_as_an_argument_is_taken_for_what_was_meant(runtime: Path
     (runtime / "oclaw.toml").touch()
     done = CliRunner().invoke(oclaw, ["check", str(runtime)])
     assert (done.exit_code, f"Did you mean --config {runtime}?" in done.stderr) == (2, True)
-    assert "Did you mean" not in CliRunner().invoke(oclaw, ["check", "elsewhere"]).stderr
+    for other in ("elsewhere", "x" * 300):  # the second is longer than a file's name can be
+        done = CliRunner().invoke(oclaw, ["check", other])
+        assert (done.exit_code, "Did you mean" in done.stderr) == (2, False)
     missing = CliRunner().invoke(oclaw, ["check", "--config", str(runtime / "x" / "oclaw.toml")])
     assert missing.stderr.startswith(f"{runtime}/x/oclaw.toml is missing")
 
