@@ -1,8 +1,8 @@
 """The model that answers out of the operator's own Markdown file: every heading a question, its text the answer.
 
 Ranked by SQLite FTS5's bm25 in a database in memory, read once when the model is built; a reload
-of the configuration reads the file again. A file of a hundred questions answers at once, in some 0.2 ms; one of
-thousands in a thread, as ranking all that share a common word takes milliseconds for each thousand.
+of the configuration reads the file again. A file of a hundred short answers is asked at once, in some 0.2 ms; a longer
+one in a thread, as whatever shares a common word is ranked: a megabyte takes 30 ms.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _UNSPACED = re.compile("[\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf
 # What a question is about stands in its first words; those of a whole page would only slow the ranking.
 MOST_WORDS = 32
 MOST_CHARACTERS = 4000
-# Ranking so many at the most takes a millisecond of the loop.
-MOST_AT_ONCE = 500
+# Ranking so many characters, each word of them asked for, takes one or two milliseconds of the loop.
+MOST_AT_ONCE = 20_000
 # A 10 MB file is 200,000 questions; beyond that this is not the right tool.
 MOST_BYTES = 10_000_000
 
@@ -46,6 +46,7 @@ class Faq:
 
     def __init__(self, entries: list[tuple[str, str]], unknown: str) -> None:
         self._answers, self._unknown = [answer for _, answer in entries], unknown
+        self._short = sum(len(question) + len(answer) for question, answer in entries) <= MOST_AT_ONCE
         self._index = sqlite3.connect(":memory:", check_same_thread=False)
         self._index.execute(
             "CREATE VIRTUAL TABLE faq USING fts5(question, answer, content='', tokenize='porter unicode61')"
@@ -58,7 +59,7 @@ class Faq:
     def answer(self, call: ModelCall) -> ModelAnswer | Awaitable[ModelAnswer]:
         """Return the best entry's text, or the configured words when no entry shares a word with the question."""
         query = query_of(call.turns[-1].text if call.turns else "")
-        if len(self._answers) <= MOST_AT_ONCE:
+        if self._short:
             return self._best(query)
         return trio.to_thread.run_sync(self._best, query, limiter=self._thread)
 

@@ -82,6 +82,13 @@ def test_a_question_in_a_language_without_blanks_finds_its_answer(question: str,
     assert model.answer(asked(question)) == ModelAnswer(text="?" if answer is None else GUIDE[answer][1])
 
 
+async def test_a_file_with_long_answers_is_asked_beside_the_loop() -> None:
+    model = faq.Faq([(f"how do I find {number}", "as I do " * 500) for number in range(10)], "?")
+    answer = model.answer(asked("how do I do it"))
+    assert not isinstance(answer, ModelAnswer)
+    assert (await answer).text.startswith("as I do")
+
+
 async def test_a_file_of_thousands_of_questions_is_asked_beside_the_loop() -> None:
     model = faq.Faq([(f"how do I find {number}", f"{number}, in two\nlines") for number in range(2000)], "?")
     answer = model.answer(asked("how do I find 1234"))
