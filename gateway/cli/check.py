@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.frame import WRONG_CONFIGURATION, with_config, with_json
+from gateway.cli.frame import WRONG_CONFIGURATION, readable, with_config, with_json
 from gateway.cli.show import show
 
 
@@ -26,9 +26,9 @@ def command(config: Path, as_json: bool) -> None:
         show({"faults": found.faults, "notes": found.notes, "checked": found.checked}, as_json=True)
     else:
         for fault in found.faults:
-            click.echo(fault, err=True)
+            click.echo(readable(fault), err=True)
         for note in found.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(readable(f"note: {note}"), err=True)
         count = len(found.faults)
         verdict = "no faults" if not count else "1 fault" if count == 1 else f"{count} faults"
         click.echo(f"{config}: {verdict} in {', '.join(found.checked)}", err=bool(count))

@@ -204,7 +204,11 @@ def complain(error: OclawError) -> int:
 
 
 def readable(text: str) -> str:
-    """Return a text without what would steer the terminal: it may quote what a stranger wrote. Line breaks stay."""
+    """Return a text without what would steer the terminal: it may quote what a stranger wrote. Line breaks stay.
+
+    A tab becomes a blank: carets under a line of a file are put by its characters.
+    """
+    text = text.replace("\t", " ")
     return "".join(c if c in "\n\u200c\u200d" or unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
 
 

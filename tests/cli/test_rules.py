@@ -51,6 +51,14 @@ def test_check_finds_nothing_wrong_with_good_rules_and_counts_them(conf: Path) -
     assert json.loads(rules("check", "--json").stdout) == {"problems": [], "files": 1, "rules": 4}
 
 
+def test_what_files_quote_cannot_steer_the_terminal_and_carets_stand_under_it(conf: Path) -> None:
+    (conf / "rules.d" / "odd.rules").write_text('WHEN\tmessage.chanel == "\x1b[31m\x9b" THEN tag("x")\n')
+    for words in (["rules", "check"], ["rules", "lint"], ["check"]):
+        told = CliRunner().invoke(oclaw, words, color=True).stderr
+        assert '1 | WHEN message.chanel == "\ufffd[31m\ufffd" THEN' in told
+        assert "\n   |      ^^^^^^^^^^^^^^\n" in told
+
+
 def test_check_names_every_problem_of_an_edited_file_with_its_place_and_exits_78(conf: Path, tmp_path: Path) -> None:
     edited = tmp_path / "main.rules"
     edited.write_text('WHEN message.chanel == "x" THEN tag("x")\nWHEN message.content == "x" THEN route_to("chatt")\n')

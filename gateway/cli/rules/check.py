@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.frame import WRONG_CONFIGURATION, with_config, with_json
+from gateway.cli.frame import WRONG_CONFIGURATION, readable, with_config, with_json
 from gateway.cli.rules.workplace import Workplace, counted, failures, problems_as_rows, with_edited
 from gateway.cli.show import show
 
@@ -44,7 +44,7 @@ def _tell(place: Workplace, rendered: list[str], problems: list[dict[str, Any]],
         show({"problems": problems, "files": len(place.files), "rules": rules}, as_json=True)
         return
     for text in rendered:
-        click.echo(text, err=True)
+        click.echo(readable(text), err=True)
     files = counted(len(place.files), "file")
     verdict = counted(len(problems), "problem") if problems else f"{counted(rules, 'rule')}, no problems"
     click.echo(f"{place.folder}: {verdict} in {files}", err=bool(problems))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.frame import NOT_DONE, WRONG_CONFIGURATION, NotDone, with_config, with_json
+from gateway.cli.frame import NOT_DONE, WRONG_CONFIGURATION, NotDone, readable, with_config, with_json
 from gateway.cli.rules.workplace import counted
 from gateway.cli.show import show
 from gateway.plainfile import read_plain
@@ -33,7 +33,7 @@ def command(files: tuple[Path, ...], only_check: bool, config: Path, as_json: bo
                 _replace(path, found)
     show_changes(changed, len(paths), only_check=only_check, as_json=as_json)
     if wrong:
-        click.echo("\n".join(wrong), err=True)
+        click.echo(readable("\n".join(wrong)), err=True)
         raise NotDone(f"{counted(len(wrong), 'file')} cannot be formatted", WRONG_CONFIGURATION)
     if changed and only_check:
         sys.exit(NOT_DONE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.frame import NOT_DONE, readable, with_config, with_json
 from gateway.cli.rules.workplace import Workplace, counted, problems_as_rows, with_edited
 from gateway.cli.show import show
 
@@ -27,7 +27,7 @@ def command(strict: bool, edited: tuple[Path, ...], config: Path, as_json: bool)
         show([{"code": finding.code, **row} for finding, row in zip(found, rows, strict=True)], as_json=True)
     else:
         for finding in found:
-            click.echo(finding.render())
+            click.echo(readable(finding.render()))
         click.echo(counted(len(found), "finding") if found else "nothing found")
     if found and strict:
         sys.exit(NOT_DONE)

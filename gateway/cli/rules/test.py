@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.frame import NOT_DONE, readable, with_config, with_json
 from gateway.cli.rules.workplace import Workplace, counted, failures, with_edited
 from gateway.cli.show import show
 
@@ -26,7 +26,7 @@ def command(edited: tuple[Path, ...], config: Path, as_json: bool) -> None:
         show({"passed": len(outcomes) - len(failed), "failed": len(failed), "tests": rows}, as_json=True)
     else:
         for file, line, name, reasons in failed:
-            click.echo(f'{file}:{line}: TEST "{name}" fails')
+            click.echo(readable(f'{file}:{line}: TEST "{name}" fails'))
             for reason in reasons:
                 _difference(reason)
         click.echo(f"{counted(len(outcomes), 'test')}, {len(failed)} failed")
@@ -35,7 +35,7 @@ def command(edited: tuple[Path, ...], config: Path, as_json: bool) -> None:
 
 
 def _difference(reason: str) -> None:
-    wanted, _, came = reason.partition(", got ")
+    wanted, _, came = readable(reason).partition(", got ")
     click.echo(click.style(f"  - {wanted}", fg="red"))
     if came:
         click.echo(click.style(f"  + got {came}", fg="green"))

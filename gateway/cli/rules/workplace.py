@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gateway.cli.frame import WRONG_CONFIGURATION, NotDone
+from gateway.cli.frame import WRONG_CONFIGURATION, NotDone, readable
 from gateway.plainfile import read_plain_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Workplace:
 
         made = self.load()
         if isinstance(made, Rejected):
-            click.echo(made.render(), err=True)
+            click.echo(readable(made.render()), err=True)
             raise NotDone(f"{counted(len(made.problems), 'problem')} in {self.folder}", WRONG_CONFIGURATION)
         return made
 
@@ -126,7 +126,7 @@ def failures(ruleset: Ruleset, cases: dict[str, str]) -> Iterator[tuple[str, int
 
     outcomes = run_tests(ruleset, cases)
     if isinstance(outcomes, Rejected):
-        click.echo(outcomes.render(), err=True)
+        click.echo(readable(outcomes.render()), err=True)
         raise NotDone(f"{counted(len(outcomes.problems), 'problem')} in TEST blocks", WRONG_CONFIGURATION)
     for one in outcomes:
         yield one.file, one.line, one.name, one.failures
