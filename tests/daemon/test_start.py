@@ -17,6 +17,7 @@ from gateway.cli.frame import oclaw
 from gateway.config import paths
 from gateway.config.keyfile import create_keyring
 from gateway.daemon import exit_code
+from gateway.daemon.ground import prepare_state
 from gateway.journal import FILE_NAME
 from gateway.message.keyring import new_keyring
 from tests.support.rules_daemon import write_configuration
@@ -157,6 +158,13 @@ def test_a_full_disk_may_have_space_again_and_a_foreign_folder_is_never_ours(tmp
     full, foreign = OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EACCES, "Permission denied")
     assert exit_code(errors.unwritable(tmp_path, full)) == 75
     assert exit_code(errors.unwritable(tmp_path, foreign)) == 78
+
+
+def test_a_file_in_the_place_of_the_state_directory_does_not_pass(tmp_path: Path) -> None:
+    for place in (tmp_path / "state", tmp_path / "link"):
+        place.touch() if place.name == "state" else place.symlink_to("nowhere")
+        with pytest.raises(errors.SettingErrors, match=f"the state directory is {place}, which cannot be made"):
+            prepare_state(place)
 
 
 def test_a_journal_whose_key_ring_is_missing_is_not_gone_on_with_under_another(conf: Path) -> None:
