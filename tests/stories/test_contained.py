@@ -457,6 +457,20 @@ async def test_a_models_text_is_one_or_the_step_gives_up(text: Any, said: list[s
         assert (story.sent(), story.reported(RequestFailed)) == (said, [])
 
 
+async def test_of_what_a_model_says_about_its_failure_a_readable_part_is_kept(autojump_clock: Any) -> None:
+    class Talks:
+        def answer(self, call: ModelCall) -> ModelAnswer:
+            raise ModelError("a page of HTML, " * 100_000, passing=False)
+
+    async with gateway(
+        pipelines={"p": "{pipeline: [{name: a, model: it}]}"}, models={"it": Talks()}, default_pipeline="p"
+    ) as story:
+        await story.receives("hello")
+        await story.settles()
+        (failed,) = story.reported(StepFailed)
+        assert len(failed.why) < 10_000
+
+
 class Wraps:
     """A model that raises inside a nursery, a few times."""
 
