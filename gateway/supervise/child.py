@@ -13,7 +13,7 @@ import trio
 from msgspec import Struct
 from msgspec.structs import replace
 
-from gateway.errors import parted
+from gateway.errors import as_text, bounded, parted
 from gateway.notices import ChildChanged, ChildCrashed, ChildDisconnected, Report
 from gateway.supervise.crash import tell, wrong_setting
 from gateway.supervise.policy import GiveUp, Pause, Policy, decide, remember
@@ -83,6 +83,8 @@ class Child:
         """Take what a channel says of its connection: "ready" and "connected" are up, any other word is down."""
         if self.state.state in ("waiting", "failed", "stopped"):
             return
+        # A plugin hands over what it caught, too, or the platform's whole answer.
+        why = bounded(as_text(why))
         if state in ("ready", "connected"):
             self._become("ready", why)
         else:

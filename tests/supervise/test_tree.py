@@ -175,6 +175,16 @@ async def test_a_platform_that_is_down_is_no_crash(book, autojump_clock):
     assert book.crashes() == []
 
 
+async def test_what_a_child_says_of_its_connection_is_a_text_that_can_be_read(book, autojump_clock):
+    async with tree_of(book) as tree:
+        await tree.start("dials", serve)
+        for state in ("ready", "disconnected"):
+            tree.connected("dials", state, OSError("no route"))
+            assert tree.child("dials").why == "no route"
+        tree.connected("dials", "disconnected", "a page of HTML, " * 100_000)
+        assert len(tree.child("dials").why) < 10_000
+
+
 async def test_being_ready_does_not_hide_that_the_platform_is_down(book, autojump_clock):
     async def dials(status):
         tree.connected("dials", "throttled", "slow down")
