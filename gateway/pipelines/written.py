@@ -121,7 +121,7 @@ def _composed(text: str, faults: Faults) -> Written | None:
 
 
 def _nodes_of(root: Any, faults: Faults) -> Iterator[Any]:
-    """Give every value's node, in any order; tell of settings that a mapping has twice: only the last would count."""
+    """Give every value's node in the file's order; tell of settings that a mapping has twice: the last would count."""
     import yaml
 
     nodes = [root]
@@ -131,9 +131,9 @@ def _nodes_of(root: Any, faults: Faults) -> Iterator[Any]:
             wanted = "a plain list or mapping"
             faults.add(_mark(node.start_mark), "", found=f"tagged {short(node.tag)}", wanted=wanted)
         elif isinstance(node, yaml.SequenceNode):
-            nodes += node.value
+            nodes += reversed(node.value)
         elif isinstance(node, yaml.MappingNode):
-            nodes += [value for _, value in node.value]
+            nodes += [value for _, value in reversed(node.value)]
             seen: set[str] = set()
             for key in [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]:
                 if key.value in seen:

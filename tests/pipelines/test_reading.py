@@ -201,6 +201,10 @@ def test_faults_without_end_are_cut_and_that_is_said(text: str) -> None:
     assert all(len(str(one)) < 1000 for one in made)
 
 
+def test_of_more_faults_than_are_told_the_first_are() -> None:
+    assert told("pipeline:\n" + "  - !!bool x\n" * 200).startswith("p.yaml:2:5 is x, which is not readable")
+
+
 @given(st.text(alphabet="pieln:- []{}'\"|#*&!?>\n\t01ä", max_size=80))
 @settings(max_examples=100)
 def test_whatever_is_written_is_a_pipeline_or_told_with_lines_of_the_file(text: str) -> None:
