@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ import trio
 import trustme
 from click.testing import CliRunner
 
+from gateway.channels.shared.errors import ConnectionLost
 from gateway.cli.checkup import channels, machine, place
 from gateway.cli.checkup.certificate import certificate
 from gateway.cli.frame import oclaw
@@ -122,7 +124,14 @@ async def test_one_channel_that_hangs_or_breaks_stops_no_other(
     async def works(tell: Callable[[Finding], None]) -> None:
         tell(Finding(ok=True, what="signed in"))
 
-    does = {"h": hangs, "b": breaks, "w": works, "n": None}
+    async def breaks_in_a_nursery(tell: Callable[[Finding], None]) -> None:
+        async with trio.open_nursery():
+            raise ConnectionLost("no address of that name")
+
+    async def ends(tell: Callable[[Finding], None]) -> None:
+        sys.exit(3)
+
+    does = {"h": hangs, "b": breaks, "g": breaks_in_a_nursery, "e": ends, "w": works, "n": None}
     parts = SimpleNamespace(channels={name: Tried(name, what) for name, what in does.items()})
     monkeypatch.setattr("gateway.cli.checkup.channels.build", lambda *_: parts)
     settings: Settings = load(config, PluginTable(config / "hooks"))
@@ -133,6 +142,8 @@ async def test_one_channel_that_hangs_or_breaks_stops_no_other(
     assert [each.ok for each in heard["channels.h"]] == [True, False]
     assert "20 s" in heard["channels.h"][1].what
     assert "OSError: no route" in heard["channels.b"][0].what
+    assert heard["channels.g"][0].what == "no address of that name"
+    assert "SystemExit: 3" in heard["channels.e"][0].what
     assert heard["channels.w"] == [Finding(ok=True, what="signed in")]
     assert heard["channels.n"][0].ok
 

@@ -12,7 +12,7 @@ import trio
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.config.settings import Settings
 from gateway.daemon.build import build
-from gateway.errors import in_words, stays_contained
+from gateway.errors import in_words, lone, stays_contained
 from gateway.plugins import PluginTable
 from gateway.ports import Channel, Finding, Kit
 from protocols.errors import HttpClientError
@@ -50,14 +50,21 @@ async def _try(channel: Channel, tell: Callable[[Finding], None]) -> None:
     try:
         with trio.fail_after(CHANNEL_SECONDS):
             await doctor(tell)
-    except trio.TooSlowError:
-        what = f"{channel.platform} did not answer within {CHANNEL_SECONDS:g} s"
-        tell(Finding(ok=False, what=what, way_out="Look at the network, DNS and a proxy in between."))
-    except (HttpClientError, ConnectionLost) as error:
-        tell(Finding(ok=False, what=str(error), way_out="Look at its address here, and whether it runs there."))
     except trio.Cancelled:
         raise
-    except BaseException as error:  # a third party's code; the others are still tried
-        if not stays_contained(error):
+    except BaseException as raised:  # a third party's code, which may call `sys.exit()`; the others are still tried
+        if not stays_contained(raised):
             raise
-        tell(Finding(ok=False, what=f"trying it failed with {in_words(error)}"))
+        tell(_failed(channel, lone(raised)))
+
+
+def _failed(channel: Channel, error: BaseException) -> Finding:
+    match error:
+        case trio.TooSlowError():
+            what = f"{channel.platform} did not answer within {CHANNEL_SECONDS:g} s"
+            return Finding(ok=False, what=what, way_out="Look at the network, DNS and a proxy in between.")
+        case HttpClientError() | ConnectionLost():
+            way_out = "Look at its address here, and whether it runs there."
+            return Finding(ok=False, what=str(error), way_out=way_out)
+        case _:
+            return Finding(ok=False, what=f"trying it failed with {in_words(error)}")
