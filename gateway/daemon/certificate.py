@@ -49,8 +49,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
         _usable(lambda: ssl.create_default_context(cafile=authorities), "tls_client_authorities", "certificates in PEM")
 
     def made() -> ssl.SSLContext:
-        # A password, since OpenSSL asks the terminal for one where a key has one, and waits.
-        return server_context(certificate, key, password="", offer_h2=True, client_authorities=authorities)
+        return server_context(certificate, key, offer_h2=True, client_authorities=authorities)
 
     return _usable(made, "tls_certificate", _WANTED)
 

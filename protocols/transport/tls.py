@@ -18,12 +18,11 @@ def server_context(
     certificate: Path,
     key: Path | None = None,
     *,
-    password: str | None = None,
     minimum: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
     offer_h2: bool = False,
     client_authorities: Path | None = None,
 ) -> ssl.SSLContext:
-    """Build the context of a listener. Raises OSError or ssl.SSLError for unreadable files.
+    """Build the context of a listener. Raises OSError (ssl.SSLError is one), or ValueError for an encrypted key.
 
     `http/1.1` stands before `h2`: a browser, which offers both, gets HTTP/1.1, and only a client
     that offers nothing else gets h2. With `client_authorities` (PEM) only clients that show a certificate of theirs
@@ -31,12 +30,17 @@ def server_context(
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = minimum
-    context.load_cert_chain(certificate, key, password)
+    context.load_cert_chain(certificate, key, _of_nobody)
     if client_authorities is not None:
         context.load_verify_locations(cafile=client_authorities)
         context.verify_mode = ssl.CERT_REQUIRED
     context.set_alpn_protocols(["http/1.1", "h2"] if offer_h2 else ["http/1.1"])
     return context
+
+
+def _of_nobody() -> str:
+    """Answer who asks for a key's password: OpenSSL would wait at the terminal, also in a reload."""
+    raise ValueError("its key is encrypted, and nobody can be asked for the password: openssl pkey writes it in clear")
 
 
 def client_context(authority: Path | None = None) -> ssl.SSLContext:

@@ -15,10 +15,16 @@ from urllib.request import urlopen
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 import gateway.daemon.certificate
 from gateway.config.settings import ListenSettings, Settings
-from gateway.daemon.certificate import Certificate
+from gateway.daemon.certificate import Certificate, tls_context
 from gateway.errors import SettingErrors
 from protocols.transport.tls import server_context
 from tests.support.rules_daemon import Daemon, running, write_configuration
@@ -195,6 +201,16 @@ def test_a_certificate_that_is_renewed_while_the_gateway_starts_is_shown_after_a
         certificate = Certificate(settings)
     assert certificate.again(settings)() == ("new connections are shown another certificate",)
     assert certificate.tls is not None and greeted(certificate.tls.context) == (tmp_path / "port.pem").read_text()
+
+
+def test_an_encrypted_key_is_told_and_no_terminal_asked_for_its_password(authority: trustme.CA, tmp_path: Path) -> None:
+    renew(tmp_path, authority)
+    key = load_pem_private_key((tmp_path / "port.key").read_bytes(), None)
+    sealed = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    (tmp_path / "port.key").write_bytes(sealed)
+    listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
+    with pytest.raises(SettingErrors, match="its key is encrypted"):
+        tls_context(Settings(directory=tmp_path, state_dir=tmp_path, listen=listen))
 
 
 def greeted(context: ssl.SSLContext) -> str:
