@@ -33,7 +33,8 @@ def read_keyring(path: Path) -> KeyRing | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise KeyRingError(f"{path} cannot be read: {error.strerror}. The daemon's user must own it.") from error
+        way_out = f"The daemon's user must own it; as root: chown -R --reference={path.parent}/ {path.parent}/"
+        raise KeyRingError(f"{path} cannot be read: {error.strerror}. {way_out}") from error
     return parse_keyring(text, str(path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sqlite3
 import sys
@@ -208,6 +209,16 @@ def test_a_warning_is_told_with_its_way_out_and_all_is_well(config: Path, monkey
     monkeypatch.setattr(machine, "clock", lambda: said)
     answer = asked(config)
     assert answer.exit_code == 0 and "!!   machine: it lasts 3 days more\n     Renew it.\n" in answer.stdout
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_has_put_into_the_services_folder_is_found(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    for path in (tmp_path, tmp_path / "media"):
+        os.chown(path, 65_000, 65_001)
+    assert all(each.ok for each in place.state(tmp_path))
+    (tmp_path / "restored").touch()
+    found = [each for each in place.state(tmp_path) if not each.ok]
+    assert [each.what.split()[0] for each in found] == ["restored"]
+    assert f"chown -R --reference={tmp_path}/" in found[0].way_out
 
 
 def test_what_sqlite_finds_is_told_in_one_line() -> None:

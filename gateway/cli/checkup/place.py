@@ -27,7 +27,7 @@ def state(folder: Path) -> list[Finding]:
     findings = [_room(place)]
     if place != folder:
         return [*findings, Finding(ok=True, what=f"{folder} will be made on the first run")]
-    return [*findings, _keyring(folder), *_dictionaries(folder), _journal(folder)]
+    return [*findings, *_owners(folder), _keyring(folder), *_dictionaries(folder), _journal(folder)]
 
 
 def port(addresses: tuple[str, ...], config: Path) -> list[Finding]:
@@ -45,6 +45,24 @@ def _room(place: Path) -> Finding:
     if free >= _ROOM_BYTES:
         return Finding(ok=True, what=what)
     return Finding(ok=False, what=what, way_out="Make room, or lower journal.retention_days.")
+
+
+def _owners(folder: Path) -> list[Finding]:
+    """Find what root has put there: root reads it, and the gateway's user does not."""
+    owner = folder.stat().st_uid
+    strange = sorted(each.name for each in folder.iterdir() if _owner(each) not in (owner, None))
+    if not strange or owner == 0:  # systemd gives a folder of root's to the service, with all that is in it
+        return []
+    what = f"{', '.join(strange[:3])} in {folder} belong to another user than the folder (uid {owner})"
+    way_out = f"Stop the gateway and run chown -R --reference={folder}/ {folder}/"
+    return [Finding(ok=False, what=what, way_out=way_out)]
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:  # the running gateway has just done with it
+        return None
 
 
 def _keyring(folder: Path) -> Finding:
