@@ -49,7 +49,7 @@ def _run(directory: Path) -> int:
     except* OclawError as group:
         leaves = _leaves(group)
         for error in leaves:
-            sys.stderr.write(f"oclaw: {error.listed() if isinstance(error, SettingErrors) else error}\n")
+            _say(f"oclaw: {error.listed() if isinstance(error, SettingErrors) else error}\n")
         # What needs a person is not mended by what passes beside it.
         code = max(map(exit_code, leaves))
     return code
@@ -70,6 +70,12 @@ def exit_code(error: BaseException) -> int:
             return NOT_NOW
         case _:
             return 1
+
+
+def _say(text: str) -> None:
+    from gateway.telemetry.journald import is_journald, marked
+
+    sys.stderr.write(marked(text, "error") if is_journald(sys.stderr) else text)
 
 
 def _lacked_memory(error: BaseException | None) -> bool:

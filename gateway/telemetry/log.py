@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, Literal
 
+from gateway.telemetry.journald import is_journald, marked
 from gateway.telemetry.lines import harmless, json_line, stamp
 
 Format = Literal["json", "pretty"]
@@ -50,6 +51,8 @@ class Log:
     def write_all(self) -> None:
         """Be the writer thread: render and write until closed. A stream that refuses costs lines, not the thread."""
         render = pretty_renderer(self._stream) if self._form == "pretty" else json_line
+        if is_journald(self._stream):
+            render = _graded(render)
         while (line := self._queue.get()) is not None:
             self._write(render, line)
             if self._queue.empty():
@@ -99,6 +102,10 @@ def pretty_renderer(stream: IO[str]) -> Render:
 
     console = ConsoleRenderer(colors=stream.isatty(), timestamp_key="time", sort_keys=False)
     return lambda record: console(None, "", {key: harmless(value) for key, value in record.items()}) + "\n"
+
+
+def _graded(render: Render) -> Render:
+    return lambda record: marked(render(record), str(record.get("level", "")))
 
 
 def _dropped_line(count: int) -> dict[str, Any]:
