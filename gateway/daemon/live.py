@@ -102,6 +102,7 @@ async def _with_journal(
             serving.flow = flow
             stop = Stop()
             await nursery.start(watch_signals, stop, serving.reload_soon)
+            notify("STATUS=Taking up what was left")
             take_up = partial(flow.recovery.at_start, serving.channels, caution.blamed)
             if serves := await taken_up(take_up, journal, stop):
                 caution.counted = True
@@ -112,7 +113,7 @@ async def _with_journal(
             why = await stop.asked()
             caution.acquit()
             telling.report(GatewayDraining(why))
-            notify(STOPPING)
+            notify(STOPPING, "STATUS=Draining")
             if serves:
                 await serving.drain(serving.parts.settings.gateway.drain_seconds)
             ending.begins(tree)
@@ -130,7 +131,7 @@ def _ready(addresses: tuple[str, ...], telling: Telling, began: float) -> None:
     gc.set_threshold(*GC_THRESHOLDS)
     # From here on: nobody waits for the steps of the start, and no operator can mend them.
     trio.lowlevel.add_instrument(StallDetector(telling.report))
-    notify(READY)
+    notify(READY, f"STATUS=Serving on {', '.join(addresses)}")
 
 
 def _answer_failed(telling: Telling, error: Exception) -> None:

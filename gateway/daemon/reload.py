@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from gateway.daemon.serving import Serving
 
 
+# What systemctl status shows after a reload.
+_SERVES, _SERVES_ON = "Serving", "Serving as before: a reload was refused, and the log says why"
+
+
 class Reloaded(Struct, frozen=True, kw_only=True):
     """What came of one reload."""
 
@@ -76,7 +80,7 @@ class Reloader:
             async with self._once:
                 notify(reloading())
                 this.done = await self._reload()
-                notify(READY)
+                notify(READY, f"STATUS={_SERVES if this.done.applied else _SERVES_ON}")
             this.over.set()
 
     async def reload(self) -> Reloaded:
