@@ -73,8 +73,10 @@ class Sending:
             "chat.postMessage", arguments, reply.conversation, doubted="" if part else delivery.id
         )
         way = reply.metadata.get("response_url")
-        if isinstance(receipt, Bounced) and isinstance(way, str) and any(word in receipt.why for word in _OUTSIDE):
-            return await self._api.respond(way, arguments["text"])
+        if isinstance(way, str) and _is_outside(receipt):
+            receipt = await self._api.respond(way, arguments["text"])
+            if isinstance(receipt, Unknown):
+                self._remember(delivery.id, reply.conversation, "")
         return receipt
 
     async def post_streamed(self, delivery: Delivery, said: str) -> Receipt:
@@ -137,7 +139,12 @@ class Sending:
             return Found(known, "")
         doubted = known == ""
         if self._settings.look_up and (doubted or (delivery.repeated and not delivery.replayed)):
-            return await self._lookup.find(delivery)
+            standing = await self._lookup.find(delivery)
+            if not doubted and delivery.message.metadata.get("response_url") and _is_outside(standing):
+                # No attempt of this life is in doubt, and one of an earlier life hardly ever. That the answer may stand
+                # there twice is better than none: after half an hour nobody can give it.
+                return None
+            return standing
         if doubted and not delivery.replayed:
             return Unknown("An earlier attempt may have arrived, and look_up is off.")
         return None
@@ -196,6 +203,10 @@ class Sending:
         self._begun[delivery_id, conversation.id] = ts
         if len(self._begun) > _KEPT:
             self._begun.popitem(last=False)
+
+
+def _is_outside(answer: Found | Receipt | None) -> bool:
+    return isinstance(answer, Bounced) and any(word in answer.why for word in _OUTSIDE)
 
 
 def _behind(delivery: Delivery, part: int) -> str:

@@ -253,6 +253,26 @@ async def test_a_command_from_where_the_bot_is_not_is_answered_by_its_own_addres
     assert isinstance(receipt, Bounced) and len(calls) == 1
 
 
+async def test_a_command_whose_walk_was_repeated_is_answered_also_where_the_bot_may_not_look():
+    outside = said({"ok": False, "error": "not_in_channel"})
+    command = reply("hi", metadata={"response_url": "https://hooks.slack.com/commands/T1/2/x"})
+    receipt, calls, _ = await sent(command, outside, outside, answered(200), repeated=True)
+    assert isinstance(receipt, Delivered)
+    assert [method for method, _ in calls] == ["conversations.history", "chat.postMessage", "x"]
+    receipt, calls, _ = await sent(reply("hi"), outside, repeated=True)
+    assert isinstance(receipt, Bounced) and "must be a member" in receipt.why and len(calls) == 1
+
+
+async def test_an_answer_to_a_command_that_is_known_to_be_in_doubt_is_left_to_a_person():
+    outside = said({"ok": False, "error": "channel_not_found"})
+    command = reply("hi", metadata={"response_url": "https://hooks.slack.com/commands/T1/2/x"})
+    table = bench(outside, UnknownAfterSend("reset"), outside)
+    it = channel(table.kit)
+    assert isinstance(await it.deliver(delivery(command)), Unknown)
+    receipt = await it.deliver(delivery(command, repeated=True))
+    assert isinstance(receipt, Bounced) and "Nobody knows" in receipt.why and len(table.http.sent) == 3
+
+
 async def test_a_conversation_is_not_disabled_for_good_by_an_answer_that_says_gone():
     outside = said({"ok": False, "error": "channel_not_found"})
     way = "https://hooks.slack.com/commands/T1/2/x"
