@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trio
 
-from tests.real import ngircd, synapse
+from tests.real import ngircd, synapse, systemd_box
 from tests.real.missing import Missing
 
 FOLDER = Path(__file__).parent
@@ -102,6 +102,7 @@ async def _all_parts(run: Run) -> None:
             run.part, "Matrix (Synapse)", synapse.installed, ("test_matrix.py", "test_matrix_features.py")
         )
         nursery.start_soon(run.part, "IRC (ngIRCd)", ngircd.program, ("test_irc.py",))
+        nursery.start_soon(run.part, "systemd (a container)", systemd_box.installed, ("test_systemd.py",))
         nursery.start_soon(run.part, "Slack (emulate)", lambda: None, ("test_slack.py",))
 
 

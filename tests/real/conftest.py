@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.real import ngircd, synapse
+from tests.real import ngircd, synapse, systemd_box
 from tests.real.missing import Missing
 
-NEEDS = {"test_matrix": synapse.installed, "test_matrix_features": synapse.installed, "test_irc": ngircd.program}
+NEEDS = {
+    "test_matrix": synapse.installed,
+    "test_matrix_features": synapse.installed,
+    "test_irc": ngircd.program,
+    "test_systemd": systemd_box.installed,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
