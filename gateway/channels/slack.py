@@ -243,7 +243,8 @@ class SlackChannel:
         assert settings.app_token is not None  # checked with the settings
         api = WebApi(self._kit, settings.base_url, settings.app_token.reveal())
         place = f"channels.{self.name}.app_token"
-        return SocketMode(api, self._take, place=place, ping_seconds=settings.ping_seconds)
+        left = partial(self._kit.report, EnvelopeRefused(self.name, "full", "Slack says an event again"))
+        return SocketMode(api, self._take, place=place, ping_seconds=settings.ping_seconds, left=left)
 
 
 def build(name: str, settings: Settings, kit: Kit) -> SlackChannel:

@@ -7,12 +7,13 @@ an envelope that comes through both once. The pauses between connections are the
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 import trio
+from msgspec import Struct
 
 from gateway.channels.shared.errors import ConnectionLost
 from gateway.channels.shared.reconnect import Link
@@ -30,19 +31,38 @@ Take = Callable[[dict[str, Any]], Callable[[], Awaitable[bool]]]
 
 # Slack says hello within milliseconds.
 _HELLO_SECONDS = 10.0
-# Uncommitted envelopes of all connections, beyond which none is read further: what Slack sends in three seconds.
+# Commits under way at once, of all connections; what comes meanwhile waits for its turn.
 _MOST_UNCOMMITTED = 64
+# What may wait so: some minutes of the 30,000 events an hour that Slack sends at the most, 3 KB each. Reading goes on
+# all the same, for a connection that is not read is given up by both sides; what does not fit is left unacknowledged.
+_MOST_WAITING_BYTES = 4 * 1024 * 1024
 # Ten connections an app; the eleventh waits until one has gone.
 _TOO_MANY_SECONDS = 30.0
 
 
-class SocketMode:
-    """Makes sessions for `keep_connected`. `place` names the app token's setting for errors."""
+class _Heard(Struct, frozen=True):
+    """An envelope that waits for its turn, and the connection that wants to know of its commit."""
 
-    def __init__(self, api: WebApi, take: Take, *, place: str, ping_seconds: float) -> None:
+    frame: dict[str, Any]
+    length: int
+    connection: WebSocketConnection
+
+
+class SocketMode:
+    """Makes sessions for `keep_connected`. `place` names the app token's setting for errors.
+
+    `left` is called for each envelope that is not taken because too many wait: Slack says an event again.
+    """
+
+    def __init__(
+        self, api: WebApi, take: Take, *, place: str, ping_seconds: float, left: Callable[[], None] = lambda: None
+    ) -> None:
         self._api, self._take, self._place, self._ping_seconds = api, take, place, ping_seconds
+        self._left = left
         self._standing = 0
-        self._room = trio.Semaphore(_MOST_UNCOMMITTED)
+        self._heard: deque[_Heard] = deque()
+        self._waiting_bytes = 0
+        self._under_way = 0
 
     @property
     def stands(self) -> bool:
@@ -65,6 +85,7 @@ class SocketMode:
                 self._standing += 1
                 try:
                     link.up("Socket Mode")
+                    self._begin(commits)
                     await self._read(connection, link, commits)
                 finally:
                     self._standing -= 1
@@ -90,17 +111,44 @@ class SocketMode:
 
     async def _read(self, connection: WebSocketConnection, link: Link, commits: trio.Nursery) -> None:
         while True:
-            frame = _frame(await connection.receive())
+            received = await connection.receive()
+            frame = _frame(received)
             match text(frame, "type"):
                 case "disconnect":
                     self._leave(text(frame, "reason"), link)
                 case "hello":
                     pass
                 case _ if text(frame, "envelope_id"):
-                    await self._room.acquire()
-                    # The place in the order is taken here, in the order of arrival; tasks start in any.
-                    commit = partial(_commit, connection, self._room, self._take(frame), text(frame, "envelope_id"))
-                    commits.start_soon(commit)
+                    self._hear(_Heard(frame, len(received), connection), commits)
+
+    def _hear(self, heard: _Heard, commits: trio.Nursery) -> None:
+        if self._waiting_bytes + heard.length > _MOST_WAITING_BYTES:
+            self._left()
+            return
+        self._waiting_bytes += heard.length
+        self._heard.append(heard)
+        self._begin(commits)
+
+    def _begin(self, commits: trio.Nursery) -> None:
+        """Start the commits that there is room for."""
+        while self._heard and self._under_way < _MOST_UNCOMMITTED:
+            heard = self._heard.popleft()
+            self._waiting_bytes -= heard.length
+            self._under_way += 1
+            # The place in the order is taken here, in the order of arrival; tasks start in any.
+            commits.start_soon(self._commit, heard, self._take(heard.frame), commits)
+
+    async def _commit(self, heard: _Heard, commit: Callable[[], Awaitable[bool]], commits: trio.Nursery) -> None:
+        try:
+            if await commit():
+                acknowledged = msgspec.json.encode({"envelope_id": text(heard.frame, "envelope_id")})
+                await heard.connection.send(acknowledged.decode())
+        except WebSocketClosed:
+            # Not acknowledged, so Slack sends it again; the journal knows it.
+            pass
+        finally:
+            self._under_way -= 1
+        self._begin(commits)
 
     def _leave(self, reason: str, link: Link) -> None:
         match reason:
@@ -119,19 +167,6 @@ async def _hello(connection: WebSocketConnection) -> None:
         raise ConnectionLost(f"Slack sent the connection away: {text(frame, 'reason')}", after_seconds=1.0)
     if text(frame, "type") != "hello":
         raise ConnectionLost("Slack's first word was no hello")
-
-
-async def _commit(
-    connection: WebSocketConnection, room: trio.Semaphore, commit: Callable[[], Awaitable[bool]], envelope_id: str
-) -> None:
-    try:
-        if await commit():
-            await connection.send(msgspec.json.encode({"envelope_id": envelope_id}).decode())
-    except WebSocketClosed:
-        # Not acknowledged, so Slack sends it again; the journal knows it.
-        pass
-    finally:
-        room.release()
 
 
 async def _watch(connection: WebSocketConnection, ping_seconds: float) -> None:

@@ -84,6 +84,48 @@ async def test_nothing_is_acknowledged_before_the_commit():
         await stub.until(lambda: stub.frames)
 
 
+def commands(how_many):
+    """Slash commands, each in a conversation of its own: in one they would wait for each other."""
+    numbers = map(str, range(how_many))
+    return [
+        ({**COMMAND, "trigger_id": each, "channel_id": f"C{each}", "text": each}, "slash_commands") for each in numbers
+    ]
+
+
+async def test_reading_goes_on_while_the_gateway_takes_its_time():
+    inlet = FakeInlet()
+    async with SlackStub().open() as stub, running(stub, inlet):
+        inlet.held = True
+        sent = [stub.tell(*each) for each in commands(100)]
+        while len(inlet.waiting) < 64:
+            await trio.sleep(0.01)
+        await stub.say({"type": "disconnect", "reason": "refresh_requested"})
+        await stub.until(lambda: stub.connections == 2)
+        assert len(inlet.waiting) == 64 and stub.frames == []
+        inlet.held = False
+        inlet.commit()
+        await stub.until(lambda: all(map(stub.acknowledged, sent)))
+        assert sorted(int(message.content[5:]) for message in inlet.messages) == list(range(100))
+        assert "disconnected" not in inlet.states
+
+
+async def test_what_waits_is_bounded_and_what_does_not_fit_comes_again(monkeypatch):
+    monkeypatch.setattr("gateway.channels.slack_socket._MOST_WAITING_BYTES", 2000)
+    inlet, seen = FakeInlet(), []
+    async with SlackStub(again_seconds=0.2).open() as stub, running(stub, inlet, report=seen.append):
+        inlet.held = True
+        sent = [
+            stub.tell(callback(post(str(number), ts=f"1.{number:06}", channel=f"C{number}"))) for number in range(80)
+        ]
+        while len(inlet.waiting) < 64 or not seen:
+            await trio.sleep(0.01)
+        assert all(isinstance(each, EnvelopeRefused) for each in seen)
+        inlet.held = False
+        inlet.commit()
+        await stub.until(lambda: all(map(stub.acknowledged, sent)))
+        assert sorted(int(message.content) for message in inlet.messages) == list(range(80))
+
+
 async def test_what_was_not_acknowledged_comes_again_and_is_taken_once():
     inlet = FakeInlet()
     async with SlackStub(again_seconds=0.2).open() as stub, running(stub, inlet):
