@@ -44,7 +44,7 @@ def told(message):
 DROP_IN = """\
 [Service]
 LoadCredential=webhook-token:/etc/credstore/webhook-token
-WatchdogSec=3
+WatchdogSec=8
 RestartSec=0.1
 """
 STATUS = "systemctl show oclaw -P StatusText"
@@ -100,16 +100,16 @@ def test_it_serves_as_nobody_in_particular_with_its_credential_and_its_state(box
     assert "CapEff:\t0000000000000000" in status and "NoNewPrivs:\t1" in status and "Uid:\t0" not in status
     assert re.search("Max core file size +0 ", box.does(f"cat /proc/{pid}/limits"))
     assert box.does("stat -c %a /var/lib/private/oclaw/journal.sqlite3 /run/oclaw") == "600\n700"
-    assert TOKEN not in box.does("journalctl -u oclaw -o cat")
+    assert TOKEN not in box.does("journalctl --sync; journalctl -u oclaw -o cat")
     # The isolated hook's process ended in the middle: it alone, and the journal has it as a warning.
-    assert '"event":"HookFailed"' in box.does("journalctl -u oclaw -o cat -p warning")
+    assert '"event":"HookFailed"' in box.does("journalctl --sync; journalctl -u oclaw -o cat -p warning")
     assert box.does("systemctl show oclaw -P NRestarts") == "0"
     assert box.run("/opt/oclaw/bin/oclaw doctor --config /etc/oclaw")[0] == 0
 
 
 def test_edited_rules_are_seen_and_a_broken_configuration_is_refused_and_not_tried_again(box: Box) -> None:
     write(box, "/etc/oclaw/rules.d/new.rules", 'WHEN message.content == "no"\nTHEN reject("no")')
-    box.until("journalctl -u oclaw -o cat | grep -c 'rule at new.rules:1 added'", "1")
+    box.until("journalctl --sync; journalctl -u oclaw -o cat | grep -c 'rule at new.rules:1 added'", "1")
     box.does("systemctl reload oclaw")
     write(box, "/etc/oclaw/rules.d/new.rules", "WHEN nonsense THEN")
     assert box.run("systemctl reload oclaw")[0] != 0
@@ -117,7 +117,7 @@ def test_edited_rules_are_seen_and_a_broken_configuration_is_refused_and_not_tri
     say(box, 100, 5)
     assert box.run("systemctl restart oclaw")[0] != 0
     assert box.does("systemctl show oclaw -P ExecMainStatus -P ActiveState").split() == ["78", "failed"]
-    assert "new.rules:1" in box.does("journalctl -u oclaw -o cat -p err")
+    assert "new.rules:1" in box.does("journalctl --sync; journalctl -u oclaw -o cat -p err")
     box.does("rm /etc/oclaw/rules.d/new.rules; systemctl start oclaw")
     assert box.does(STATE) == "active"
 
@@ -143,7 +143,7 @@ def test_what_root_restores_is_refused_with_the_way_out_that_helps(box: Box) -> 
     way_out = re.search(r"chown -R --reference=\S+ \S+", said)
     assert code == 1 and way_out
     assert box.run("systemctl start oclaw")[0] != 0
-    assert way_out[0] in box.does("journalctl -u oclaw -o cat -p err")
+    assert way_out[0] in box.does("journalctl --sync; journalctl -u oclaw -o cat -p err")
     box.does(f"{way_out[0]}; systemctl start oclaw")
     say(box, 300, 5)
 
@@ -153,6 +153,6 @@ def test_the_port_can_be_systemds_and_nobody_is_turned_away_by_a_restart(box: Bo
     box.does("systemctl enable --now oclaw.socket; systemctl start oclaw")
     box.does("(sleep 0.1; systemctl restart oclaw) & curl -sSf --retry 0 http://127.0.0.1:8420/healthz; wait")
     box.does("systemctl stop oclaw; curl -sSf http://127.0.0.1:8420/healthz")
-    assert box.does(STATE) == "active"
+    box.until(STATE, "active")
     box.does("systemctl stop oclaw.socket oclaw.service")
     assert box.run("curl -s http://127.0.0.1:8420/healthz")[0] == 7
