@@ -209,6 +209,8 @@ def test_a_warning_is_told_with_its_way_out_and_all_is_well(config: Path, monkey
     monkeypatch.setattr(machine, "clock", lambda: said)
     answer = asked(config)
     assert answer.exit_code == 0 and "!!   machine: it lasts 3 days more\n     Renew it.\n" in answer.stdout
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_has_put_into_the_services_folder_is_found(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
