@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import click
 
-from gateway.cli.frame import UNAVAILABLE, NotDone, readable, with_config, with_json
+from gateway.cli.frame import UNAVAILABLE, NotDone, readable, standard_input, with_config, with_json
 from gateway.cli.show import json_text
 from gateway.plainfile import read_plain_text
 
@@ -62,7 +61,7 @@ def command(
     listen = {} if address else _listen(config)
     address = address or str((listen.get("addresses") or [DEFAULT_ADDRESS])[0])
     context = _tls(ca, certificate) if tls or ca or certificate or listen.get("tls_certificate") else None
-    text = sys.stdin.read() if request == "-" else request
+    text = standard_input() if request == "-" else request
     secret = _token(token, config)
 
     async def run() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -62,6 +62,14 @@ class NotDone(OclawError):
     def __init__(self, sentence: str, code: int = NOT_DONE) -> None:
         self.code = code
         super().__init__(sentence)
+
+
+def standard_input() -> str:
+    """Return what comes on standard input, whole. Raises `NotDone` when it is closed, or UnicodeDecodeError."""
+    stream: TextIO | None = sys.stdin  # None in a process that was started with it closed
+    if stream is None:
+        raise NotDone('"-" is standard input, which is closed here: pipe something in, or give it in place of "-".')
+    return stream.buffer.read().decode("utf-8-sig")
 
 
 class Commands(click.Group):

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import NOT_DONE, with_config, with_json
+from gateway.cli.frame import NOT_DONE, standard_input, with_config, with_json
 from gateway.cli.show import show
 
 
@@ -36,7 +36,7 @@ def command(
             "channel": channel,
             "conversation": conversation,
             "sender": sender,
-            "content": sys.stdin.read() if content == "-" else content,
+            "content": standard_input() if content == "-" else content,
             "wait_seconds": wait_seconds,
         },
         wait_seconds=wait_seconds,

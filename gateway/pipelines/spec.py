@@ -43,7 +43,7 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     pipeline: list[StepSpec]
     name: str = ""
     at_once: Annotated[int, Meta(ge=1)] = 64
-    history_turns: Annotated[int, Meta(ge=0)] = 10
+    history_turns: Annotated[int, Meta(ge=0, le=10_000)] = 10
     on_failure: str = ""
     stream: bool = True
     manner: Literal["queue"] = "queue"

@@ -48,6 +48,12 @@ def test_without_a_gateway_a_command_says_how_to_start_one(runtime: Path, comman
     assert f"no gateway is running for {runtime.resolve()}: start it with oclaw run --config {runtime}" in result.stderr
 
 
+def test_standard_input_that_is_closed_is_told(runtime: Path) -> None:
+    closed = ["sh", "-c", 'exec "$0" -m gateway.cli send - --channel c <&-', sys.executable]
+    done = subprocess.run(closed, capture_output=True, text=True, check=False)
+    assert (done.returncode, "which is closed here: pipe something in" in done.stderr) == (1, True)
+
+
 def test_a_socket_left_behind_by_a_kill_is_no_gateway(runtime: Path) -> None:
     import socket
 

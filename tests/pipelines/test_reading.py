@@ -47,6 +47,7 @@ def test_an_alias_is_told_where_it_stands() -> None:
     [
         ("at_once: 0\n", "p.yaml:4:10: at_once is 0; it must be a whole number >= 1."),
         ("history_turns: -1\n", "p.yaml:4:16: history_turns is -1; it must be a whole number >= 0."),
+        (f"history_turns: {2**70}\n", f"p.yaml:4:16: history_turns is {2**70}; it must be a whole number <= 10000."),
         ("    tries: 0\n", "p.yaml:4:12: pipeline[0].tries is 0; it must be a whole number >= 1."),
         ("    max_tokens: -5\n", "p.yaml:4:17: pipeline[0].max_tokens is -5; it must be a whole number >= 0."),
         ("    deadline_seconds: 0\n", "p.yaml:4:23: pipeline[0].deadline_seconds is 0; it must be a number > 0.0."),

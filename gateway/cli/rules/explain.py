@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.frame import UNAVAILABLE, NotDone, readable, with_config, with_json
+from gateway.cli.frame import UNAVAILABLE, NotDone, readable, standard_input, with_config, with_json
 from gateway.cli.rules.workplace import Workplace, with_edited
 from gateway.cli.show import show
 
@@ -78,7 +77,7 @@ def _written(target: str, moment: float) -> Envelope:
     from gateway.message.message import Conversation, Message, Sender
 
     given = _is_json(target)
-    text = sys.stdin.buffer.read() if target == "-" else target.encode() if given else Path(target).read_bytes()
+    text = standard_input() if target == "-" else target if given else Path(target).read_bytes()
     try:
         raw = msgspec.json.decode(text)
         raw = raw.get("message", raw) if isinstance(raw, dict) else raw
