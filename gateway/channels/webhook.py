@@ -18,7 +18,7 @@ import trio
 
 from gateway.channels.allowed import Destinations
 from gateway.channels.field_map import Misfit, describe, look, message_of, parse_pointer
-from gateway.channels.postbox import receipt_of
+from gateway.channels.postbox import pause_of, receipt_of
 from gateway.channels.reply_body import ReplyBody, Telling
 from gateway.channels.shared.media import vetted_client
 from gateway.channels.signatures import Forged, signature_headers, verify
@@ -257,14 +257,12 @@ class WebhookChannel:
         return _Post(client, url, self._headers(delivery, body), body)
 
     def _receipt(self, answered: Any, url: str) -> Receipt:
-        again = answered.headers.index.get(b"retry-after")
-        if again is None:
-            receipt = receipt_of(answered.status)
-        else:
-            receipt = receipt_of(answered.status, again.decode("latin-1"), now=self._kit.now())
+        again = answered.headers.index.get(b"retry-after", b"").decode("latin-1")
+        now = self._kit.now() if again else 0.0
         if answered.status in _NOT_LET_IN and url == self._settings.deliver_url:
-            return Deferred(f"deliver_url answered {answered.status}: a deploy there, or a wrong address or token.")
-        return receipt
+            why = f"deliver_url answered {answered.status}: a deploy there, or a wrong address or token."
+            return Deferred(why, pause_of(again, now=now))
+        return receipt_of(answered.status, again, now=now)
 
     def _address(self, delivery: Delivery) -> str:
         rest = delivery.message.metadata

@@ -114,6 +114,7 @@ def date(seconds: float) -> str:
         (answered(400), Bounced("")),
         (answered(404), Deferred("", None)),
         (answered(403), Deferred("", None)),
+        (answered(404, retry_after="90"), Deferred("", 90.0)),
         (answered(302, location="http://169.254.169.254/"), Bounced("")),
         (answered(410), Bounced("", disable=True)),
         (NothingSent("refused"), Deferred("", None)),
