@@ -32,8 +32,13 @@ STEPS: Mapping[int, str] = {1: _MARK, 2: _SAME_TABLES, 3: _SAME_TABLES}
 """What turns a file of version n into one of version n + 1; run in one transaction, after a backup."""
 
 
-def _names(states: type[InboundState] | type[DeliveryState]) -> str:
-    return ", ".join(f"'{state}'" for state in states)
+def _listed(states: type[InboundState] | type[DeliveryState]) -> str:
+    return f"state IN ({', '.join(repr(state.value) for state in states)})"
+
+
+def _one_of(states: type[InboundState] | type[DeliveryState]) -> str:
+    """Compare one by one: of a list SQLite builds a tree in memory, anew for every row, at half a statement's cost."""
+    return " OR ".join(f"state = {state.value!r}" for state in states)
 
 
 TABLES = f"""
@@ -43,7 +48,7 @@ CREATE TABLE inbound (
     seq         INTEGER PRIMARY KEY CHECK (seq > 0),
     id          TEXT NOT NULL UNIQUE,
     channel     TEXT NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ({_names(InboundState)})),
+    state       TEXT NOT NULL CHECK ({_one_of(InboundState)}),
     attempt     INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
     received_at REAL NOT NULL,
     changed_at  REAL NOT NULL,
@@ -70,7 +75,7 @@ CREATE TABLE delivery (
     inbound     INTEGER NOT NULL REFERENCES inbound (seq),
     channel     TEXT NOT NULL,
     destination BLOB NOT NULL,
-    state       TEXT NOT NULL CHECK (state IN ({_names(DeliveryState)})),
+    state       TEXT NOT NULL CHECK ({_one_of(DeliveryState)}),
     attempt     INTEGER NOT NULL DEFAULT 0 CHECK (attempt >= 0),
     created_at  REAL NOT NULL,
     changed_at  REAL NOT NULL,
@@ -121,3 +126,28 @@ def create(db: sqlite3.Connection) -> None:
         f"BEGIN IMMEDIATE; {TABLES} INSERT INTO tally VALUES {counters};"
         f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; COMMIT;"
     )
+
+
+def ease(db: sqlite3.Connection) -> None:
+    """Have a file of an earlier release check its states as `_one_of` says: the same rule at a lower price.
+
+    The text of a CHECK may be written anew in the schema (sqlite.org/lang_altertable.html, section 7), and older
+    releases read it as well. Where SQLite does not let us, the file stays as it is.
+    """
+    texts = db.execute("SELECT sql FROM sqlite_schema WHERE type = 'table' AND name IN ('inbound', 'delivery')")
+    if not any(_listed(states) in text for (text,) in texts.fetchall() for states in (InboundState, DeliveryState)):
+        return
+    version = db.execute("PRAGMA schema_version").fetchone()[0]
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("PRAGMA writable_schema = ON")
+        for states in (InboundState, DeliveryState):
+            texts_of = (_listed(states), _one_of(states))
+            db.execute("UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE type = 'table'", texts_of)
+        db.execute(f"PRAGMA schema_version = {version + 1}")
+        db.execute("COMMIT")
+    except sqlite3.OperationalError:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    finally:
+        db.execute("PRAGMA writable_schema = RESET")
