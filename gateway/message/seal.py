@@ -49,11 +49,10 @@ _LASTING: Final = 4096
 _HEADER: Final = struct.Struct(">2sBBBHIII24s")
 HEADER_BYTES: Final = _HEADER.size
 _KIND_AT: Final = 4
-# Level 3 against level 1, with the dictionary: 3 % smaller for 0.3 us more.
-_LEVEL: Final = 3
-# Tables of 16 KB for what the dictionary holds, where zstd would take 384: between two messages they fall out of the
-# processor's cache, and looking into them then is half of compressing. Records are 3.5 % longer.
-_TABLE_LOG: Final = 12
+# One table of 32 KB for what the dictionary holds, where zstd's usual level 3 takes two of 384 KB together: between two
+# messages they fall out of the processor's cache, and looking into them is half of compressing. Records are 4 % longer.
+_LEVEL: Final = 1
+_TABLE_LOG: Final = 13
 _ARRAYS: Final = tuple(bytes((0x90 | count,)) for count in range(16))  # msgpack: an array of so many values follows
 _UNENCODABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -68,6 +67,10 @@ class RecordKind(IntEnum):
     MEDIA = 5  # a file; stored as it is, since pictures and sound are compressed already
     HOP = 6  # a value on its way to another process
     WALKED = 7  # an envelope, the story of its walk, and its reply, when all are stored in one commit
+
+
+# Python looks up a class's member ten times slower than a name.
+_NOTE, _MEDIA = RecordKind.NOTE, RecordKind.MEDIA
 
 
 class Sealer:
@@ -115,7 +118,7 @@ class Sealer:
         try:
             plain = self._encode(value)
         except UnicodeEncodeError as error:
-            if kind is not RecordKind.NOTE:
+            if kind is not _NOTE:
                 raise Unsealable(f"{kind.name.lower()} {id} holds a value that cannot be stored: {error}.") from error
             # What is told about a message may be an exception's words; it must not keep the message from its end.
             plain = self._encode(_told(msgspec.to_builtins(value)))
@@ -143,7 +146,7 @@ class Sealer:
     def seal_bytes(self, kind: RecordKind, id: str, plain: bytes) -> bytes:
         """Seal bytes that are encoded already, or a file."""
         flags = dictionary = 0
-        if kind is not RecordKind.MEDIA:
+        if kind is not _MEDIA:
             if len(plain) > self._max_bytes:
                 raise _too_large(kind, id, len(plain), self._max_bytes)
             plain, flags, dictionary = self._compress(plain), ZSTD, self._dictionary_id
@@ -252,7 +255,7 @@ def _zstd(dictionaries: Dictionaries) -> tuple[Transform, dict[int, Transform]]:
         return ZstdCompressor(level=_LEVEL).compress, decompress
     active = ZstdCompressionDict(dictionaries.active.content)
     size = len(dictionaries.active.content)
-    tables = ZstdCompressionParameters.from_level(_LEVEL, dict_size=size, hash_log=_TABLE_LOG, chain_log=_TABLE_LOG)
+    tables = ZstdCompressionParameters.from_level(_LEVEL, dict_size=size, hash_log=_TABLE_LOG)
     active.precompute_compress(compression_params=tables)
     # The id stands in our header; in the frame it would be 4 bytes more.
     return ZstdCompressor(level=_LEVEL, dict_data=active, write_dict_id=False).compress, decompress
