@@ -32,6 +32,10 @@ from gateway.records import DeliveryRecord, HandOver, Impossible, Moved, Outcome
 # 500 of them at once: 32 MB of these, and hundreds of megabytes were the longest messages among them.
 MOST_SHARED_BYTES = 65_536
 
+# Python looks up a class's member ten times slower than a name.
+_ENVELOPE, _DELIVERY, _NOTE, _WALKED = RecordKind.ENVELOPE, RecordKind.DELIVERY, RecordKind.NOTE, RecordKind.WALKED
+_PENDING, _DELAYED = DeliveryState.PENDING, InboundState.DELAYED
+
 Cut = Callable[[Message], Sequence[str]]
 """How a channel cuts a reply itself (`ports.Cutting`)."""
 
@@ -72,17 +76,17 @@ class Clerk:
         """
         now = self._now()
         story = ending.story or _unwalked(envelope, ending)
-        told = self._sealer.encode(RecordKind.NOTE, envelope.id, story)
+        told = self._sealer.encode(_NOTE, envelope.id, story)
         deliveries = self.deliveries(envelope, ending, now)
         together = () if opening is None else self._together(opening.plain, told, deliveries)
         records = [self._record(delivery, DeliveryState.DELIVERED) for delivery in ending.streamed]
         for delivery in deliveries:
-            records.append(self._record(delivery, DeliveryState.PENDING, shared=len(together) == 3))
+            records.append(self._record(delivery, _PENDING, shared=len(together) == 3))
         work = HandOver(
             id=envelope.id,
             state=ending.state,
             at=now,
-            note=b"" if together else self._sealer.seal_bytes(RecordKind.NOTE, envelope.id, told),
+            note=b"" if together else self._sealer.seal_bytes(_NOTE, envelope.id, told),
             deliveries=tuple(records),
             due_at=now + ending.delay_seconds if ending.delay_seconds else 0.0,
         )
@@ -90,9 +94,9 @@ class Clerk:
         if opening is None:
             self._journal.submit(work, then)
         elif together:
-            opening.close(self._sealer.seal_together(RecordKind.WALKED, envelope.id, *together), work, then)
+            opening.close(self._sealer.seal_together(_WALKED, envelope.id, *together), work, then)
         else:
-            opening.close(self._sealer.seal_bytes(RecordKind.ENVELOPE, envelope.id, opening.plain), work, then)
+            opening.close(self._sealer.seal_bytes(_ENVELOPE, envelope.id, opening.plain), work, then)
 
     def _together(self, plain: bytes, told: bytes, deliveries: list[Delivery]) -> tuple[bytes, ...]:
         """Return the encoded values that share the message's record: its story, and its reply if that is the only one.
@@ -101,7 +105,7 @@ class Clerk:
         """
         room = MOST_SHARED_BYTES - len(plain) - len(told)
         if room >= 0 and len(deliveries) == 1:
-            reply = self._sealer.encode(RecordKind.DELIVERY, deliveries[0].id, deliveries[0])
+            reply = self._sealer.encode(_DELIVERY, deliveries[0].id, deliveries[0])
             if len(reply) <= room:
                 return plain, told, reply
         return (plain, told) if room >= 0 else ()
@@ -148,7 +152,7 @@ class Clerk:
             destination=self._sealer.lasting_digest("lane", message.channel, conversation.id, conversation.thread),
             created_at=delivery.created_at,
             expires_at=delivery.expires_at,
-            sealed=b"" if shared else self._sealer.seal(RecordKind.DELIVERY, delivery.id, delivery),
+            sealed=b"" if shared else self._sealer.seal(_DELIVERY, delivery.id, delivery),
             state=state,
         )
 
@@ -170,7 +174,7 @@ class Clerk:
         """
         self._report(JournalFailed(f"the end of {envelope.id} was refused: {why}"))
         ending = Ending(InboundState.DEAD, why=f"its end cannot be kept: {why}", by="journal")
-        note = self._sealer.seal(RecordKind.NOTE, envelope.id, _unwalked(envelope, ending))
+        note = self._sealer.seal(_NOTE, envelope.id, _unwalked(envelope, ending))
         work = HandOver(id=envelope.id, state=ending.state, at=self._now(), note=note)
         self._journal.submit(work, partial(self._buried, envelope, ending, done))
 
@@ -188,7 +192,7 @@ class Clerk:
             return
         for delivery in made:
             self._outbox.add(delivery)
-        if ending.state is InboundState.DELAYED:
+        if ending.state is _DELAYED:
             self._delay(envelope, ending.delay_seconds)
         self._report(EnvelopeSettled(envelope.id, envelope.message.channel, len(made), self._share(envelope, ending)))
         self._ended(envelope, ending)

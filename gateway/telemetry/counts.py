@@ -85,7 +85,7 @@ class Histogram:
 
     def observe(self, seconds: float, *values: str) -> None:
         """Count one duration."""
-        series = self.series[values] if values in self.series else self._new(values)
+        series = self.series.get(values) or self._new(values)
         series.buckets[bisect_left(self.bounds, seconds)] += 1
         series.total += seconds
 

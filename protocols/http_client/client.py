@@ -66,7 +66,7 @@ class HttpClient:
         self._read_status = read_status or best_read_status()
         self._prune_at = 0.0
         self._closed = False
-        self._listening = Listening(failed, self._prune)
+        self._listening = Listening(failed, self._swept)
 
     async def request(
         self,
@@ -231,28 +231,27 @@ class HttpClient:
     def _settle(self, pool: Pool, pipe: Pipe, reader: ResponseReader, now: float, *, complete: bool = True) -> None:
         # A server may answer before it has read the request; the rest would meet the next one.
         fit = reader.finished and reader.reusable and not reader.tail and complete
-        self._prune(now)
+        if now >= self._prune_at:
+            self._prune(now)
         if fit and not self._closed:
-            self._make_room()
+            # A few origins alone never have so many.
+            if len(self._pools) * self._limits.connections_per_origin > self._limits.idle_connections:
+                self._make_room()
             pool.give_back(pipe, until=now + _patience(reader.headers, self._limits.idle_seconds))
         else:
             pool.drop(pipe)
 
     def _make_room(self) -> None:
-        """Close the idle connection that ends soonest if there are as many as may be: what is used often stays.
-
-        A few origins alone never reach that.
-        """
-        most = self._limits.idle_connections
-        if len(self._pools) * self._limits.connections_per_origin <= most:
-            return
+        """Close the idle connection that ends soonest if there are as many as may be: what is used often stays."""
         keeping = [pool for pool in self._pools.values() if pool.idle]
-        if sum(pool.idle for pool in keeping) >= most:
+        if sum(pool.idle for pool in keeping) >= self._limits.idle_connections:
             min(keeping, key=Pool.ends_at).close_oldest()
 
+    def _swept(self, now: float) -> None:
+        if now >= self._prune_at:
+            self._prune(now)
+
     def _prune(self, now: float) -> None:
-        if now < self._prune_at:
-            return
         self._prune_at = now + self._limits.idle_seconds
         for key, pool in list(self._pools.items()):
             pool.prune(now)
