@@ -26,6 +26,7 @@ from gateway.channels.slack_fields import table, text
 from gateway.channels.slack_files import Files, Turn, Turns
 from gateway.channels.slack_identity import Identity
 from gateway.channels.slack_manifest import scaffold
+from gateway.channels.slack_people import is_person
 from gateway.channels.slack_sending import Sending
 from gateway.channels.slack_settings import Settings
 from gateway.channels.slack_socket import SocketMode
@@ -164,12 +165,16 @@ class SlackChannel:
 
     async def deliver(self, delivery: Delivery) -> Receipt:
         """Make one attempt."""
-        return await self._sending.deliver(delivery)
+        placed = await self._sending.placed(delivery)
+        return await self._sending.deliver(placed) if isinstance(placed, Delivery) else placed
 
     async def stream(self, delivery: Delivery, pieces: AsyncIterator[str]) -> Receipt:
         """Post the beginning and replace it until the model has ended."""
-        sending, place = self._sending, delivery.message.conversation
-        if delivery.message.metadata.get("response_url") or place.id.startswith(("U", "W")):
+        sending, placed = self._sending, await self._sending.placed(delivery)
+        if not isinstance(placed, Delivery):
+            return placed
+        delivery, place = placed, placed.message.conversation
+        if delivery.message.metadata.get("response_url") or is_person(place.id):
             # What is posted by that address has no ts, and chat.update knows no conversation by a person's id: neither
             # can be edited. Left unread, it counts as never shown, and nobody looks there for an earlier attempt: where
             # the bot is no member it could not be looked for.

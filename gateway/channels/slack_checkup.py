@@ -46,6 +46,7 @@ def _scopes(said: Said, settings: Settings) -> list[Finding]:
         )
         findings.append(_bad(what, way_out) if missing else _good(what))
     for scope, what in (
+        ("im:write", "to answer where a person and no conversation is named"),
         ("files:read", "to take files"),
         ("files:write", "to send files"),
         ("reactions:write", "to react"),

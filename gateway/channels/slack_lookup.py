@@ -131,5 +131,6 @@ def _not_found_out(said: Said) -> Receipt:
     return Bounced(
         f"Nobody knows whether this arrived, and it cannot be looked up: {said.error}. Look into the conversation; "
         "then `oclaw dead retry` sends it again and `oclaw dead drop` forgets it. The bot must be a member there, and "
-        "the app needs the scopes channels:history, groups:history, im:history and mpim:history, or look_up = false."
+        "the app needs the scopes channels:history, groups:history, im:history and mpim:history (and im:write, to find "
+        "the conversation with a person), or look_up = false."
     )

@@ -26,6 +26,7 @@ oauth_config:
       - groups:history        # the same in private channels
       - im:history            # in direct messages
       - mpim:history          # in group messages
+      - im:write              # to answer a person where no conversation is named (views, and rules that write to U…)
       - reactions:read        # to see reactions
       - reactions:write       # to react
       - files:read            # to take files

@@ -15,6 +15,7 @@ from gateway.channels.shared.pace import Pace, Rate
 from gateway.channels.slack_api import CREDENTIALS, NotAnswered, WebApi, receipt_for
 from gateway.channels.slack_fields import text
 from gateway.channels.slack_lookup import EVENT_TYPE, Found, Lookup, stored
+from gateway.channels.slack_people import People
 from gateway.channels.slack_settings import Settings
 from gateway.channels.slack_text import name_of, written
 from gateway.channels.slack_uploads import Uploads
@@ -36,6 +37,7 @@ class Sending:
     ) -> None:
         self._api, self._uploads, self._settings = api, uploads, settings
         self._refused = refused
+        self._people = People(api, refused)
         self._lookup = Lookup(api, guard)
         self._pace = Pace(each=Rate(settings.message_seconds, settings.burst))
         # Deliveries that this process has posted, or may have, and where: their ts, or '' when nobody knows.
@@ -43,8 +45,12 @@ class Sending:
         # Streams under way: how many messages beyond the first they needed.
         self._streaming: dict[str, int] = {}
 
+    async def placed(self, delivery: Delivery) -> Delivery | Receipt:
+        """Return the delivery with a conversation's id where it has a person's; a `Receipt` when it must wait."""
+        return await self._people.placed(delivery)
+
     async def deliver(self, delivery: Delivery) -> Receipt:
-        """Make one attempt."""
+        """Make one attempt at a delivery that is `placed`."""
         reply = delivery.message
         match reply.type, reply.action:
             case ("reaction", _):

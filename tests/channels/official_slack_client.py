@@ -54,6 +54,8 @@ def call(base_url: str) -> None:
     say(replies=[each["text"] for each in web.conversations_replies(channel="C1", ts=ts)["messages"]])
     web.files_upload_v2(channel="C1", content=b"abc", filename="a.txt", initial_comment="look")
     web.chat_delete(channel="C1", ts=ts)
+    direct = web.conversations_open(users=["U0ANN00001"])["channel"]["id"]
+    say(direct=web.chat_postMessage(channel="U0ANN00001", text="hi")["channel"] == direct)
     try:
         web.chat_postMessage(channel="nowhere", text="x")
     except SlackApiError as error:

@@ -238,6 +238,71 @@ async def test_a_retry_after_holds_its_conversation_and_no_other(autojump_clock)
     assert isinstance(await it.deliver(delivery(elsewhere)), Delivered)
 
 
+# -- to a person, where no conversation is named --------------------------------------------------------------------
+
+OPENED = said({"ok": True, "channel": {"id": "D0ANN00001"}})
+
+
+def to_ann(text="hi", **fields):
+    return replace(reply(text, **fields), conversation=Conversation("U0ANN00001", "direct"))
+
+
+async def test_a_reply_to_a_persons_id_goes_into_the_conversation_with_them_which_is_opened_once():
+    table = bench(OPENED, posted())
+    it = channel(table.kit)
+    for index in range(2):
+        assert isinstance(await it.deliver(delivery(to_ann(), index=index)), Delivered)
+    assert [(each.url.rpartition("/")[2], _body(each).get("channel")) for each in table.http.sent] == [
+        ("conversations.open", None), ("chat.postMessage", "D0ANN00001"), ("chat.postMessage", "D0ANN00001"),
+    ]  # fmt: skip
+    assert _body(table.http.sent[0]) == {"users": "U0ANN00001"}
+
+
+async def test_after_a_restart_a_reply_to_a_persons_id_is_looked_for_in_the_conversation_with_them():
+    receipt, calls, _ = await sent(to_ann(), OPENED, NOTHING_THERE, posted(), repeated=True)
+    assert isinstance(receipt, Delivered)
+    assert [(method, body.get("channel")) for method, body in calls[1:]] == [
+        ("conversations.history", "D0ANN00001"), ("chat.postMessage", "D0ANN00001"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("word", ["missing_scope", "user_disabled"])
+async def test_where_slack_opens_no_conversation_the_message_goes_to_the_id_and_a_look_says_what_is_missing(word):
+    shut = said({"ok": False, "error": word})
+    receipt, calls, _ = await sent(to_ann(), shut, posted())
+    assert isinstance(receipt, Delivered) and calls[1][1]["channel"] == "U0ANN00001"
+    receipt, calls, _ = await sent(to_ann(), shut, said({"ok": False, "error": "channel_not_found"}), repeated=True)
+    assert isinstance(receipt, Bounced) and "im:write" in receipt.why and len(calls) == 2
+
+
+@pytest.mark.parametrize(
+    "trouble, offline",
+    [
+        (UnknownAfterSend("broke"), False),
+        (said({"ok": False, "error": "internal_error"}), False),
+        (said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30"), False),
+        (said({"ok": False, "error": "token_revoked"}), True),
+    ],
+)
+async def test_a_conversation_that_cannot_be_opened_now_leaves_no_doubt_and_is_tried_again(trouble, offline):
+    receipt, calls, _ = await sent(to_ann(), trouble)
+    assert isinstance(receipt, Deferred) and receipt.offline is offline and len(calls) == 1
+
+
+async def test_more_people_than_slack_opens_at_once_wait_uncounted(autojump_clock):
+    table = bench(said({"ok": False, "error": "ratelimited"}, status=429, Retry_After="30"), OPENED)
+    it = channel(table.kit)
+    assert isinstance(await it.deliver(delivery(to_ann())), Deferred)
+    held = await it.deliver(delivery(to_ann()))
+    assert isinstance(held, Deferred) and held.offline and len(table.http.sent) == 1
+
+
+async def test_a_reply_to_a_persons_id_is_streamed_in_the_conversation_with_them(autojump_clock):
+    table = bench(OPENED, posted("5.6"))
+    assert await channel(table.kit).stream(delivery(to_ann("")), pieces(*"abcd")) == Delivered("5.6")
+    assert {_body(each).get("channel") for each in table.http.sent[1:]} == {"D0ANN00001"}
+
+
 # -- slash commands, files, streams --------------------------------------------------------------------------------
 
 
@@ -344,17 +409,18 @@ async def test_a_stream_is_posted_once_and_edited_until_it_is_whole(autojump_clo
     assert len(calls) <= 5
 
 
-async def test_an_answer_by_a_commands_own_address_or_to_a_persons_id_is_not_streamed(autojump_clock):
-    table = bench(posted())
+async def test_an_answer_by_a_commands_own_address_or_to_a_person_whose_conversation_stays_shut_is_not_streamed(
+    autojump_clock,
+):
+    table = bench(said({"ok": False, "error": "missing_scope"}))
     message = reply("", metadata={"response_url": "https://hooks.slack.com/commands/T1/2/x"})
-    person = replace(reply(""), conversation=Conversation("U0ANN00001"))
-    for declined in (message, person):
+    for declined in (message, to_ann("")):
         unread = pieces("a", "b")
         assert isinstance(await channel(table.kit).stream(delivery(declined), unread), Deferred)
         # Else the outbox would believe that it may stand there in part, and look where the bot is no member.
         assert await anext(unread) == "a"
         await unread.aclose()
-    assert table.http.sent == []
+    assert [each.url.rpartition("/")[2] for each in table.http.sent] == ["conversations.open"]
 
 
 async def test_a_look_that_comes_too_often_is_put_off_as_long_as_slack_asks():

@@ -19,7 +19,7 @@ from gateway.errors import SettingError
 from gateway.media.store import SealedFiles
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
-from gateway.message.message import Attachment
+from gateway.message.message import Attachment, Conversation
 from gateway.message.receipt import Bounced, Delivered
 from gateway.message.seal import Sealer
 from gateway.notices import EnvelopeRefused
@@ -389,6 +389,24 @@ async def test_an_answer_that_is_lost_is_looked_up_and_the_message_stands_there_
             receipt = await it.deliver(delivery(reply("once"), attempt=2, repeated=repeated))
         assert stub.texts(ROOM) == ["once"]
         assert receipt.remote_id == stub.posts[0]["ts"]
+
+
+async def test_an_answer_to_a_person_that_was_lost_is_looked_up_and_files_reach_them_too(shelf):
+    async def picture():
+        yield b"PNG"
+
+    stored = await shelf.save(picture(), max_bytes=10)
+    file = Attachment("image", "image/png", "cat.png", 3, ref=stored.ref)
+    to_ann = replace(reply("once"), conversation=Conversation("U0ANN00001", "direct"))
+    async with SlackStub().open() as stub:
+        stub.hangs_up("chat.postMessage", after=True)
+        async with running(stub, media=shelf) as (it, _):
+            await it.deliver(delivery(to_ann))
+        async with running(stub, media=shelf) as (it, _):  # a later life of the gateway
+            assert isinstance(await it.deliver(delivery(to_ann, repeated=True)), Delivered)
+            look = replace(to_ann, content="look", attachments=(file,))
+            assert isinstance(await it.deliver(delivery(look, index=1)), Delivered)
+        assert stub.texts("D0ANN00001") == ["once", "look"]
 
 
 async def test_our_own_post_told_of_by_slack_is_dropped():

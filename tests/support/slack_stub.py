@@ -31,7 +31,9 @@ from protocols.websocket.server import accept_websocket
 
 BOT_TOKEN, APP_TOKEN = "xoxb-stub", "xapp-stub"
 BOT = {"user_id": "U0BOT00001", "bot_id": "B0BOT00001", "user": "oclaw", "team": "Acme", "team_id": "T0TEAM0001"}
-SCOPES = "chat:write,channels:history,groups:history,im:history,mpim:history,files:read,files:write,reactions:write"
+SCOPES = (
+    "chat:write,channels:history,groups:history,im:history,mpim:history,im:write,files:read,files:write,reactions:write"
+)
 _HANG_UP = "hang up"
 
 
@@ -247,7 +249,11 @@ class SlackStub:
             return {"ok": False, "error": "channel_not_found"}
         if not arguments.get("text"):
             return {"ok": False, "error": "no_text"}
-        return self._stored({**arguments, "user": BOT["user_id"], "bot_id": BOT["bot_id"]})
+        place = _direct(arguments["channel"]) if arguments["channel"].startswith("U") else arguments["channel"]
+        return self._stored({**arguments, "channel": place, "user": BOT["user_id"], "bot_id": BOT["bot_id"]})
+
+    def _conversations_open(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return {"ok": True, "channel": {"id": _direct(arguments["users"])}}
 
     def _chat_update(self, arguments: dict[str, Any]) -> dict[str, Any]:
         post = self._find(arguments)
@@ -270,6 +276,8 @@ class SlackStub:
     _reactions_remove = _reactions_add
 
     def _conversations_history(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if not arguments["channel"].startswith(("C", "D", "G")):
+            return {"ok": False, "error": "channel_not_found"}
         oldest = float(arguments.get("oldest", 0))
         thread = arguments.get("ts", "")
         found = [
@@ -295,6 +303,8 @@ class SlackStub:
         return {"ok": True, "file_id": file_id, "upload_url": f"http://127.0.0.1:{self.port}/upload/{file_id}"}
 
     def _files_completeUploadExternal(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if not arguments["channel_id"].startswith(("C", "D", "G")):
+            return {"ok": False, "error": "invalid_arguments"}
         files = arguments["files"]
         if isinstance(files, str):
             files = json.loads(files)
@@ -323,6 +333,10 @@ class SlackStub:
     def _find(self, arguments: dict[str, Any]) -> dict[str, Any] | None:
         place = (arguments.get("channel"), arguments.get("ts"))
         return next((post for post in self.posts if (post["channel"], post["ts"]) == place), None)
+
+
+def _direct(person: str) -> str:
+    return "D" + person[1:]
 
 
 def _arguments(request: Request) -> dict[str, Any]:
