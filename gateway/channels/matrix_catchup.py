@@ -153,8 +153,8 @@ class CatchUp:
             raise
 
     async def _fill(self, gap: Gap, rooms: Sequence[str], now: float) -> None:
-        since = max(self._last_heard(now) - _MARGIN_SECONDS, now - LONGEST_SECONDS)
-        await few_at_once(partial(self._read, gap, since), rooms, at_once=_ROOMS_AT_ONCE)
+        seconds = min(max(now - self._last_heard(now), 0.0) + _MARGIN_SECONDS, LONGEST_SECONDS)
+        await few_at_once(partial(self._read, gap, seconds), rooms, at_once=_ROOMS_AT_ONCE)
 
     def _last_heard(self, now: float) -> float:
         """Return when that was by the clock as it goes now; it may have been set back since.
@@ -166,10 +166,10 @@ class CatchUp:
         # Nobody knows how long ago a moment is that lies in the future: what is read for nothing was heard before.
         return self._heard if self._heard <= now + _MARGIN_SECONDS else 0.0
 
-    async def _read(self, gap: Gap, since: float, room: str) -> None:
+    async def _read(self, gap: Gap, seconds: float, room: str) -> None:
         try:
             with trio.fail_after(_ROOM_SECONDS):
-                gap.read[room] = await self._history.since(room, since)
+                gap.read[room] = await self._history.since(room, seconds)
             self._failures.pop(room, None)
         except (Unreadable, AnswerTooLarge, trio.TooSlowError) as error:
             self._failures[room] += 1

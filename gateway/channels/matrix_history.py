@@ -8,6 +8,7 @@ lately is read from them, and a reply whose outcome is unknown is looked for bef
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,8 +22,8 @@ from protocols.errors import NothingSent
 MARK = "oclaw.delivery"
 _PAGE = 50
 _PAGE_BYTES = 8 * 1024 * 1024
-# So many pages of a room, and so many rooms: a gap is seconds long, and each page costs the homeserver a query.
-_MOST_PAGES = 4
+# So many events of a room, and so many rooms: a gap is seconds long, and each page costs the homeserver a query.
+_MOST_EVENTS = 4 * _PAGE
 _MOST_ROOMS = 1_000
 
 
@@ -50,34 +51,39 @@ class History:
         rooms = _settled(answer).told.get("joined_rooms")
         return [str(room) for room in rooms[:_MOST_ROOMS]] if type(rooms) is list else []
 
-    async def since(self, room: str, moment: float) -> list[dict[str, Any]]:
-        """Return what was said in a room since, in order. Raises `HttpClientError`, `Unreadable` among them.
+    async def since(self, room: str, seconds: float) -> list[dict[str, Any]]:
+        """Return what was said in a room in the last `seconds`, in order. Raises `HttpClientError`, `Unreadable` too.
 
+        They are counted by the homeserver's clock, which stamps the events; ours may go otherwise.
         Nothing where that is more than is read back: the end of it would be heard before the beginning, which the
         homeserver sends. So much is said while we are away; and then it keeps all of it on its disk.
         """
         found: list[dict[str, Any]] = []
-        start = ""
-        for _ in range(_MOST_PAGES):
-            chunk, start = await self._page(room, {"types": sorted(MESSAGES)}, start)
+        moment, start = inf, ""
+        for _ in range(_MOST_EVENTS // _PAGE + 1):  # the last page tells whether there is more
+            chunk, start, now = await self._page(room, {"types": sorted(MESSAGES)}, start)
+            moment = min(moment, now - seconds)
             fresh = [event for event in chunk if _at(event) >= moment]
             found += fresh
+            if len(found) > _MOST_EVENTS:
+                break
             if len(fresh) < len(chunk) or not chunk or not start:
                 return found[::-1]
         return []
 
     async def find(self, room: str, sender: str, txn: str) -> dict[str, Any] | None:
         """Return the event of ours that was sent under this transaction id lately. Raises `HttpClientError`."""
-        chunk, _ = await self._page(room, {"types": ["m.room.message"], "senders": [sender]}, "")
+        chunk, _, _ = await self._page(room, {"types": ["m.room.message"], "senders": [sender]}, "")
         return next((event for event in chunk if table(event, "content").get(MARK) == txn), None)
 
-    async def _page(self, room: str, filter: dict[str, Any], start: str) -> tuple[list[dict[str, Any]], str]:
+    async def _page(self, room: str, filter: dict[str, Any], start: str) -> tuple[list[dict[str, Any]], str, float]:
+        """Return a page, newest first, where the next one starts, and when this was by the homeserver's clock."""
         wanted = {"dir": "b", "limit": str(_PAGE), "filter": msgspec.json.encode(filter).decode()}
         query = urlencode(wanted | ({"from": start} if start else {}))
         answer = await self._homeserver.call("GET", f"{room_path(room)}/messages?{query}", body_bytes=_PAGE_BYTES)
         chunk = _settled(answer).told.get("chunk")
         events = [event for event in chunk if type(event) is dict] if type(chunk) is list else []
-        return [event | {"room_id": room} for event in events], text(answer.told, "end")
+        return [event | {"room_id": room} for event in events], text(answer.told, "end"), answer.at
 
 
 def _settled(answer: Answer) -> Answer:

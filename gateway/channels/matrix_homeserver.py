@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gateway.channels.matrix_settings import Settings
-from gateway.channels.postbox import pause_of, receipt_of
+from gateway.channels.postbox import moment_of, pause_of, receipt_of
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt
 from gateway.ports import Kit
 from protocols.errors import UnknownAfterSend
@@ -27,11 +27,15 @@ _CREDENTIAL_SECONDS = 300.0
 
 
 class Answer(Struct, frozen=True):
-    """What the homeserver said: a status, the object of its body, and how long to wait when it said so."""
+    """What the homeserver said: a status, the object of its body, and how long to wait when it said so.
+
+    `at` is when, by its own clock; by ours where it does not tell.
+    """
 
     status: int
     told: dict[str, Any]
     after_seconds: float | None = None
+    at: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -112,7 +116,8 @@ def read_answer(answered: Any, *, now: float) -> Answer:
     pause = pause_of(answered.headers.get("Retry-After"), now=now)
     if pause is None and type(milliseconds) is int and milliseconds >= 0:
         pause = min(milliseconds / 1000, 86_400.0)
-    return Answer(answered.status, told, pause)
+    at = moment_of(answered.headers.get("Date"))
+    return Answer(answered.status, told, pause, now if at is None else at)
 
 
 def receipt_for(answer: Answer) -> Receipt:

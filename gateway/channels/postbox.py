@@ -38,9 +38,14 @@ def pause_of(retry_after: str, *, now: float) -> float | None:
     text = retry_after.strip()
     if text.isascii() and text.isdigit():
         return min(float(text[:9]), _LONGEST_PAUSE)
+    moment = moment_of(text)
+    return None if moment is None else min(max(0.0, moment - now), _LONGEST_PAUSE)
+
+
+def moment_of(date: str) -> float | None:
+    """Read a date as HTTP writes it, in seconds since the epoch; None when it is none."""
     try:
-        at = parsedate_to_datetime(text)
+        at = parsedate_to_datetime(date)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    moment = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - now), _LONGEST_PAUSE)

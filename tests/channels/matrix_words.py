@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote
 
@@ -66,6 +67,8 @@ class FakeHomeserver:
         self.events: dict[str, str] = {}
         self.contents: dict[str, Any] = {}
         self.history: dict[str, list[dict[str, Any]]] = {}
+        # What its clock shows, where it tells of it.
+        self.now: float | None = None
 
     async def request(
         self, method: str, url: str, *, headers: Fields = (), body: bytes = b"", body_bytes: int | None = None
@@ -76,11 +79,11 @@ class FakeHomeserver:
             answer = self.will.pop(0)
             if isinstance(answer, Exception):
                 raise answer
-            return _answered(*answer)
+            return self._answered(*answer)
         if url.endswith("/ping") and self.pings:
-            return _answered(*self.pings.pop(0))
+            return self._answered(*self.pings.pop(0))
         path = unquote(url.partition("/_matrix/client/v3/")[2].partition("?")[0]).strip("/")
-        return _answered(*self._told(method, path, body))
+        return self._answered(*self._told(method, path, body))
 
     def _told(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         _, _, rest = path.partition("rooms/")
@@ -115,6 +118,6 @@ class FakeHomeserver:
     def close(self) -> None:
         """Nothing is open."""
 
-
-def _answered(status: int, told: dict[str, Any]) -> Answered:
-    return Answered(status, Headers.of((("Content-Type", "application/json"),)), json.dumps(told).encode())
+    def _answered(self, status: int, told: dict[str, Any]) -> Answered:
+        date = () if self.now is None else (("Date", formatdate(self.now, usegmt=True)),)
+        return Answered(status, Headers.of((("Content-Type", "application/json"), *date)), json.dumps(told).encode())

@@ -82,8 +82,8 @@ async def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_is_said_aft
         async def rooms(self) -> list[str]:
             return [ROOM]
 
-        async def since(self, room: str, moment: float) -> list[dict[str, Any]]:
-            asked.append(MOMENT - moment)
+        async def since(self, room: str, seconds: float) -> list[dict[str, Any]]:
+            asked.append(seconds)
             return []
 
     catch_up = CatchUp("it", Rooms(), print)  # type: ignore[arg-type]
@@ -94,7 +94,7 @@ async def test_a_clock_that_was_ahead_for_a_while_hides_nothing_that_is_said_aft
     catch_up.heard(MOMENT)
     catch_up.doubt()
     await catch_up.missed(MOMENT + 7200)
-    assert asked == [60.0, 60.0]
+    assert asked == [60.0, 7260.0]
     assert catch_up.cursor(MOMENT + 1) is None, "it is kept already"
 
 
@@ -271,6 +271,22 @@ async def test_a_moment_of_an_earlier_life_that_lies_in_the_future_hides_nothing
     assert [message.id for message in inlet.messages] == ["$1"]
 
 
+@pytest.mark.parametrize("ahead", [-86_400, 7200], ids=["behind", "ahead"])
+async def test_what_was_missed_is_counted_by_the_homeservers_clock_which_stamps_it(
+    ahead: float, autojump_clock: Any
+) -> None:
+    stand = await doubtful()
+    stand.homeserver.now = MOMENT - ahead
+    await trio.sleep(100)
+    stand.homeserver.now += 100
+    before, missed = (
+        said_now(f"${at}", "x", origin_server_ts=int((stand.homeserver.now + at) * 1000)) for at in (-200, -90)
+    )
+    stand.homeserver.history[ROOM] = [before, missed]
+    heard = await stand.hears(said_now("$2", "2"))
+    assert [message.id for message in heard] == ["$-90", "$2"]
+
+
 async def test_the_last_moment_is_kept_also_after_the_clock_was_set_back() -> None:
     stand, kept = Stand(), list[str]()
     for now in (MOMENT, MOMENT + 1, MOMENT - 3600, MOMENT - 3599, MOMENT - 3594):
@@ -282,13 +298,17 @@ async def test_the_last_moment_is_kept_also_after_the_clock_was_set_back() -> No
     assert kept == [f"{now:.0f}" for now in (MOMENT, MOMENT - 3600, MOMENT - 3594)]
 
 
-async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order() -> None:
+@pytest.mark.parametrize("said_since", [200, 201])
+async def test_what_is_too_much_to_be_read_back_comes_in_the_homeservers_own_order(said_since: int) -> None:
     stand = await doubtful()
-    latest_first = [said_now(f"${number}", "x") for number in range(1000, 700, -1)]
-    pages = [(200, {"chunk": latest_first[at : at + 50], "end": str(at)}) for at in range(0, 200, 50)]
+    latest_first = [said_now(f"${number}", "x") for number in range(1000 + said_since, 1000, -1)]
+    latest_first += [said_now(f"${number}", "x", origin_server_ts=1) for number in range(1000, 900, -1)]
+    pages = [(200, {"chunk": latest_first[at : at + 50], "end": str(at)}) for at in range(0, 250, 50)]
     stand.homeserver.will = [(200, {"joined_rooms": [ROOM]}), *pages]
     heard = await stand.hears(said_now("$2", "2"), said_now("$3", "3"))
-    assert [message.id for message in heard] == ["$2", "$3"], "and what is later comes later"
+    assert stand.homeserver.will == []
+    assert len(heard) == (202 if said_since == 200 else 2), "and what is later comes later"
+    assert [message.id for message in heard][-2:] == ["$2", "$3"]
 
 
 async def test_rooms_that_could_not_be_asked_about_once_are_asked_about_as_patiently_the_next_time(
