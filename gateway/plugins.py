@@ -6,7 +6,8 @@ through the entry points oclaw.channels, oclaw.hooks, oclaw.actions and oclaw.pr
 through for a name that is not built in. A hook may also be a function of the operator's,
 "my_hooks:preprocess_hook", in the folder hooks/ beside oclaw.toml.
 
-What a plugin module has: `Settings` (a frozen msgspec Struct) and `build`:
+What a plugin module has: `Settings` (a frozen msgspec Struct; of a hook or provider, `FILES` in it names the fields
+that name files which `build` reads, so that a changed one is told until `oclaw reload`) and `build`:
 channels and providers `build(name, settings, kit)`, hooks `build(settings, kit)`; a channel
 also `PLATFORM`, and `scaffold()` where `oclaw init` shall write files beside the section (name → text; they may hold
 fresh secrets and get mode 0600). A channel or provider module without `build` can be configured and not

@@ -7,6 +7,7 @@ commented reference is conf/oclaw.toml, and a test fails when a setting is missi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -197,6 +198,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     models: dict[str, ModelEntry] = {}
     pipelines: FolderSettings = FolderSettings(dir="pipelines.d")
     rules: FolderSettings = FolderSettings(dir="rules.d")
+
+    @property
+    def files_read(self) -> tuple[Path, ...]:
+        """The files that models and hooks read when they are built: their `Settings` name the fields in `FILES`."""
+        entries: Iterable[ModelEntry | HookEntry] = (*self.models.values(), *self.hooks.inbound, *self.hooks.outbound)
+        fields = [(entry.settings, field) for entry in entries for field in getattr(entry.settings, "FILES", ())]
+        names = [getattr(settings, field) for settings, field in fields]
+        return tuple(self.directory / name for name in dict.fromkeys(names) if name)
 
     @property
     def rules_dir(self) -> Path:

@@ -31,14 +31,13 @@ class Contents:
         """Return what is in the files now, by their names below `root`; b'' for one that is not there."""
         known, self._known, seen = self._known, {}, Content()
         for path in paths:
-            name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-            seen[name] = self._digest(path, known.get(path))
+            seen[name_below(path, root)] = self._digest(path, known.get(path))
         return seen
 
     def _digest(self, path: Path, known: tuple[_Stamp, bytes] | None) -> bytes:
         try:
             found = path.stat()
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no file can have this name
             return b""
         stamp = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
         if known is None or known[0] != stamp:
@@ -47,6 +46,11 @@ class Contents:
         if max(stamp[:2]) < self._now_ns() - SETTLED_NS:
             self._known[path] = known
         return known[1]
+
+
+def name_below(path: Path, root: Path) -> str:
+    """Return what a file is called: by its place below `root`, where it is there."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def _digest_of(path: Path, found: os.stat_result, stamp: _Stamp) -> bytes:

@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from gateway.config.load import load
 from gateway.daemon.build import Parts, build
+from gateway.daemon.contents import Content
 from gateway.daemon.differences import differences, stranded
 from gateway.daemon.ground import next_keyring
 from gateway.daemon.overruns import carry_overruns
@@ -107,9 +108,8 @@ class Reloader:
 
     async def _reload(self) -> Reloaded:
         serving = self._serving
-        sight = serving.watch.sight()
         try:
-            parts, keyring, certificate = await trio.to_thread.run_sync(self._built)
+            parts, keyring, certificate, sight = await trio.to_thread.run_sync(self._built)
         except SettingErrors as wrong:
             return self._refused(str(wrong), tuple(str(problem) for problem in wrong.problems))
         except KeyRingError as error:
@@ -131,7 +131,7 @@ class Reloader:
         left = stranded(serving.flow.outbox.depths(), parts.channels)
         changes = (
             *differences(serving.parts, parts, self._began),
-            *(f"{name} changed" for name in code),
+            *(f"{name} changed" for name in (*code, *serving.watch.edited(parts.settings.files_read, sight))),
             *(f"channel {name} started again" for name in again),
             *left,
             *self._renew(keyring),
@@ -154,14 +154,19 @@ class Reloader:
         self._serving.telling.report(ConfigurationRefused("configuration", why))
         return Reloaded(applied=False, problems=problems)
 
-    def _built(self) -> tuple[Parts, KeyRing, Callable[[], tuple[str, ...]]]:
+    def _built(self) -> tuple[Parts, KeyRing, Callable[[], tuple[str, ...]], Content]:
         serving = self._serving
         # What seals is read where it was at the start, wherever the next start will look for it.
         keyring = next_keyring(Path(serving.kit.state_dir), serving.ground.sealer.keyring)
         directory = serving.parts.settings.directory
         plugins = PluginTable(directory / "hooks")
-        parts = build(load(directory, plugins, os.environ), plugins, serving.kit, serving.parts)
-        return parts, keyring, serving.certificate.again(parts.settings)
+        before = serving.watch.sight()
+        settings = load(directory, plugins, os.environ)
+        # It may name other files than the one before; those it has read itself are taken as they were before that.
+        now = serving.watch.sight(serving.places(settings))
+        sight = {name: before.get(name, content) for name, content in now.items()}
+        parts = build(settings, plugins, serving.kit, serving.parts)
+        return parts, keyring, serving.certificate.again(settings), sight
 
     def _renew(self, keyring: KeyRing) -> tuple[str, ...]:
         sealer = self._serving.ground.sealer

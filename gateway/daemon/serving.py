@@ -16,6 +16,7 @@ from gateway.api.control_socket import control_routes
 from gateway.api.health import health_routes
 from gateway.api.router import Router
 from gateway.api.wire import notice_of
+from gateway.config.settings import Settings
 from gateway.daemon.build import Parts
 from gateway.daemon.certificate import tls_files
 from gateway.daemon.desk import Desk
@@ -76,7 +77,7 @@ class Serving:
         self.reloader = Reloader(self)
         self.rules = RuleReload(self._live_rules, self._swap_rules, telling.report, ground.now)
         self._certificate_files = tls_files(parts.settings)
-        self.watch = Watch(self._places, self.reloader.rules_changed)
+        self.watch = Watch(lambda: self.places(self.parts.settings), self.reloader.rules_changed)
 
     def first_stages(self) -> Stages:
         """Make the stages of the parts that were built at the start."""
@@ -206,11 +207,12 @@ class Serving:
         self.staging.router.ruleset = done.ruleset
         self.staging.memory.forget(done.removed, edited(old.rule_files, files))
 
-    def _places(self) -> Places:
-        settings, loader = self.parts.settings, self.parts.ruleset.loader
+    def places(self, settings: Settings) -> Places:
+        """Say where the files of a configuration are."""
+        loader = self.parts.ruleset.loader
         asked = loader.asked if isinstance(loader, FolderLoader) else ()
-        lists = frozenset(tuple(asked))
-        return Places(settings.directory, settings.rules_dir, settings.pipelines_dir, lists, self._certificate_files)
+        named = (*self._certificate_files, *settings.files_read)
+        return Places(settings.directory, settings.rules_dir, settings.pipelines_dir, frozenset(tuple(asked)), named)
 
     def _connected(self, channel: str, state: str, why: str) -> None:
         self.tree.connected(channel, state, why)

@@ -16,7 +16,7 @@ from typing import Any
 import trio
 from msgspec import Struct
 
-from gateway.daemon.contents import Content, Contents
+from gateway.daemon.contents import Content, Contents, name_below
 from gateway.daemon.rulefiles import REST_SECONDS, is_rule_file
 
 # Two looks of the watcher without a change between them: files that are written in pieces rest for 25 to 50 ms.
@@ -32,13 +32,16 @@ Sight = dict[str, Stamp]
 
 
 class Places(Struct, frozen=True):
-    """Where the configuration's files are; `lists` are the FILE lists of rules, `certificate` is read for TLS."""
+    """Where the configuration's files are; `lists` are the FILE lists of rules.
+
+    `named` are the files that oclaw.toml names: certificates, and what models and hooks read.
+    """
 
     directory: Path
     rules: Path
     pipelines: Path
     lists: frozenset[str] = frozenset()
-    certificate: tuple[Path, ...] = ()
+    named: tuple[Path, ...] = ()
 
     def folders(self) -> list[Path]:
         """Return the folders that are there for us: one that may not be entered is none."""
@@ -58,7 +61,7 @@ def other_files(places: Places) -> list[Path]:
     pipelines = (path for path in _listed(places.pipelines) if path.suffix in (".yaml", ".yml"))
     hooks = (path for path in _listed(places.directory / "hooks") if path.suffix == ".py")
     ours = [path for path in (*pipelines, *hooks) if not path.name.startswith(".")]
-    return [places.directory / "oclaw.toml", *places.certificate, *ours]
+    return [places.directory / "oclaw.toml", *places.named, *ours]
 
 
 class Watch:
@@ -81,9 +84,17 @@ class Watch:
         names = (name for name in self._loaded.keys() | sight.keys() if name.startswith(folder))
         return tuple(sorted(name for name in names if self._loaded.get(name) != sight.get(name)))
 
-    def sight(self) -> Content:
-        """Return what is in the files now; to be taken before they are loaded, so that no edit meanwhile is missed."""
-        places = self._places()
+    def edited(self, files: Iterable[Path], sight: Content) -> tuple[str, ...]:
+        """Name those of the files that serve already, with other words than in `sight`."""
+        names = {name_below(file, self._places().directory) for file in files} & self._loaded.keys() & sight.keys()
+        return tuple(sorted(name for name in names if self._loaded[name] != sight[name]))
+
+    def sight(self, places: Places | None = None) -> Content:
+        """Return what is in the files now; to be taken before they are loaded, so that no edit meanwhile is missed.
+
+        `places` are those of a configuration that does not serve yet.
+        """
+        places = places or self._places()
         return self._contents.look(other_files(places), places.directory)
 
     def loaded(self, sight: Content) -> None:
@@ -181,7 +192,7 @@ def _listed(folder: Path) -> list[Path]:
 def _seen(paths: Iterable[Path], root: Path) -> Sight:
     seen: Sight = {}
     for path in paths:
-        name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+        name = name_below(path, root)
         try:
             stat = path.stat()
         except OSError:

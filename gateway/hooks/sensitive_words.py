@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 class Settings(Struct, frozen=True, kw_only=True):
     """`words_file` is relative to oclaw.toml. `whole_words` spares "class" where "ass" is listed; not for Chinese."""
 
+    FILES: ClassVar = ("words_file",)
     words_file: str
     action: Literal["reject", "mask"] = "reject"
     mask: Annotated[str, Meta(min_length=1, max_length=1)] = "*"

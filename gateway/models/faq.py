@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Awaitable
 from itertools import islice
 from pathlib import Path
+from typing import ClassVar
 
 import trio
 from msgspec import Struct
@@ -37,6 +38,7 @@ MOST_BYTES = 10_000_000
 class Settings(Struct, frozen=True, kw_only=True):
     """`file` is the Markdown file, relative to oclaw.toml; `unknown` is said when nothing in it fits."""
 
+    FILES: ClassVar = ("file",)
     file: str
     unknown: str = "I do not know the answer to that."
 

@@ -162,3 +162,38 @@ def test_other_files_wait_for_reload_and_are_named_until_then(daemon: Daemon) ->
     assert daemon.status()["waiting_for_reload"] == []
     assert daemon.says("ho")["replies"] == ["LOUD ho"]
     spec.write_text("pipeline: [{name: say, model: echo}]\n")
+
+
+WITH_FILES = """
+[pipelines]
+dir = "elsewhere.d"
+[models.help]
+provider = "faq"
+file = "faq.md"
+[[hooks.inbound]]
+use = "sensitive_words"
+words_file = "words.txt"
+"""
+
+
+def test_files_that_models_and_hooks_read_are_named_until_reload_and_by_it(daemon: Daemon) -> None:
+    settings: Path = daemon.folder / "oclaw.toml"
+    faq, words, before = daemon.folder / "faq.md", daemon.folder / "words.txt", settings.read_text()
+    faq.write_text("# Hello?\nHi.\n")
+    words.write_text("darn\n")
+    shutil.copytree(daemon.folder / "pipelines.d", daemon.folder / "elsewhere.d")
+    settings.write_text(before + WITH_FILES)
+    daemon.process.send_signal(signal.SIGHUP)
+    changes = daemon.until("ConfigurationLoaded", what="configuration")["changes"]
+    assert changes == "model help added; [hooks] inbound changed; [pipelines] dir changed"
+    assert daemon.status()["waiting_for_reload"] == []
+    words.write_text("gosh\n")
+    ends = time.monotonic() + PATIENCE_SECONDS
+    while daemon.status()["waiting_for_reload"] != ["words.txt"]:
+        assert time.monotonic() < ends, daemon.status()
+    faq.write_text("# Hello?\nGood day.\n")
+    daemon.process.send_signal(signal.SIGHUP)
+    changes = daemon.until("ConfigurationLoaded", what="configuration")["changes"]
+    assert changes == "faq.md changed; words.txt changed"
+    assert daemon.status()["waiting_for_reload"] == []
+    settings.write_text(before)

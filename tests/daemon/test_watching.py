@@ -135,6 +135,20 @@ async def test_other_files_wait_until_they_are_loaded(places: Places) -> None:
         assert watch.waiting() == ("pipelines.d/late.yaml",)
 
 
+async def test_files_that_are_named_wherever_they_are_wait_too_and_their_edits_are_told(tmp_path: Path) -> None:
+    folder, faq, words = tmp_path / "conf", tmp_path / "conf" / "faq.md", tmp_path / "words.txt"
+    folder.mkdir()
+    faq.write_text("# Hello?\n")
+    watch = Watch(lambda: Places(folder, folder / "r", folder / "p", named=(faq, words)), lambda: None)
+    faq.write_text("# Goodbye?\n")
+    words.write_text("darn\n")
+    sight = watch.sight()
+    assert watch.edited((words, faq, folder / "new.md"), sight) == (str(words), "faq.md")
+    watch.loaded(sight)
+    words.unlink()
+    assert watch.edited((faq, words), watch.sight()) == (str(words),)
+
+
 async def test_a_file_that_was_touched_or_put_back_waits_for_nothing(places: Places) -> None:
     settings, hook = places.directory / "oclaw.toml", places.directory / "hooks" / "own.py"
     settings.write_text("[gateway]\n")
