@@ -17,8 +17,10 @@ from gateway.channels.shared.calls import refusal
 from gateway.channels.shared.edits import stream_by_edits
 from gateway.channels.shared.loops import LoopGuard
 from gateway.channels.shared.media import MediaDoor
+from gateway.channels.shared.pace import Pace, Rate
 from gateway.channels.shared.reconnect import keep_connected
 from gateway.channels.slack_api import WebApi
+from gateway.channels.slack_catchup import CURSOR, CatchUp
 from gateway.channels.slack_checkup import checkup
 from gateway.channels.slack_entrance import Entrance
 from gateway.channels.slack_events import Account
@@ -82,7 +84,18 @@ class SlackChannel:
         self._turns = Turns()
         self._identity = Identity(self._api, self._entrance, place=f"channels.{name}.bot_token")
         uploads = Uploads(self._api, self._door, kit)
-        self._sending = Sending(self._api, uploads, settings, guard, self._identity.refused)
+        # After a start everything that waited is looked for at once, and Slack answers fifty such questions a minute.
+        questions = Pace(all=Rate(1.2, 20))
+        self._sending = Sending(self._api, uploads, settings, guard, self._identity.refused, questions=questions)
+        self._catch_up = CatchUp(
+            self._entrance,
+            self._api,
+            questions,
+            self._turns,
+            known=self._identity.known,
+            report=kit.report,
+            now=kit.now,
+        )
         self._calls = self._webhook() if settings.mode == "events" else None
         self._inlet: Inlet | None = None
 
@@ -96,6 +109,8 @@ class SlackChannel:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._identity.fail_when_refused)
                 if self._socket is not None:
+                    self._catch_up.restore(await inlet.cursor(CURSOR))
+                    nursery.start_soon(self._catch_up.run, self._admit)
                     nursery.start_soon(self._identity.learn, None)
                     session = partial(self._socket.session, commits=nursery)
                     await keep_connected(session, inlet, task_status=task_status)
@@ -152,14 +167,24 @@ class SlackChannel:
             if self._files.wanted(messages):
                 messages = tuple([await self._files.fetched(each) for each in messages])
             await turn.comes()
-            if self._inlet is None:
+            await self._catch_up.before(messages[0].conversation, self._admit)
+            return await self._accept(messages)
+
+    async def _admit(self, message: Message) -> bool:
+        """Take a message that is read in its conversation."""
+        return await self._accept((await self._files.fetched(message) if self._files.wanted((message,)) else message,))
+
+    async def _accept(self, messages: tuple[Message, ...]) -> bool:
+        if self._inlet is None:
+            return False
+        try:
+            if refusal(await self._inlet.accept(messages, self._catch_up.cursor(messages))) is not None:
                 return False
-            try:
-                return refusal(await self._inlet.accept(messages)) is None
-            except SealError as error:
-                # It would not fit the next time either.
-                self._kit.report(EnvelopeRefused(self.name, "bad_field", str(error)))
-                return True
+        except SealError as error:
+            # It would not fit the next time either.
+            self._kit.report(EnvelopeRefused(self.name, "bad_field", str(error)))
+        self._catch_up.heard(messages)
+        return True
 
     # -- out --------------------------------------------------------------------------------------
 
@@ -229,6 +254,9 @@ class SlackChannel:
             report=self._kit.report,
         )
 
+    def _stands_again(self) -> None:
+        self._catch_up.doubt()
+
     def _is_away(self) -> bool:
         return self._socket is not None and not self._socket.stands
 
@@ -249,7 +277,9 @@ class SlackChannel:
         api = WebApi(self._kit, settings.base_url, settings.app_token.reveal())
         place = f"channels.{self.name}.app_token"
         left = partial(self._kit.report, EnvelopeRefused(self.name, "full", "Slack says an event again"))
-        return SocketMode(api, self._take, place=place, ping_seconds=settings.ping_seconds, left=left)
+        return SocketMode(
+            api, self._take, place=place, ping_seconds=settings.ping_seconds, left=left, gap=self._stands_again
+        )
 
 
 def build(name: str, settings: Settings, kit: Kit) -> SlackChannel:

@@ -13,6 +13,7 @@ from gateway.errors import SettingError
 from gateway.ports import Finding
 
 _HISTORY = frozenset(("channels:history", "groups:history", "im:history", "mpim:history"))
+_ROOMS = frozenset(("channels:read", "groups:read", "im:read", "mpim:read"))
 
 
 async def checkup(api: WebApi, socket: SocketMode | None, settings: Settings, tell: Callable[[Finding], None]) -> None:
@@ -39,12 +40,12 @@ def _scopes(said: Said, settings: Settings) -> list[Finding]:
         return []
     findings = [_scope("chat:write", "to answer", given)]
     if settings.look_up:
-        missing = ", ".join(sorted(_HISTORY - given))
         what = "history scopes, to look up whether an answer arrived"
-        way_out = (
-            f"{_add(missing)} Without one, answers to those conversations that may have arrived wait for a person."
-        )
-        findings.append(_bad(what, way_out) if missing else _good(what))
+        without = "Without one, answers to those conversations that may have arrived wait for a person."
+        findings.append(_scopes_of(_HISTORY - given, what, without))
+    if settings.mode == "socket":
+        what = "scopes to read what was said while no connection stood"
+        findings.append(_scopes_of((_ROOMS | _HISTORY) - given, what, "Without one, it is not heard."))
     for scope, what in (
         ("im:write", "to answer where a person and no conversation is named"),
         ("files:read", "to take files"),
@@ -53,6 +54,10 @@ def _scopes(said: Said, settings: Settings) -> list[Finding]:
     ):
         findings.append(_scope(scope, what, given))
     return findings
+
+
+def _scopes_of(missing: frozenset[str] | set[str], what: str, without: str) -> Finding:
+    return _bad(what, f"{_add(', '.join(sorted(missing)))} {without}") if missing else _good(what)
 
 
 def _scope(scope: str, what: str, given: set[str]) -> Finding:

@@ -1,8 +1,8 @@
 """What the Events API tells, as messages. Pure: one payload in, a message, `Unknown`, or None out.
 
 Every payload was verified, and is still not believed: a field of another type than Slack documents reads as
-missing. The dedupe key of a post is (team, channel, ts) and not the event's id, since one post can come as `message`
-and as `app_mention`; Slack's redeliveries have the same ts.
+missing. The dedupe key of a post is (channel, ts) and not the event's id, since one post can come as `message` and as
+`app_mention`, or be read in its conversation, where no workspace is named; Slack's redeliveries have the same ts.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _said(
         return NotForUs("message_without_place")
     named = mentions(raw, me.user) or text(event, "type") == "app_mention"
     files = _files(post)
-    key = f"{text(payload, 'team_id')}/{channel}/{ts}"
+    key = f"{channel}/{ts}"
     if edit:
         key += f"/edited/{text(table(post, 'edited'), 'ts') or text(event, 'event_ts')}"
     return Message(
@@ -121,7 +121,7 @@ def _said(
         mentions_me=named or (bool(me.user) and text(post, "parent_user_id") == me.user),
         attachments=files,
         reply_to=_parent(post, ts),
-        sent_at=_seconds(ts),
+        sent_at=seconds_of(ts),
         metadata=_rest(payload, event, post),
     )
 
@@ -142,7 +142,7 @@ def _deleted(
         dedupe_key=f"{text(payload, 'team_id')}/{channel}/{ts}/deleted",
         target_id=ts,
         conversation=_conversation(channel, text(event, "channel_type"), _thread(before, ts, channel, me)),
-        sent_at=_seconds(text(event, "event_ts")),
+        sent_at=seconds_of(text(event, "event_ts")),
         metadata=_rest(payload, event, {}),
     )
 
@@ -166,7 +166,7 @@ def _reaction(payload: Mapping[str, Any], event: Mapping[str, Any], me: Account)
         target_id=ts,
         conversation=_conversation(channel, "", ""),
         mentions_me=bool(me.user) and text(event, "item_user") == me.user,
-        sent_at=_seconds(stamp),
+        sent_at=seconds_of(stamp),
         metadata=_rest(payload, event, {}),
     )
 
@@ -244,8 +244,8 @@ def _rest(payload: Mapping[str, Any], event: Mapping[str, Any], post: Mapping[st
     return rest
 
 
-def _seconds(ts: str) -> float:
-    """Read `1700000000.000100`; 0 when it is none."""
+def seconds_of(ts: str) -> float:
+    """Read a ts, `1700000000.000100`, in seconds since the epoch; 0 when it is none."""
     whole, _, part = ts.partition(".")
     if not (whole.isascii() and whole.isdigit() and len(whole) < 12):
         return 0.0

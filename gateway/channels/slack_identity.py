@@ -15,11 +15,12 @@ from gateway.ports import Inlet
 
 
 class Identity:
-    """Tells the entrance who we are. `place` names the bot token's setting for errors."""
+    """Tells the entrance who we are, and sets `known` then. `place` names the bot token's setting for errors."""
 
     def __init__(self, api: WebApi, entrance: Entrance, *, place: str) -> None:
         self._api, self._entrance, self._place = api, entrance, place
         self._refusal, self._word = trio.Event(), ""
+        self.known = trio.Event()
 
     async def learn(self, inlet: Inlet | None) -> None:
         """Ask until Slack answers. `inlet` is told of it where nothing else knows how the connection stands."""
@@ -54,6 +55,7 @@ class Identity:
         if said.ok:
             user, bot = text(said.document, "user_id"), text(said.document, "bot_id")
             self._entrance.known(user=user, bot=bot, shown_as=text(said.document, "user"))
+            self.known.set()
             return ""
         if said.error in CREDENTIALS:
             self.refused(said.error)

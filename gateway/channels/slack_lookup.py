@@ -13,7 +13,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.channels.shared.loops import LoopGuard
-from gateway.channels.shared.pace import Pace, Rate
+from gateway.channels.shared.pace import Pace
 from gateway.channels.slack_api import NotAnswered, Said, WebApi, receipt_for
 from gateway.channels.slack_fields import listed, table, text
 from gateway.channels.slack_uploads import name_for
@@ -38,12 +38,10 @@ class Found(Struct, frozen=True):
 
 
 class Lookup:
-    """Reads conversations. `guard` knows which ids are ours."""
+    """Reads conversations. `guard` knows which ids are ours, `pace` how often Slack answers such questions."""
 
-    def __init__(self, api: WebApi, guard: LoopGuard) -> None:
-        self._api, self._guard = api, guard
-        # After a start everything that waited is looked for at once, and Slack answers fifty such questions a minute.
-        self._pace = Pace(all=Rate(1.2, 20))
+    def __init__(self, api: WebApi, guard: LoopGuard, pace: Pace) -> None:
+        self._api, self._guard, self._pace = api, guard, pace
         # Which delivery the files that this process has sent to Slack are of, by their ids there.
         self._shared: OrderedDict[str, str] = OrderedDict()
 

@@ -27,6 +27,10 @@ oauth_config:
       - im:history            # in direct messages
       - mpim:history          # in group messages
       - im:write              # to answer a person where no conversation is named (views, and rules that write to U…)
+      - channels:read         # to know where to read what was said while no connection stood (mode = "socket")
+      - groups:read
+      - im:read
+      - mpim:read
       - reactions:read        # to see reactions
       - reactions:write       # to react
       - files:read            # to take files

@@ -30,15 +30,25 @@ _KEPT = 2048
 
 
 class Sending:
-    """The way out of one account. `refused` is called with Slack's word when it does not take the token."""
+    """The way out of one account. `refused` is called with Slack's word when it does not take the token.
+
+    `questions` is the pace at which conversations are read.
+    """
 
     def __init__(
-        self, api: WebApi, uploads: Uploads, settings: Settings, guard: LoopGuard, refused: Callable[[str], None]
+        self,
+        api: WebApi,
+        uploads: Uploads,
+        settings: Settings,
+        guard: LoopGuard,
+        refused: Callable[[str], None],
+        *,
+        questions: Pace,
     ) -> None:
         self._api, self._uploads, self._settings = api, uploads, settings
         self._refused = refused
         self._people = People(api, refused)
-        self._lookup = Lookup(api, guard)
+        self._lookup = Lookup(api, guard, questions)
         self._pace = Pace(each=Rate(settings.message_seconds, settings.burst))
         # Deliveries that this process has posted, or may have, and where: their ts, or '' when nobody knows.
         self._begun: OrderedDict[tuple[str, str], str] = OrderedDict()

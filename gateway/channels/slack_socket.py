@@ -51,14 +51,22 @@ class _Heard(Struct, frozen=True):
 class SocketMode:
     """Makes sessions for `keep_connected`. `place` names the app token's setting for errors.
 
-    `left` is called for each envelope that is not taken because too many wait: Slack says an event again.
+    `left` is called for each envelope that is not taken because too many wait: Slack says an event again. `gap` is
+    called when a connection stands before which there was none, nor one of another program of this app.
     """
 
     def __init__(
-        self, api: WebApi, take: Take, *, place: str, ping_seconds: float, left: Callable[[], None] = lambda: None
+        self,
+        api: WebApi,
+        take: Take,
+        *,
+        place: str,
+        ping_seconds: float,
+        left: Callable[[], None] = lambda: None,
+        gap: Callable[[], None] = lambda: None,
     ) -> None:
         self._api, self._take, self._place, self._ping_seconds = api, take, place, ping_seconds
-        self._left = left
+        self._left, self._gap = left, gap
         self._standing = 0
         self._heard: deque[_Heard] = deque()
         self._waiting_bytes = 0
@@ -77,11 +85,14 @@ class SocketMode:
         url = await self.address()
         try:
             async with open_websocket(url) as connection, trio.open_nursery() as nursery:
+                alone = False
                 with trio.move_on_after(_HELLO_SECONDS) as patience:
-                    await _hello(connection)
+                    alone = await _is_alone(connection)
                 if patience.cancelled_caught:
                     raise ConnectionLost("Slack did not say hello")
                 nursery.start_soon(_watch, connection, self._ping_seconds)
+                if alone and not self._standing:
+                    self._gap()
                 self._standing += 1
                 try:
                     link.up("Socket Mode")
@@ -161,12 +172,14 @@ class SocketMode:
                 link.relieve()
 
 
-async def _hello(connection: WebSocketConnection) -> None:
+async def _is_alone(connection: WebSocketConnection) -> bool:
+    """Wait for Slack's hello; tells whether this is the app's only connection: what others get is not ours."""
     frame = _frame(await connection.receive())
     if text(frame, "type") == "disconnect":
         raise ConnectionLost(f"Slack sent the connection away: {text(frame, 'reason')}", after_seconds=1.0)
     if text(frame, "type") != "hello":
         raise ConnectionLost("Slack's first word was no hello")
+    return frame.get("num_connections") in (None, 1)
 
 
 async def _watch(connection: WebSocketConnection, ping_seconds: float) -> None:

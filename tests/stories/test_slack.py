@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
@@ -136,6 +137,25 @@ async def test_what_is_said_is_answered_where_it_was_said(mode, stream):
             await stub.until(lambda: sorted(stub.texts("C1")) == ["re: hello there", "re: in a thread"])
             threads = {each["text"]: each.get("thread_ts", "") for each in stub.posts}
             assert threads == {"re: hello there": "", "re: in a thread": "1699999999.000100"}
+
+
+async def test_what_is_said_while_the_gateway_is_dead_and_slack_tells_nobody_is_answered_once():
+    with trio.fail_after(LONG_SECONDS):
+        async with town("socket") as place, place.stub.open() as stub:
+            await place.start()
+            first, second = (post(text, channel="C1", ts=f"{time.time():.6f}") for text in ("one", "two"))
+            stub.tell(callback(first))
+            await stub.until(lambda: stub.texts("C1") == ["re: one"])
+            await place.kill()
+            for event in (first, second):
+                stub.stands(event)
+            await stub.until(lambda: not stub.sockets)
+            await place.start()
+            await stub.until(lambda: "re: two" in stub.texts("C1"))
+            stub.tell(callback(post("three", channel="C1", ts=f"{time.time():.6f}")))
+            await stub.until(lambda: "re: three" in stub.texts("C1"))
+            answers = [text for text in stub.texts("C1") if text.startswith("re: ")]
+            assert answers == ["re: one", "re: two", "re: three"]
 
 
 RULES = """

@@ -32,7 +32,8 @@ from protocols.websocket.server import accept_websocket
 BOT_TOKEN, APP_TOKEN = "xoxb-stub", "xapp-stub"
 BOT = {"user_id": "U0BOT00001", "bot_id": "B0BOT00001", "user": "oclaw", "team": "Acme", "team_id": "T0TEAM0001"}
 SCOPES = (
-    "chat:write,channels:history,groups:history,im:history,mpim:history,im:write,files:read,files:write,reactions:write"
+    "chat:write,channels:history,groups:history,im:history,mpim:history,im:write,channels:read,groups:read,im:read,"
+    "mpim:read,files:read,files:write,reactions:write"
 )
 _HANG_UP = "hang up"
 
@@ -105,6 +106,10 @@ class SlackStub:
         self._unacknowledged[envelope_id] = {**envelope, "at": trio.current_time(), "tries": 0}
         self._push(self._unacknowledged[envelope_id])
         return envelope_id
+
+    def stands(self, event: dict[str, Any]) -> None:
+        """Have somebody say something of which no connection is told."""
+        self.posts.append({key: event[key] for key in ("channel", "user", "text", "ts", "thread_ts") if key in event})
 
     def goes_silent(self) -> None:
         """Hold the connections that stand, and neither read nor write them any more."""
@@ -281,21 +286,33 @@ class SlackStub:
         oldest = float(arguments.get("oldest", 0))
         thread = arguments.get("ts", "")
         found = [
-            post
+            self._with_thread(post)
             for post in self.posts
             if post["channel"] == arguments["channel"]
             and float(post["ts"]) >= oldest
             and (post.get("thread_ts", "") == thread or post["ts"] == thread)
         ]
+        if not thread:
+            found.reverse()
         if arguments.get("include_all_metadata") not in ("true", "1"):
             found = [{key: value for key, value in post.items() if key != "metadata"} for post in found]
         start, limit = int(arguments.get("cursor", 0)), int(arguments.get("limit", 100))
-        page = {"ok": True, "messages": found[start : start + limit]}
-        if start + limit < len(found):
+        more = start + limit < len(found)
+        page = {"ok": True, "messages": found[start : start + limit], "has_more": more}
+        if more:
             page["response_metadata"] = {"next_cursor": str(start + limit)}
         return page
 
     _conversations_replies = _conversations_history
+
+    def _with_thread(self, post: dict[str, Any]) -> dict[str, Any]:
+        below = [each["ts"] for each in self.posts if each.get("thread_ts") == post["ts"]]
+        return {**post, "thread_ts": post["ts"], "latest_reply": max(below)} if below else post
+
+    def _users_conversations(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        wanted = arguments["types"] == "im"
+        rooms = [each for each in dict.fromkeys(post["channel"] for post in self.posts) if (each[0] == "D") is wanted]
+        return {"ok": True, "channels": [{"id": room, "is_im": wanted} for room in rooms]}
 
     def _files_getUploadURLExternal(self, arguments: dict[str, Any]) -> dict[str, Any]:
         self._numbers += 1
