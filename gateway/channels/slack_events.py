@@ -196,7 +196,7 @@ def _conversation(channel: str, channel_type: str, thread: str) -> Conversation:
 
 def _thread(post: Mapping[str, Any], ts: str, channel: str, me: Account) -> str:
     thread = text(post, "thread_ts")
-    if thread:
+    if thread and thread != ts:  # the first post of a thread was said where the thread is, and not in it
         return thread
     return ts if me.in_threads and not channel.startswith("D") else ""
 

@@ -177,7 +177,7 @@ def test_a_thread_keeps_its_root_and_a_reply_to_us_is_said_to_us():
     assert it.conversation.thread == it.reply_to == "1700000000.000100"
     assert it.mentions_me
     root = message(post("root", thread_ts="1700000000.000100"))
-    assert (root.conversation.thread, root.reply_to) == ("1700000000.000100", "")
+    assert (root.conversation.thread, root.reply_to) == ("", ""), "it was said where the thread is"
 
 
 def test_with_threads_on_a_post_in_a_channel_begins_one_and_a_direct_message_does_not():
@@ -343,3 +343,12 @@ ENVELOPES = st.fixed_dictionaries(
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_no_envelope_raises(envelope):
     assert callable(channel(bench().kit, mode="socket")._take(envelope))
+
+
+@pytest.mark.parametrize("subtype", ["message_changed", "message_deleted"])
+def test_what_happens_to_the_first_post_of_a_thread_happens_where_it_was_said(subtype):
+    first, ts = message(post("hi")), "1700000000.000100"
+    before = {"user": "U0ANN00001", "text": "hi", "ts": ts, "thread_ts": ts}
+    event = post("", subtype=subtype, deleted_ts=ts, previous_message=before, message={**before, "text": "ho"})
+    it = message(event)
+    assert (it.target_id, it.sender, it.conversation) == (first.id, first.sender, first.conversation)
