@@ -26,7 +26,7 @@ from gateway.flow.opening import Opening
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
-from gateway.message.message import Message
+from gateway.message.message import Message, Sender
 from gateway.notices import EnvelopeBuried, Report, RequestFailed
 from gateway.telemetry.context import about
 
@@ -300,8 +300,9 @@ class Lanes:
         """
         if change.message.type == "reaction":
             return False
+        by = _known_as(change.message.sender)
         for index, waiting in enumerate(lane.queue):  # noqa: B007
-            if waiting.message.id == change.message.target_id and waiting.message.sender == change.message.sender:
+            if waiting.message.id == change.message.target_id and _known_as(waiting.message.sender) == by:
                 break
         else:
             return False
@@ -320,3 +321,8 @@ class Lanes:
 
     def _settle(self, envelope: Envelope, ending: Ending) -> None:
         self._hand_over(envelope, ending, lambda: self._forget(1))
+
+
+def _known_as(sender: Sender) -> str:
+    """Return what stands for a person; of one with an id, platforms tell the name now so, now otherwise or not."""
+    return sender.id or sender.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 import trio
 from msgspec.structs import replace
 
@@ -13,7 +14,7 @@ from gateway.flow.lanes import Lanes
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import InboundState
-from gateway.message.message import Conversation, Message
+from gateway.message.message import Conversation, Message, Sender
 
 Walk = Callable[[Envelope, Turn], Awaitable[Ending]]
 
@@ -99,3 +100,39 @@ async def test_a_reaction_that_is_taken_back_leaves_the_queued_message_it_was_on
             while commits:
                 commits.pop(0)()
         assert walked == ["a0", "a1", "a2", "a3"]
+
+
+@pytest.mark.parametrize(
+    ("author", "by", "walked"),
+    [
+        (Sender("anna", "Anna"), Sender("anna"), ["a0"]),
+        (Sender("anna", "Anna"), Sender("anna", "Anna, away"), ["a0"]),
+        (Sender("anna", "Anna"), Sender("bert", "Anna"), ["a0", "a1", "d"]),
+        (Sender(name="Anna"), Sender(name="Bert"), ["a0", "a1", "d"]),
+    ],
+    ids=["without a name", "under another name", "by somebody else", "by somebody else without an id"],
+)
+async def test_what_its_sender_deletes_while_it_is_queued_is_not_walked(
+    author: Sender, by: Sender, walked: list[str]
+) -> None:
+    answered, commits, seen = trio.Event(), list[Callable[[], None]](), list[str]()
+
+    async def walk(envelope: Envelope, turn: Turn) -> Ending:
+        seen.append(envelope.id)
+        await turn.aside()
+        await answered.wait()
+        return Ending(InboundState.DONE)
+
+    async with trio.open_nursery() as nursery:
+        lanes = lanes_of(nursery, walk, commits)
+        first, post = envelope("a", 0), envelope("a", 1)
+        said = replace(post.message, id="post", sender=author)
+        gone = replace(said, id="gone", action="delete", target_id="post", sender=by)
+        for each in (first, replace(post, message=said), replace(post, id="d", message=gone)):
+            lanes.feed(each)
+        answered.set()
+        while lanes.total:
+            await trio.testing.wait_all_tasks_blocked()
+            while commits:
+                commits.pop(0)()
+        assert seen == walked
