@@ -56,6 +56,7 @@ def call(base_url: str) -> None:
     web.chat_delete(channel="C1", ts=ts)
     direct = web.conversations_open(users=["U0ANN00001"])["channel"]["id"]
     say(direct=web.chat_postMessage(channel="U0ANN00001", text="hi")["channel"] == direct)
+    say(rooms=[each["id"] == direct for each in web.users_conversations(types="im")["channels"]])
     try:
         web.chat_postMessage(channel="nowhere", text="x")
     except SlackApiError as error:

@@ -75,6 +75,7 @@ async def test_the_sdks_web_client_finds_the_api_it_expects():
         {"history": [["two", {"event_type": "e", "event_payload": {"id": "1"}}]]},
         {"replies": ["two", "below"]},
         {"direct": True},
+        {"rooms": [True]},
         {"error": "channel_not_found"},
         {"error": "invalid_auth"},
     ]
