@@ -65,11 +65,15 @@ class NotDone(OclawError):
 
 
 def standard_input() -> str:
-    """Return what comes on standard input, whole. Raises `NotDone` when it is closed, or UnicodeDecodeError."""
+    """Return what comes on standard input, whole. Raises `NotDone` when it cannot be read, or UnicodeDecodeError."""
     stream: TextIO | None = sys.stdin  # None in a process that was started with it closed
-    if stream is None:
+    try:
+        given = None if stream is None else stream.buffer.read()
+    except OSError:  # nohup puts one that can only be written in the place of a terminal
+        given = None
+    if given is None:
         raise NotDone('"-" is standard input, which is closed here: pipe something in, or give it in place of "-".')
-    return stream.buffer.read().decode("utf-8-sig")
+    return given.decode("utf-8-sig")
 
 
 class Commands(click.Group):

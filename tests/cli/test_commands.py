@@ -48,8 +48,9 @@ def test_without_a_gateway_a_command_says_how_to_start_one(runtime: Path, comman
     assert f"no gateway is running for {runtime.resolve()}: start it with oclaw run --config {runtime}" in result.stderr
 
 
-def test_standard_input_that_is_closed_is_told(runtime: Path) -> None:
-    closed = ["sh", "-c", 'exec "$0" -m gateway.cli send - --channel c <&-', sys.executable]
+@pytest.mark.parametrize("how", ["<&-", "0>/dev/null"], ids=["closed", "nohup"])
+def test_standard_input_that_cannot_be_read_is_told(runtime: Path, how: str) -> None:
+    closed = ["sh", "-c", f'exec "$0" -m gateway.cli send - --channel c {how}', sys.executable]
     done = subprocess.run(closed, capture_output=True, text=True, check=False)
     assert (done.returncode, "which is closed here: pipe something in" in done.stderr) == (1, True)
 
