@@ -74,7 +74,9 @@ def exit_code(error: BaseException) -> int:
 
 def _say(text: str) -> None:
     from gateway.telemetry.journald import is_journald, marked
+    from gateway.telemetry.lines import harmless
 
+    text = harmless(text.replace("\t", " "))  # it quotes files; carets under a line are put by its characters
     sys.stderr.write(marked(text, "error") if is_journald(sys.stderr) else text)
 
 

@@ -56,13 +56,13 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 
 def lasting(pem: bytes) -> Lasting | None:
     """Return how long a certificate lasts with all that stand behind it in its file; None where that cannot be read."""
-    from cryptography.x509 import load_pem_x509_certificates
+    from cryptography.x509 import InvalidVersion, load_pem_x509_certificates
 
     try:
         chain = load_pem_x509_certificates(pem)
         begins_at = max(each.not_valid_before_utc.timestamp() for each in chain)
         return Lasting(begins_at, min(each.not_valid_after_utc.timestamp() for each in chain))
-    except ValueError:  # OpenSSL is content with more than the library
+    except (ValueError, InvalidVersion):  # OpenSSL is content with more than the library
         return None
 
 

@@ -213,6 +213,20 @@ def test_an_encrypted_key_is_told_and_no_terminal_asked_for_its_password(authori
         tls_context(Settings(directory=tmp_path, state_dir=tmp_path, listen=listen))
 
 
+def test_a_certificate_of_a_version_that_none_has_is_shown_as_openssl_shows_it(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    renew(tmp_path, authority)
+    made = ssl.PEM_cert_to_DER_cert((tmp_path / "port.pem").read_text())
+    third, sixth = bytes.fromhex("a003020102"), bytes.fromhex("a003020105")
+    odd = ssl.DER_cert_to_PEM_cert(made.replace(third, sixth, 1))
+    (tmp_path / "port.pem").write_text(odd)
+    listen = ListenSettings(tls_certificate="port.pem", tls_key="port.key")
+    certificate = Certificate(Settings(directory=tmp_path, state_dir=tmp_path, listen=listen))
+    assert certificate.tls is not None and greeted(certificate.tls.context) == odd
+    assert certificate.lasting is None, "nobody can say how long"
+
+
 def greeted(context: ssl.SSLContext) -> str:
     """What a client is shown."""
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -66,6 +66,15 @@ def test_all_faults_are_listed_with_the_whole_path_of_the_file(conf: Path, monke
     assert f"  {conf}/oclaw.toml:1:9 is not TOML" in start(Path())[1]
 
 
+def test_what_a_refused_start_quotes_steers_no_terminal_and_leaves_no_blob_in_the_journal(conf: Path) -> None:
+    (conf / "rules.d" / "odd.rules").write_text('RULE "a"\t\x1b[2J\u2028 WHEN nothing\n')
+    code, said = start(conf)
+    heading, line, caret = said.splitlines()[1:4]
+    assert (code, heading.partition(":")[0].strip()) == (78, "odd.rules")
+    assert line.endswith('RULE "a" \ufffd[2J\ufffd WHEN nothing')
+    assert caret.index("^") == line.index("\ufffd")
+
+
 def test_a_port_that_somebody_holds_may_be_free_the_next_time(conf: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
