@@ -96,6 +96,17 @@ def test_an_open_key_ring_and_a_damaged_journal_are_found(tmp_path: Path) -> Non
     assert ["mode 0644" in wrong[0].what, "journal" in wrong[1].what] == [True, True]
 
 
+def test_a_journal_that_cannot_be_opened_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def foreign(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("unable to open database file")
+
+    (tmp_path / FILE_NAME).write_bytes(b"of another user")
+    monkeypatch.setattr("gateway.journal.maintenance.connect", foreign)
+    journal = place.state(tmp_path)[-1]
+    assert (journal.ok, "damaged" in journal.what, "export" in journal.way_out) == (False, False, False)
+    assert journal.way_out.startswith("It must be a plain file of the gateway's user")
+
+
 def test_too_few_files_are_found() -> None:
     assert machine.files(1).ok
     assert "LimitNOFILE" in machine.files(10**9).way_out

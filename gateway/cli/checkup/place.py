@@ -11,7 +11,7 @@ from gateway.cli.control import Control
 from gateway.cli.frame import NotDone
 from gateway.config.address import split_address
 from gateway.config.keyfile import read_keyring
-from gateway.errors import JournalError, KeyRingError, UnknownDictionary
+from gateway.errors import JournalDamaged, JournalError, KeyRingError, UnknownDictionary
 from gateway.ports import Finding
 
 # A week of 10 messages a second is about 5 GB; below this the journal soon refuses new messages.
@@ -103,8 +103,11 @@ def _journal(folder: Path) -> Finding:
             what, _, way_out = too_new(folder / FILE_NAME, version).partition(". ")
             return Finding(ok=False, what=what, way_out=way_out)
         problems = maintenance.check(folder / FILE_NAME)
-    except JournalError as error:
+    except JournalDamaged as error:
         problems = [str(error)]
+    except JournalError as error:  # whose it is, or its disk: what is in it may be whole
+        way_out = "It must be a plain file of the gateway's user, on a disk that answers."
+        return Finding(ok=False, what=str(error), way_out=way_out)
     if not problems:
         return Finding(ok=True, what="the journal is whole")
     way_out = "Stop the gateway; oclaw journal export saves what can be read."
