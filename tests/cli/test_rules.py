@@ -70,6 +70,12 @@ def test_check_names_every_problem_of_an_edited_file_with_its_place_and_exits_78
     assert [(one["file"], one["line"]) for one in problems] == [("main.rules", 1), ("main.rules", 2)]
 
 
+def test_an_edited_file_that_is_a_pipe_is_told_and_not_passed_over(conf: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "main.rules")
+    judged = rules("check", "--with", str(tmp_path / "main.rules"))
+    assert (judged.exit_code, "main.rules cannot be read: a pipe, not a plain file" in judged.stderr) == (1, True)
+
+
 def test_check_refuses_what_a_reload_would_a_failing_test_too(conf: Path) -> None:
     (conf / "rules.d" / "t.rules").write_text('TEST "t" GIVEN message.content = "hi" EXPECT drop("x")\n')
     result = rules("check")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from gateway.cli.frame import WRONG_CONFIGURATION, NotDone, readable
-from gateway.plainfile import read_plain_text
+from gateway.plainfile import read_plain, read_plain_text
 
 if TYPE_CHECKING:
     from gateway.daemon.rulefiles import FolderLoader
@@ -84,7 +84,7 @@ class Workplace:
 
         try:
             files = read_rules(self.folder)
-            files |= {path.name: path.read_bytes() for path in edited if path.is_file()}
+            files |= {path.name: read_plain(path) for path in edited if not path.is_dir()}
         except OSError as error:
             raise NotDone(f"{error.filename or self.folder} cannot be read: {error.strerror}") from error
         return dict(sorted(files.items()))
