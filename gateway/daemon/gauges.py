@@ -24,6 +24,7 @@ from gateway.telemetry.lines import Masks, record_of
 from gateway.telemetry.metrics import Gauge, Metrics
 
 if TYPE_CHECKING:
+    from gateway.daemon.certificate import Lasting
     from gateway.daemon.serving import Serving
 
 # Senders may name addresses of their own, so thousands may be down; these tell what is the matter.
@@ -145,19 +146,30 @@ def metrics(serving: Serving) -> Metrics:
                 lambda: {each.name: float(each.connected) for each in workers(serving)},
                 ("worker",),
             ),
-            Gauge("oclaw_certificate_ends_at", "When the certificate runs out.", _ends(serving), ("certificate",)),
+            Gauge(
+                "oclaw_certificate_begins_at",
+                "From when on the certificate counts.",
+                _of_certificate(serving, lambda lasting: lasting.begins_at),
+                ("certificate",),
+            ),
+            Gauge(
+                "oclaw_certificate_ends_at",
+                "When the certificate runs out.",
+                _of_certificate(serving, lambda lasting: lasting.ends_at),
+                ("certificate",),
+            ),
             *_rule_gauges(serving),
         ),
     )
 
 
-def _ends(serving: Serving) -> Callable[[], dict[str, float]]:
-    """Read the certificate's end by its file, so that there is no series without TLS."""
+def _of_certificate(serving: Serving, moment: Callable[[Lasting], float]) -> Callable[[], dict[str, float]]:
+    """Read a moment of the certificate by its file, so that there is no series without TLS."""
     name = serving.parts.settings.listen.tls_certificate
 
     def read() -> dict[str, float]:
-        end = certificate_ends_at(serving)
-        return {} if end is None else {name: end}
+        lasting = serving.certificate.lasting
+        return {} if lasting is None else {name: moment(lasting)}
 
     return read
 

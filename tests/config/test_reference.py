@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from gateway.cli.faults import examine
 from gateway.config.settings import ChannelEntry, HookEntry, ModelEntry, Settings
@@ -102,3 +103,12 @@ def test_every_metric_of_alerts_and_dashboard_is_one_the_gateway_has() -> None:
     known = {f"{counter.name}_total" for counter in book.counters()} | {f"{h.name}_bucket" for h in book.histograms()}
     text = (CONF / "prometheus/oclaw.rules.yml").read_text() + (CONF / "grafana/oclaw.json").read_text()
     assert set(re.findall(r"\boclaw_[a-z_]+(?:_total|_bucket)\b", text)) <= known
+
+
+@pytest.mark.parametrize(("days", "left", "warned"), [(90, 8, False), (90, 6, True), (6, 3, False), (6, 1, True)])
+def test_who_renews_in_time_hears_nothing_of_the_certificates_end(days: int, left: int, warned: bool) -> None:
+    alerts = yaml.safe_load((CONF / "prometheus/oclaw.rules.yml").read_text())["groups"][0]["rules"]
+    (expression,) = [alert["expr"] for alert in alerts if alert["alert"] == "OclawCertificateEnds"]
+    ends = 2e9
+    gauges = {"oclaw_certificate_ends_at": ends, "oclaw_certificate_begins_at": ends - days * 86400}
+    assert eval(expression, {**gauges, "time": lambda: ends - left * 86400}) is warned  # which is Python as well

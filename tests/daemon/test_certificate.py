@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,14 +73,14 @@ def shown(daemon: Daemon) -> str:
     return ssl.get_server_certificate((HERE, daemon.port), timeout=60)
 
 
-def certificate_end(daemon: Daemon) -> float:
-    """What Prometheus is told of it."""
+def in_metrics(daemon: Daemon, gauge: str) -> float:
+    """What Prometheus is told of the certificate."""
     unproven = ssl.create_default_context()
     unproven.check_hostname, unproven.verify_mode = False, ssl.CERT_NONE
     with urlopen(f"https://{HERE}:{daemon.port}/metrics", context=unproven) as answer:
         lines = answer.read().decode().splitlines()
-    (end,) = (line.split()[1] for line in lines if line.startswith('oclaw_certificate_ends_at{certificate="port.pem"}'))
-    return float(end)
+    (moment,) = (line.split()[1] for line in lines if line.startswith(f'{gauge}{{certificate="port.pem"}}'))
+    return float(moment)
 
 
 def reload(daemon: Daemon, outcome: str) -> str:
@@ -90,7 +91,9 @@ def reload(daemon: Daemon, outcome: str) -> str:
 
 def test_a_renewed_certificate_is_shown_after_a_reload(daemon: Daemon, authority: trustme.CA) -> None:
     first, end = shown(daemon), daemon.status()["certificate_ends_at"]
-    assert end == ssl.cert_time_to_seconds("Jan  1 00:00:00 3000 GMT") == certificate_end(daemon)
+    assert end == ssl.cert_time_to_seconds("Jan  1 00:00:00 3000 GMT")
+    assert end == in_metrics(daemon, "oclaw_certificate_ends_at") > time.time()
+    assert in_metrics(daemon, "oclaw_certificate_begins_at") < time.time()
     assert reload(daemon, "ConfigurationLoaded") == "no setting, rule, pipeline or hook changed"
     renew(daemon.folder, authority)
     assert shown(daemon) == first
