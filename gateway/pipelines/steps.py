@@ -48,9 +48,7 @@ async def ask(step: StepSpec, call: ModelCall, asker: Ask, turn: WalkTurn, slot:
             answer = asker(call)
             if type(answer) is not ModelAnswer and isawaitable(answer):
                 answer = await _awaited(step, answer, turn, slot)
-            if type(answer.text) is not str:
-                answer = _of_text(answer)
-            return answer, tries
+            return with_text(answer), tries
         except trio.Cancelled:
             raise
         except BaseException as raised:  # an operator's function, somebody's provider: contained
@@ -69,8 +67,10 @@ def model_error(raised: BaseException) -> ModelError:
     return error if isinstance(error, ModelError) else ModelError(in_words(error), passing=False)
 
 
-def _of_text(answer: ModelAnswer) -> ModelAnswer:
-    """Return an answer whose text can be stored: the plain text of a subclass of `str`, and of nothing else."""
+def with_text(answer: ModelAnswer) -> ModelAnswer:
+    """Return an answer whose text is a plain one, also of a subclass of `str`; raises `ModelError` for any other."""
+    if type(answer.text) is str:
+        return answer
     if not isinstance(answer.text, str):  # `None` is what some APIs say beside a tool's call
         raise ModelError(f"it answered with {type(answer.text).__name__}, which is no text", passing=False)
     return replace(answer, text=str.__str__(answer.text))

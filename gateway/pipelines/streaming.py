@@ -48,7 +48,7 @@ class _Heard:
             try:
                 async for piece in source:
                     self._said.write(piece)
-                    yield piece
+                    yield str.__str__(piece)  # no channel can write one of a class of its own
             finally:
                 # Left to the garbage collector it would keep its connection for a while.
                 with trio.move_on_after(CLOSING_SECONDS, shield=True):

@@ -151,3 +151,15 @@ async def test_whatever_a_provider_raises_fails_its_call_alone(
 ) -> None:
     with pytest.raises(wanted):
         await getattr(service(raised), method)(Call())
+
+
+async def test_an_answer_without_a_text_is_no_empty_one() -> None:
+    class Odd(Foreign):
+        def answer(self, call: ModelCall) -> ModelAnswer:
+            return ModelAnswer(text=None)  # type: ignore[arg-type]
+
+    odd = ModelsService(lambda: Models({"it": Odd()}), lambda: {"asker": Secret("env:T", ASK_TOKEN)})
+    call = Call()
+    with pytest.raises(GRPCError, match="it answered with NoneType, which is no text"):
+        await odd.Invoke(call)
+    assert call.sent == []

@@ -16,6 +16,7 @@ from gateway.message.lifecycle import DeliveryState
 from gateway.message.receipt import Bounced, Delivered, Receipt
 from gateway.notices import RequestFailed
 from gateway.ports import ModelAnswer, ModelCall, Traits
+from protocols.json_text import encode_json
 from tests.support.story import gateway, hook
 
 PIPELINE = "{pipeline: [{name: say, model: it, deadline_seconds: 5}], on_failure: sorry}"
@@ -143,6 +144,29 @@ async def test_what_was_streamed_is_not_copied_with_each_piece(autojump_clock: A
         row = await story.flow.ground.journal.delivery(f"{first}.0")
         assert row is not None
         assert delivery_in(story.flow.ground.sealer, row).message.content == "so it \r\n\ufffdgrows"
+
+
+async def writes(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:
+    async for piece in pieces:
+        encode_json({"text": piece})
+    return Delivered()
+
+
+class Writes(Model):
+    """Says pieces of a class of their own, as escaped markup is."""
+
+    async def stream(self, call: ModelCall) -> AsyncIterator[str]:
+        yield Piece("marked ")
+        yield Piece("up")
+
+
+async def test_pieces_that_are_more_than_a_text_are_streamed_as_one(autojump_clock: Any) -> None:
+    how: dict[str, Any] = {"pipelines": {"it": PIPELINE}, "models": {"it": Writes(nothing)}, "default_pipeline": "it"}
+    async with gateway(traits=Traits(idempotent=True, can_stream=True), **how) as story:
+        story.channels["chat"].stream = writes  # type: ignore[attr-defined]
+        first = await story.receives("hello")
+        await story.settles()
+        assert (await story.state(first), story.sent()) == ("done", []), "the model is not asked for a whole answer"
 
 
 async def leaves_off(_: Delivery, pieces: AsyncIterator[str]) -> Receipt:

@@ -19,6 +19,7 @@ from gateway.channels.trust import Tokens
 from gateway.config.secret import Secret
 from gateway.errors import ModelError, in_words, lone, stays_contained
 from gateway.models.registry import Models
+from gateway.pipelines.steps import with_text
 from gateway.ports import ModelCall, Provider, Turn
 
 Role = Literal["system", "user", "assistant"]
@@ -36,7 +37,7 @@ class ModelsService(ModelsBase):
         call, provider = await self._call(stream)
         with _refusals():
             answer = provider.answer(call)
-            answer = await answer if isawaitable(answer) else answer
+            answer = with_text(await answer if isawaitable(answer) else answer)
         usage = pb.Usage(input_tokens=answer.input_tokens, output_tokens=answer.output_tokens)
         finish = _FINISHES.get(answer.finish, pb.FINISH_STOP)
         await stream.send_message(pb.InvokeResponse(text=answer.text, model=call.model, finish=finish, usage=usage))
