@@ -5,6 +5,7 @@ The only package that knows all the others. `run` is what `oclaw run` calls.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pathlib import Path
 WRONG_CONFIGURATION = 78
 # sysexits.h: EX_TEMPFAIL: another process holds the state directory or the port, the disk is full, or memory ran out.
 NOT_NOW = 75
+_STANDARD_ERROR = 2
 _NO_MEMORY = (
     "oclaw: The memory that the gateway may take is used up. What was acknowledged is in the journal and goes on with "
     "the next start. Allow it more (ulimit -v), or let it keep less: max_waiting in [flow] and in [delivery].\n"
@@ -21,6 +23,7 @@ _NO_MEMORY = (
 
 def run(directory: Path) -> int:
     """Run the gateway configured in `directory` until it is told to stop; return the exit code."""
+    _fill_closed_streams()
     try:
         # A relative path would stay in the folder it was started in when a deployment puts another in its place.
         return _run(directory.absolute())
@@ -29,6 +32,15 @@ def run(directory: Path) -> int:
             raise
         sys.stderr.write(_NO_MEMORY)
         return NOT_NOW
+
+
+def _fill_closed_streams() -> None:
+    """Let nothing be what a shell has closed (`<&- >&- 2>&-`): the next file to be opened would stand in its place."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(_STANDARD_ERROR, "w", encoding="utf-8", closefd=False)
 
 
 def _run(directory: Path) -> int:

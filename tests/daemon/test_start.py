@@ -86,6 +86,16 @@ def test_a_port_that_somebody_holds_may_be_free_the_next_time(conf: Path) -> Non
     assert "listen.addresses[0]" in said
 
 
+def test_a_gateway_without_standard_streams_ends_with_the_same_codes(conf: Path) -> None:
+    closed = ["sh", "-c", f'exec "$0" -m gateway.cli run --config {conf} <&- >&- 2>&-', sys.executable]
+    environment = {**os.environ, "RUNTIME_DIRECTORY": str(conf.parent / "run")}
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        change(conf, "127.0.0.1:0", f"127.0.0.1:{held.getsockname()[1]}")
+        assert subprocess.run(closed, env=environment, timeout=180, check=False).returncode == 75
+    (conf / "oclaw.toml").write_text("[gateway")
+    assert subprocess.run(closed, env=environment, timeout=180, check=False).returncode == 78
+
+
 @pytest.mark.parametrize("place", ["file/gateway.sock", "x" * 120])
 def test_a_unix_socket_that_cannot_be_is_a_setting_to_change(conf: Path, place: str) -> None:
     change(conf, "[listen]", f'[listen]\nunix_socket = "{conf.parent / place}"')
