@@ -74,6 +74,24 @@ async def test_what_a_person_dropped_from_the_shelf_is_not_sent(autojump_clock: 
         assert story.sent()[1:] == [f"a{number}" for number in range(599) if number != 500]
 
 
+async def test_what_a_person_dropped_while_the_shelf_was_read_is_not_sent(autojump_clock: Any) -> None:
+    async with gateway(policy=PATIENT, limits=Limits(most_in_lane=5000), traits=Traits(idempotent=True)) as story:
+        journal = story.flow.ground.journal
+        reads = journal.deliveries_to
+
+        async def dropped_meanwhile(*which: Any, **more: Any) -> Any:
+            rows = await reads(*which, **more)
+            await story.flow.recovery.discard(f"{ids[300]}.0", DeliveryState.DROPPED, "stale")
+            return rows
+
+        journal.deliveries_to = dropped_meanwhile  # type: ignore[method-assign]
+        story.channels["chat"].will(Deferred("down", 60.0))
+        ids = [await story.receives(f"a{number}") for number in range(600)]
+        await story.settles()
+        assert story.sent()[1:] == [f"a{number}" for number in range(600) if number != 300]
+        assert story.flow.outbox.pending == 0
+
+
 async def test_what_a_person_dropped_while_it_was_attempted_is_not_tried_again(autojump_clock: Any) -> None:
     async def dropped_meanwhile() -> Receipt:
         assert await story.flow.recovery.discard(f"{first}.0", DeliveryState.DROPPED, "stale")
