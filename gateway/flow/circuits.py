@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 
-from gateway.errors import stays_contained
+from gateway.errors import as_text, stays_contained
 from gateway.flow import retry
 from gateway.flow.destination import Desk, Destination
 from gateway.flow.timers import Timers
@@ -131,7 +131,8 @@ def circuit_of(desk: Desk | None, delivery: Delivery) -> Circuit:
     if desk is None or desk.circuit_of is None:
         return channel, ""
     try:
-        return channel, desk.circuit_of(delivery)
+        named = desk.circuit_of(delivery)
+        return channel, named if type(named) is str else as_text(named or "")
     except trio.Cancelled:
         raise
     except BaseException as error:  # the channel's bug; the attempt itself will tell what is wrong with this delivery

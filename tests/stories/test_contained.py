@@ -12,7 +12,7 @@ import trio
 from markupsafe import Markup
 
 from gateway.errors import Hold, ModelError, Reject
-from gateway.flow.retry import RetryPolicy
+from gateway.flow.retry import TRIP, RetryPolicy
 from gateway.journal import Memory
 from gateway.message.dictionary import Dictionaries
 from gateway.message.keyring import new_keyring
@@ -95,6 +95,19 @@ async def test_a_channel_that_cannot_name_its_circuit_is_tried_again(autojump_cl
         await story.receives("two")
         await story.settles()
         assert story.sent() == ["one", "two"]
+
+
+@pytest.mark.parametrize("name", [["a", "list"], {"a": "table"}, b"bytes", 5, None])
+async def test_a_channel_that_names_its_circuit_by_no_text_ends_no_gateway(name: Any, autojump_clock: Any) -> None:
+    async with gateway() as story:
+        channel = story.channels["chat"]
+        channel.circuit_of = lambda _: name  # type: ignore[attr-defined]
+        story.flow.outbox.attach(channel)
+        channel.will(*[Deferred("down")] * TRIP, Bounced("gone", disable=True))
+        await story.receives("one")
+        await story.receives("two")
+        await story.settles()
+        assert story.sent() == ["one"] * (TRIP + 1)
 
 
 class Mute(Exception):
