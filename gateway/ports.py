@@ -32,7 +32,8 @@ class Traits(Struct, frozen=True, kw_only=True):
     the limit depends on the conversation, the channel implements `Cutting` instead. `typing_seconds`: how often
     `Typing.typing` is repeated while a reply is made; 0 where the platform has no such thing.
     `idempotent`: a delivery sent twice under one id arrives once, so an unknown outcome may
-    be retried. `dedupe_seconds`: longer than the platform's own retry ladder.
+    be retried. `dedupe_seconds`: longer than the platform's own retry ladder. `checks_deletions`: the platform lets
+    nobody delete who may not, so that a moderator's deletion counts like the author's.
     """
 
     text_limit: int = 0
@@ -40,6 +41,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     tokens: str = ""
     idempotent: bool = False
     can_edit: bool = False
+    checks_deletions: bool = False
     can_stream: bool = False
     can_react: bool = False
     has_threads: bool = False

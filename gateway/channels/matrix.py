@@ -241,6 +241,7 @@ def _traits(settings: Settings) -> Traits:
         text_unit="bytes",
         idempotent=True,
         can_edit=True,
+        checks_deletions=True,
         can_stream=True,
         can_react=True,
         has_threads=True,

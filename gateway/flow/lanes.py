@@ -28,6 +28,7 @@ from gateway.message.envelope import Envelope, lane_key
 from gateway.message.lifecycle import InboundState
 from gateway.message.message import Message, Sender
 from gateway.notices import EnvelopeBuried, Report, RequestFailed
+from gateway.ports import Traits
 from gateway.telemetry.context import about
 
 Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
@@ -51,10 +52,11 @@ class Lanes:
         walk: Walk,
         hand_over: HandOverTo,
         report: Report,
+        traits_of: Callable[[str], Traits] = lambda _: Traits(),
         poison_attempts: int = 3,
     ) -> None:
         self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
-        self._report, self._poison_attempts = report, poison_attempts
+        self._report, self._traits_of, self._poison_attempts = report, traits_of, poison_attempts
         self._lanes: dict[Key, Lane] = {}
         self._gathered: dict[Key, Lane] | None = None
         self.flight: Flight | None = None  # names what is walked, while the gateway goes carefully after a crash
@@ -300,16 +302,19 @@ class Lanes:
         """
         if change.message.type == "reaction":
             return False
-        by = _known_as(change.message.sender)
-        for index, waiting in enumerate(lane.queue):  # noqa: B007
-            if waiting.message.id == change.message.target_id and _known_as(waiting.message.sender) == by:
+        by, deletes = _known_as(change.message.sender), change.message.action == "delete"
+        anybodys = deletes and self._traits_of(change.message.channel).checks_deletions
+        for index, waiting in enumerate(lane.queue):
+            its_senders = _known_as(waiting.message.sender) == by
+            if waiting.message.id == change.message.target_id and (its_senders or anybodys):
                 break
         else:
             return False
-        if change.message.action == "delete":
+        if deletes:
             del lane.queue[index]
             self._queued -= 1
-            self._settle(waiting, Ending(InboundState.DROPPED, why="deleted by its sender", by="lane"))
+            why = "deleted by its sender" if its_senders else "deleted by a moderator"
+            self._settle(waiting, Ending(InboundState.DROPPED, why=why, by="lane"))
             self._settle(change, Ending(InboundState.DONE, why="deleted a message that was still queued", by="lane"))
         else:
             edited = replace(waiting.message, content=change.message.content, attachments=change.message.attachments)

@@ -93,6 +93,7 @@ class Flow:
             walk=self.walker.walk,
             hand_over=self.clerk.hand_over,
             report=report,
+            traits_of=self.traits_of,
             poison_attempts=ground.poison_attempts,
         )
         self.door = Door(

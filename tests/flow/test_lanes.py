@@ -14,7 +14,8 @@ from gateway.flow.lanes import Lanes
 from gateway.flow.walk import Ending
 from gateway.message.envelope import Envelope
 from gateway.message.lifecycle import InboundState
-from gateway.message.message import Conversation, Message, Sender
+from gateway.message.message import Conversation, Message, MessageAction, Sender
+from gateway.ports import Traits
 
 Walk = Callable[[Envelope, Turn], Awaitable[Ending]]
 
@@ -136,3 +137,47 @@ async def test_what_its_sender_deletes_while_it_is_queued_is_not_walked(
             while commits:
                 commits.pop(0)()
         assert seen == walked
+
+
+@pytest.mark.parametrize(
+    ("checks", "action", "walked"),
+    [(True, "delete", ["a0"]), (False, "delete", ["a0", "a1", "d"]), (True, "edit", ["a0", "a1", "d"])],
+    ids=["where the platform checks who may", "where a client says who it is", "only deletions"],
+)
+async def test_what_a_moderator_deletes_while_it_is_queued_is_not_walked(
+    checks: bool, action: MessageAction, walked: list[str]
+) -> None:
+    answered, commits, seen = trio.Event(), list[Callable[[], None]](), list[str]()
+    endings: dict[str, Ending] = {}
+
+    async def walk(envelope: Envelope, turn: Turn) -> Ending:
+        seen.append(envelope.id)
+        await turn.aside()
+        await answered.wait()
+        return Ending(InboundState.DONE)
+
+    def hand_over(envelope: Envelope, ending: Ending, done: Callable[[], None], opening: object = None) -> None:
+        endings[envelope.id] = ending
+        commits.append(done)
+
+    async with trio.open_nursery() as nursery:
+        lanes = Lanes(
+            nursery,
+            walk=walk,
+            hand_over=hand_over,
+            report=lambda notice: None,
+            traits_of=lambda channel: Traits(checks_deletions=checks and channel == "chat"),
+        )
+        first, post = envelope("a", 0), envelope("a", 1)
+        said = replace(post.message, id="post", sender=Sender("anna"))
+        gone = replace(said, id="gone", action=action, target_id="post", sender=Sender("moderator"))
+        for each in (first, replace(post, message=said), replace(post, id="d", message=gone)):
+            lanes.feed(each)
+        answered.set()
+        while lanes.total:
+            await trio.testing.wait_all_tasks_blocked()
+            while commits:
+                commits.pop(0)()
+    assert seen == walked
+    if len(walked) == 1:
+        assert endings["a1"] == Ending(InboundState.DROPPED, why="deleted by a moderator", by="lane")
