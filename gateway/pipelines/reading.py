@@ -7,6 +7,7 @@ so that one fault hides no other.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -128,8 +129,10 @@ def _found(raw: Any, text: str) -> str:
 def _wanted(error: str) -> str:
     """Turn msgspec's sentence into the end of ours."""
     wanted = error.removeprefix("Expected ").split(", got")[0].split(" - at")[0]
-    words = {"`str`": "a text", "`int`": "a whole number", "`float`": "a number", "`array`": "a list"}
-    words |= {"`object`": "a mapping", "`bool`": "true or false", " | null": "", " | ": " or "}
-    for word, plain in words.items():
-        wanted = wanted.replace(word, plain)
-    return wanted
+    words = {"str": "a text", "int": "a whole number", "float": "a number", "array": "a list"}
+    words |= {"object": "a mapping", "bool": "true or false"}
+
+    def plain(found: re.Match[str]) -> str:  # "`float | null`"
+        return " or ".join([words.get(each, each) for each in found[1].split(" | ") if each != "null"])
+
+    return re.sub("`(.+?)`", plain, wanted)

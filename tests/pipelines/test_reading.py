@@ -55,10 +55,15 @@ def test_an_alias_is_told_where_it_stands() -> None:
             "    deadline_seconds: .nan\n",
             "p.yaml:4:23: pipeline[0].deadline_seconds is .nan; it must be a number > 0.0.",
         ),
+        ("    temperature: hot\n", 'p.yaml:4:18: pipeline[0].temperature is "hot"; it must be a number.'),
+        (
+            "    input_mapping: user_message\n",
+            'p.yaml:4:20: pipeline[0].input_mapping is "user_message"; it must be a mapping or a list.',
+        ),
         ("    tries: often\n", 'p.yaml:4:12: pipeline[0].tries is "often"; it must be a whole number.'),
     ],
 )
-def test_a_number_with_which_no_message_would_ever_be_answered_is_refused(line: str, said: str) -> None:
+def test_a_value_with_which_no_message_would_ever_be_answered_is_refused(line: str, said: str) -> None:
     assert told(STEP + line) == said
 
 
