@@ -40,7 +40,6 @@ SHORTEST_SECRET = 6
 _QUOTING: dict[type[Notice], str] = {
     HookFailed: "error",
     RequestFailed: "error",
-    StepFailed: "why",
     JournalCallbackFailed: "error",
 }
 _PLACE = re.compile(r" \[[^\[\]]+:\d+\]")
@@ -53,6 +52,7 @@ _RETELLING: dict[type[Notice], str] = {
     DeliveryDeferred: "why",
     DeliveryUnknown: "why",
     RuleFailed: "why",
+    StepFailed: "why",
     TypingFailed: "why",
 }
 _RAISED = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Iteration|Exit|Group)): .*", re.DOTALL)

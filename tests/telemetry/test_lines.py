@@ -21,6 +21,7 @@ from gateway.notices import (
     HookFailed,
     JournalCallbackFailed,
     RuleFailed,
+    StepFailed,
     TypingFailed,
 )
 from gateway.telemetry.lines import Masks, json_line, record_of
@@ -91,6 +92,8 @@ def test_a_reason_keeps_its_words_and_loses_what_an_exception_quotes():
     assert why(EnvelopeRejected("e", "c", "hooks", "h", "KeyError: 'I\nam ill'")) == "KeyError: (text withheld)"
     assert why(EnvelopeRejected("e", "c", "rules", "r", "on the 'red' list")) == "on the 'red' list"
     assert why(EnvelopeBuried("e", "c", "step say: KeyError: I am ill")) == "step say: KeyError: (text withheld)"
+    assert why(StepFailed("e", "p", "say", "no answer within 60 s")) == "no answer within 60 s"
+    assert why(StepFailed("e", "p", "say", "KeyError: 'I am ill'")) == "KeyError: (text withheld)"
     assert why(DeliveryBuried("e.0", "c", "gave up after 3 attempts: OddError: ill")).endswith(
         "OddError: (text withheld)"
     )
