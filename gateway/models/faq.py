@@ -28,6 +28,14 @@ _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _UNSPACED = re.compile("[\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 # What a question is about stands in its first words; those of a whole page would only slow the ranking.
 MOST_WORDS = 32
+# Which of the answers is meant, these words do not tell: with them, "What is love?" was asked like "What is this?".
+COMMON = frozenset(
+    _WORD.findall(
+        "a an and are as at be been but by can could did do does for from had has have how i if in is it its me my of "
+        "on or our please s shall should so t than that the their them then there these they this those to us was we "
+        "were what when where which who why will with would you your"
+    )
+)
 MOST_CHARACTERS = 4000
 # Ranking so many characters, each word of them asked for, takes one or two milliseconds of the loop.
 MOST_AT_ONCE = 20_000
@@ -119,9 +127,14 @@ def spread(text: str) -> str:
 
 
 def query_of(heard: str) -> str:
-    """Write the query for whatever shares a word with what was heard; '' when there is no word in it."""
+    """Write the query for whatever shares a word with what was heard; '' when there is no word in it.
+
+    The common words of English count only where there is no other one.
+    """
     spaced = _UNSPACED.sub(lambda run: f" {' '.join(_pairs(run[0]) or run[0])} ", heard[:MOST_CHARACTERS].lower())
-    return " OR ".join(f'"{found[0]}"' for found in islice(_WORD.finditer(spaced), MOST_WORDS))
+    words = [found[0] for found in islice(_WORD.finditer(spaced), MOST_WORDS)]
+    telling = [word for word in words if word not in COMMON]
+    return " OR ".join(f'"{word}"' for word in telling or words)
 
 
 def _pairs(run: str) -> list[str]:

@@ -82,6 +82,15 @@ def test_a_question_in_a_language_without_blanks_finds_its_answer(question: str,
     assert model.answer(asked(question)) == ModelAnswer(text="?" if answer is None else GUIDE[answer][1])
 
 
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [("What's love?", "?"), ("How do I bake bread?", "?"), ("What are you?", "A shop."), ("how do I pay", "In cash.")],
+)
+def test_two_questions_that_share_common_words_alone_are_not_taken_for_one(question: str, answer: str) -> None:
+    model = faq.Faq([("What is this?", "A shop."), ("How do I pay?", "In cash.")], "?")
+    assert model.answer(asked(question)) == ModelAnswer(text=answer)
+
+
 async def test_a_file_with_long_answers_is_asked_beside_the_loop() -> None:
     model = faq.Faq([(f"how do I find {number}", "as I do " * 500) for number in range(10)], "?")
     answer = model.answer(asked("how do I do it"))
