@@ -95,11 +95,11 @@ class PluginTable:
             raise PluginError(f"{ONE[kind]} that can run; {name} can only be configured in this version")
         return factory(*arguments)
 
-    def hook_function(self, reference: str) -> Callable[..., Any]:
-        """Return the operator's function that "module:function" names; raises `PluginError`."""
+    def hook_function(self, reference: str, most: int = 2) -> Callable[..., Any]:
+        """Return the operator's "module:function", which takes one argument, or `most`; raises `PluginError`."""
         if self._own is None:
             raise PluginError("a built-in hook; this gateway has no folder for hooks of its own")
-        return self._own.function(reference)
+        return self._own.function(reference, most)
 
     def find(self, kind: PluginKind, name: str) -> Any:
         """Return the plugin itself: a module, or whatever an entry point names; raises `PluginError`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +28,18 @@ class OperatorCode:
         self._folder = folder
         self._modules: dict[str, ModuleType] = {}
 
-    def function(self, reference: str) -> Callable[..., Any]:
-        """Return the function that "module:function" names; raises `PluginError` that completes "it must be …"."""
+    def function(self, reference: str, most: int = 2) -> Callable[..., Any]:
+        """Return the function that "module:function" names, and that takes one argument, or up to `most`.
+
+        Raises `PluginError` that completes "it must be …".
+        """
         name, _, attribute = reference.partition(":")
         module = self._module(name)
         found = getattr(module, attribute, None)
         if callable(found):
+            if not any(_takes(found, count) for count in range(1, most + 1)):
+                wanted = "one argument" if most == 1 else "one argument, or two"
+                raise PluginError(f"a function that can be called with {wanted}; {attribute} cannot")
             return found  # type: ignore[no-any-return]
         own = [key for key, item in vars(module).items() if getattr(item, "__module__", "") == module.__name__]
         functions = [key for key in own if callable(getattr(module, key)) and not key.startswith("_")]
@@ -98,6 +105,16 @@ def _put_back(name: str, module: ModuleType | None) -> None:
         sys.modules.pop(name, None)
     else:
         sys.modules[name] = module
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # written in C, and does not say
+        pass
+    return True
 
 
 def _line_of(error: BaseException, path: Path) -> str:

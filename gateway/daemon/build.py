@@ -251,7 +251,7 @@ class _Functions:
     def look(self, place: str, reference: str) -> list[SettingError]:
         """Find a function; return what is wrong with it at its place."""
         problems: list[SettingError] = []
-        function = _built(place, problems, self._plugins.hook_function, reference)
+        function = _built(place, problems, self._plugins.hook_function, reference, 1)
         if function is not None:
             self.found[reference] = function
         return problems

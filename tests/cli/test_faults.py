@@ -55,6 +55,43 @@ def test_hooks_in_both_forms_of_toml_are_told_apart_in_words(config: Path) -> No
     assert "hooks.inbound stands there as a list already" in fault
 
 
+CALLED = """
+import math
+def message(message): ...
+def context(message, context): ...
+def more(message, context=None, *, more=None): ...
+def any(*given): ...
+def none(): ...
+def three(one, two, three): ...
+def named(*, message): ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "hook", "step"),
+    [
+        ("message", True, True),
+        ("context", True, False),
+        ("more", True, True),
+        ("any", True, True),
+        ("math.sqrt", True, True),
+        ("none", False, False),
+        ("three", False, False),
+        ("named", False, False),
+    ],
+)
+def test_a_function_that_could_never_be_called_is_a_fault(config: Path, function: str, hook: bool, step: bool) -> None:
+    (config / "hooks" / "own.py").write_text(f"{CALLED}\nit = {function}\n")
+    (config / "pipelines.d" / "own.yaml").write_text("pipeline:\n  - name: a\n    function: own:it\n")
+    found = [] if step else ["a function that can be called with one argument; it cannot."]
+    assert [fault.partition("it must be ")[2] for fault in examine(config).faults] == found
+    (config / "pipelines.d" / "own.yaml").unlink()
+    with (config / "oclaw.toml").open("a") as file:
+        file.write('[hooks]\ninbound = ["own:it"]\n')
+    found = [] if hook else ["a function that can be called with one argument, or two; it cannot."]
+    assert [fault.partition("it must be ")[2] for fault in examine(config).faults] == found
+
+
 def test_a_faulty_pipeline_is_not_missing_to_those_who_name_it(config: Path) -> None:
     (config / "pipelines.d" / "chat.yaml").write_text("pipeline:\n  - name: a\n    modell: m\n")
     (fault,) = examine(config).faults
