@@ -73,7 +73,8 @@ class Control:
                     raise _refused(response)
                 yield response
             except TimeoutError:
-                raise NotDone(f"the gateway did not answer within {seconds:g} s", UNAVAILABLE) from None
+                why = f"the gateway did not answer within {seconds:g} s and may do it yet: oclaw status may tell why"
+                raise NotDone(why, UNAVAILABLE) from None
             except http.client.IncompleteRead:
                 raise NotDone(
                     "the gateway broke off in the middle of its answer: it has stopped", UNAVAILABLE

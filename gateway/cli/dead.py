@@ -44,12 +44,27 @@ def show_(letter_id: str, config: Path, as_json: bool) -> None:
 
 
 @command.command("retry")
-@click.argument("letter_ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("letter_ids", metavar="[ID...]", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All that there are, the oldest first.")
 @with_config
 @with_json
-def retry(letter_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
+def retry(letter_ids: tuple[str, ...], every: bool, config: Path, as_json: bool) -> None:
     """Try dead letters again; each re-enters at the tail of its conversation, marked as replayed."""
-    decide(Control(config), "dead", letter_ids, "retry", as_json=as_json)
+    if bool(letter_ids) == every:
+        raise click.UsageError("Name the letters by their ids, or say --all.")
+    control = Control(config)
+    chosen = sorted(_all(control), key=_age) if every else letter_ids
+    decide(control, "dead", chosen, "retry", as_json=as_json)
+
+
+def _all(control: Control) -> list[str]:
+    return [story["letter"]["id"] for story in control.lines("dead", "export")]
+
+
+def _age(letter_id: str) -> tuple[str, int]:
+    """A message's id begins with its time; a reply's has its number behind a dot."""
+    envelope_id, _, index = letter_id.partition(".")
+    return envelope_id, int(index or 0)
 
 
 @command.command("drop")

@@ -230,6 +230,18 @@ def test_a_trace_is_one_table_of_stages_and_attempts_with_their_times(runtime: P
     assert json.loads(same.stdout) == trace
 
 
+def test_all_dead_letters_are_retried_the_oldest_first(runtime: Path) -> None:
+    ids = ["02.10", "02.9", "03", "01.0"]
+    answers: dict[str, Any] = {f"POST /dead/{each}/retry": (200, None) for each in ids}
+    answers["GET /dead/export"] = (200, [{"letter": {"id": each}} for each in ids])
+    result, asked = asking(runtime, answers, "dead", "retry", "--all")
+    assert result.exit_code == 0
+    assert [path for _, path, _ in asked.requests[1:]] == [f"/dead/{e}/retry" for e in ["01.0", "02.9", "02.10", "03"]]
+    for words in ([], ["--all", "03"]):
+        result, asked = asking(runtime, answers, "dead", "retry", *words)
+        assert (result.exit_code, asked.requests) == (2, [])
+
+
 def test_dead_letters_are_exported_line_by_line_as_people_read_them(runtime: Path) -> None:
     story = {"letter": {"id": "a", "why": "é"}, "trace": {"id": "a"}}
     result, asked = asking(runtime, {"GET /dead/export": (200, [story, story])}, "dead", "export")
