@@ -7,7 +7,6 @@ ends in between leaves the outcome unknown, and the gateway does not say it twic
 
 from __future__ import annotations
 
-import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +21,7 @@ from gateway.channels.shared.errors import ConnectionLost
 from gateway.errors import SettingError
 from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
 from gateway.plainfile import must_be_plain
+from protocols.transport.refusal import system_words
 
 _CONNECT_SECONDS = 15.0
 _FAREWELL_SECONDS = 1.0
@@ -139,19 +139,8 @@ async def _connected(settings: Settings, config_dir: str) -> trio.abc.Stream:
         cause = error.__cause__ or error
         raise ConnectionLost(f"no TLS with {place}: {getattr(cause, 'verify_message', '') or cause}") from error
     except OSError as error:
-        raise ConnectionLost(f"cannot connect to {place}: {_reason(error)}") from error
+        raise ConnectionLost(f"cannot connect to {place}: {system_words(error)}") from error
     return stream
-
-
-def _reason(error: OSError) -> str:
-    """What the system said: Trio gathers the failures of all addresses of a name, and says only that all failed."""
-    found: BaseException | None = error.__cause__
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-    known = found if isinstance(found, OSError) else error
-    # Its own sentence holds the address again; a resolver's numbers are negative and have no other sentence.
-    number = known.errno or 0
-    return os.strerror(number) if number > 0 else known.strerror or str(known)
 
 
 async def _secured(plain: trio.abc.Stream, settings: Settings, config_dir: str) -> trio.SSLStream[trio.abc.Stream]:

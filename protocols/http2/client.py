@@ -12,6 +12,7 @@ from protocols.http2.connection import Connection
 from protocols.http2.errors import HandshakeFailed, Http2Error
 from protocols.http2.limits import Limits
 from protocols.http2.tls import shake_hands
+from protocols.transport.refusal import system_words
 
 # gRPC servers answer a client that pings more than every five minutes with GOAWAY (too_many_pings).
 CLIENT_LIMITS = Limits(keepalive_seconds=330.0)
@@ -62,7 +63,7 @@ async def _dial(address: Address, tls: ssl.SSLContext | None) -> trio.abc.Stream
         else:
             socket = await trio.open_tcp_stream(address.host, address.port)
     except OSError as error:
-        raise HandshakeFailed(f"{_name(address)} cannot be reached: {error}.") from error
+        raise HandshakeFailed(f"{_name(address)} cannot be reached: {system_words(error)}.") from error
     return socket if tls is None else await _secure(socket, tls, address)
 
 
