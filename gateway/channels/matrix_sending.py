@@ -96,7 +96,7 @@ class Sending:
             return receipt_for(error.answer)
         except (NothingSent, UnknownAfterSend) as error:
             self._lost()
-            return Deferred(str(error)) if isinstance(error, NothingSent) else Unknown(str(error))
+            return Deferred(str(error), unsent=True) if isinstance(error, NothingSent) else Unknown(str(error))
         except MediaRefused as error:
             return Bounced(str(error))
         if answer.status >= 500 or not (answer.ok or answer.code):

@@ -123,7 +123,7 @@ class WebApi:
         try:
             answered = await self._post(response_url, headers, body)
         except NothingSent as error:
-            return Deferred(str(error))
+            return Deferred(str(error), unsent=True)
         except UnknownAfterSend as error:
             return Unknown(str(error))
         return self._receipt(answered)
@@ -139,7 +139,7 @@ class WebApi:
         raise NothingSent(f"There was no connection to Slack within {_CALL_SECONDS:g} s.")
 
     def _unreached(self, why: str) -> Deferred:
-        """Tell a moment of trouble, which is an attempt like any other, from a Slack that is away."""
+        """Tell a moment of trouble, in which probes go on, from a Slack that is away."""
         now = trio.current_time()
         self._unreached_since = min(self._unreached_since, now)
         if now - self._unreached_since >= OFFLINE_SECONDS and not self._away:
@@ -147,7 +147,7 @@ class WebApi:
             self._tell_away(why)
         if self._away or self._offline():
             return Deferred(why, OFFLINE_SECONDS, offline=True)
-        return Deferred(why)
+        return Deferred(why, unsent=True)
 
     def _reached(self) -> None:
         self._unreached_since = inf

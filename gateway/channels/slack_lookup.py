@@ -118,7 +118,7 @@ def _put_off(receipt: Receipt, why: str) -> Deferred:
     """Ask later: when Slack says so, and uncounted while it is away."""
     why = f"Whether this was sent before cannot be looked up: {why}"
     if isinstance(receipt, Deferred):
-        return Deferred(why, receipt.after_seconds, offline=receipt.offline)
+        return Deferred(why, receipt.after_seconds, receipt.offline, receipt.unsent)
     return Deferred(why)
 
 

@@ -305,7 +305,7 @@ def _failed(error: HttpClientError) -> Receipt:
         case AddressRefused() | BadUrl():
             return Bounced(str(error))
         case NothingSent():
-            return Deferred(str(error))
+            return Deferred(str(error), unsent=True)
         case _:
             return Unknown(str(error))
 

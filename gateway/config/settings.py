@@ -119,7 +119,7 @@ class FlowSettings(Struct, frozen=True, kw_only=True):
 class DeliverySettings(Struct, frozen=True, kw_only=True):
     """[delivery]: how replies are tried, tried again, and given up."""
 
-    attempts: Positive = 12
+    attempts: Positive = 20
     attempt_seconds: Seconds = 20.0
     first_backoff_seconds: Seconds = 1.0
     max_backoff_seconds: Seconds = 900.0

@@ -28,7 +28,7 @@ _GRACE_SECONDS = 5.0
 
 
 class Again(Struct, frozen=True):
-    """To be tried again after so many seconds, as this; `offline` is why, when nobody was there."""
+    """To be tried again after so many seconds, as this; `offline` is why, when nothing could go there."""
 
     delivery: Delivery
     seconds: float
@@ -186,14 +186,14 @@ class Attempts:
         return None
 
     def _again(self, attempt: Attempt, delivery: Delivery, receipt: Deferred, gone: Callable[[], None]) -> Again | None:
-        policy, began = self._policy, attempt.began
-        if delivery.attempt >= policy.attempts and not receipt.offline:
+        policy, began, nothing_went = self._policy, attempt.began, receipt.offline or receipt.unsent
+        if delivery.attempt >= policy.attempts and not nothing_went:
             why = f"gave up after {delivery.attempt} attempts: {receipt.why}"
             self._settler.buried(delivery, Bounced(why), began, gone)
             return None
         seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
-        told = receipt.offline and receipt.why == attempt.head.offline
+        told = nothing_went and receipt.why == attempt.head.offline
         self._settler.deferred(delivery, receipt, began, self._now() + seconds, told=told)
-        if receipt.offline:
+        if nothing_went:
             return Again(delivery, seconds, receipt.why)
         return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)

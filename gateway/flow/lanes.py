@@ -304,7 +304,7 @@ class Lanes:
             return False
         by, deletes = _known_as(change.message.sender), change.message.action == "delete"
         anybodys = deletes and self._traits_of(change.message.channel).checks_deletions
-        for index, waiting in enumerate(lane.queue):
+        for index, waiting in enumerate(lane.queue):  # noqa: B007
             its_senders = _known_as(waiting.message.sender) == by
             if waiting.message.id == change.message.target_id and (its_senders or anybodys):
                 break

@@ -17,11 +17,14 @@ class Deferred(Struct, frozen=True, tag="deferred"):
     `offline`: nothing whatever could go there now: there is no connection to the platform at all, nobody there whom
     it is for, no credential that it takes, or it was not its turn. Such an attempt is not counted; the delivery waits,
     as long as it lives, for `after_seconds` or for the channel to wake it.
+    `unsent`: not a byte of it left, as its address could not be reached. That says nothing against this delivery: it is
+    tried as long as it lives, by one probe for all that go there.
     """
 
     why: str
     after_seconds: float | None = None
     offline: bool = False
+    unsent: bool = False
 
 
 class Bounced(Struct, frozen=True, tag="bounced"):

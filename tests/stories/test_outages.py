@@ -52,6 +52,27 @@ async def test_a_destination_that_is_down_keeps_a_few_hundred_in_memory_and_the_
         assert story.sent("a")[3:] == [f"a{number}" for number in range(1200)]
 
 
+async def test_an_address_that_cannot_be_reached_for_hours_costs_no_reply_and_few_attempts(autojump_clock: Any) -> None:
+    hours = 6
+    async with gateway() as story:
+        channel = story.channels["chat"]
+        down = Deferred("the connection was refused", unsent=True)
+        for conversation in ("a", "b"):
+            channel.will(*[down] * 100_000, conversation=conversation)
+        first = await story.receives("a1", conversation="a")
+        for text, conversation in (("a2", "a"), ("b1", "b")):
+            await story.receives(text, conversation=conversation)
+        await trio.sleep(hours * 3600)
+        assert story.flow.outbox.pending == 3
+        assert len(channel.deliveries) < 200 * hours, "one probe at a time, for all who go there"
+        (row,) = await story.flow.ground.journal.deliveries_of(first)
+        assert len(row.notes) <= 2, "hundreds of attempts found nobody, and one note says so"
+        channel.deliveries.clear()
+        channel._answers.clear()
+        await story.settles()
+        assert (story.sent("a"), story.sent("b")) == (["a1", "a2"], ["b1"])
+
+
 async def test_what_arrives_while_the_shelf_is_read_comes_behind_it_once(autojump_clock: Any) -> None:
     async with gateway(policy=PATIENT, limits=Limits(most_in_lane=5000)) as story:
         story.channels["chat"].will(Deferred("down", 60.0), conversation="a")
