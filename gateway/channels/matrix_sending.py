@@ -24,7 +24,7 @@ from gateway.channels.shared.edits import stream_by_edits
 from gateway.channels.shared.errors import MediaRefused
 from gateway.message.envelope import Delivery
 from gateway.message.message import Message
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.receipt import Bounced, Delivered, Receipt, Unknown, Unsent
 from gateway.ports import Kit
 from protocols.errors import NothingSent, UnknownAfterSend
 
@@ -96,7 +96,7 @@ class Sending:
             return receipt_for(error.answer)
         except (NothingSent, UnknownAfterSend) as error:
             self._lost()
-            return Deferred(str(error), unsent=True) if isinstance(error, NothingSent) else Unknown(str(error))
+            return Unsent(str(error)) if isinstance(error, NothingSent) else Unknown(str(error))
         except MediaRefused as error:
             return Bounced(str(error))
         if answer.status >= 500 or not (answer.ok or answer.code):

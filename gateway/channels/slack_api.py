@@ -17,7 +17,7 @@ from msgspec import Struct
 from gateway.channels.postbox import pause_of, receipt_of
 from gateway.channels.shared.reconnect import OFFLINE_SECONDS
 from gateway.channels.slack_fields import text
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown, Unsent
 from gateway.ports import Kit
 from protocols.errors import BadUrl, NothingSent, UnknownAfterSend
 from protocols.http1.messages import Fields
@@ -123,7 +123,7 @@ class WebApi:
         try:
             answered = await self._post(response_url, headers, body)
         except NothingSent as error:
-            return Deferred(str(error), unsent=True)
+            return Unsent(str(error))
         except UnknownAfterSend as error:
             return Unknown(str(error))
         return self._receipt(answered)
@@ -147,7 +147,7 @@ class WebApi:
             self._tell_away(why)
         if self._away or self._offline():
             return Deferred(why, OFFLINE_SECONDS, offline=True)
-        return Deferred(why, unsent=True)
+        return Unsent(why)
 
     def _reached(self) -> None:
         self._unreached_since = inf

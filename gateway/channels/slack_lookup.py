@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from gateway.channels.shared.loops import LoopGuard
 from gateway.channels.shared.pace import Pace
@@ -118,7 +119,7 @@ def _put_off(receipt: Receipt, why: str) -> Deferred:
     """Ask later: when Slack says so, and uncounted while it is away."""
     why = f"Whether this was sent before cannot be looked up: {why}"
     if isinstance(receipt, Deferred):
-        return Deferred(why, receipt.after_seconds, receipt.offline, receipt.unsent)
+        return replace(receipt, why=why)
     return Deferred(why)
 
 

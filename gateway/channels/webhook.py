@@ -28,7 +28,7 @@ from gateway.channels.webhook_settings import Settings, field_map, inbound_keys,
 from gateway.errors import in_words
 from gateway.message.envelope import Delivery, delivery_id
 from gateway.message.message import Message
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown, Unsent
 from gateway.notices import EnvelopeRefused, RequestFailed
 from gateway.ports import Arrived, Inlet, Kit, Result, Traits
 from protocols.errors import AddressRefused, BadUrl, HttpClientError, NothingSent
@@ -305,7 +305,7 @@ def _failed(error: HttpClientError) -> Receipt:
         case AddressRefused() | BadUrl():
             return Bounced(str(error))
         case NothingSent():
-            return Deferred(str(error), unsent=True)
+            return Unsent(str(error))
         case _:
             return Unknown(str(error))
 

@@ -19,7 +19,7 @@ from gateway.flow.disabled import Disabled
 from gateway.flow.settle import Settler
 from gateway.flow.timers import Timers
 from gateway.message.envelope import Delivery
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unknown, Unsent
 from gateway.notices import DestinationDisabled, Report
 from gateway.ports import Channel
 
@@ -66,7 +66,8 @@ def sound(receipt: Any) -> Receipt:
     if type(receipt) is Delivered and receipt.remote_id == "":
         return receipt
     try:
-        checked: Receipt = msgspec.convert(msgspec.to_builtins(receipt), Receipt)
+        wanted: Any = Unsent if type(receipt) is Unsent else Receipt
+        checked: Receipt = msgspec.convert(msgspec.to_builtins(receipt), wanted)
     except (msgspec.ValidationError, TypeError, OverflowError, RecursionError):
         return Unknown(f"the channel answered with {type(receipt).__name__} instead of a receipt")
     # Kept with the attempt, with its circuit and before each watcher: it may quote a platform's whole answer.
@@ -186,7 +187,7 @@ class Attempts:
         return None
 
     def _again(self, attempt: Attempt, delivery: Delivery, receipt: Deferred, gone: Callable[[], None]) -> Again | None:
-        policy, began, nothing_went = self._policy, attempt.began, receipt.offline or receipt.unsent
+        policy, began, nothing_went = self._policy, attempt.began, receipt.offline or isinstance(receipt, Unsent)
         if delivery.attempt >= policy.attempts and not nothing_went:
             why = f"gave up after {delivery.attempt} attempts: {receipt.why}"
             self._settler.buried(delivery, Bounced(why), began, gone)

@@ -17,14 +17,19 @@ class Deferred(Struct, frozen=True, tag="deferred"):
     `offline`: nothing whatever could go there now: there is no connection to the platform at all, nobody there whom
     it is for, no credential that it takes, or it was not its turn. Such an attempt is not counted; the delivery waits,
     as long as it lives, for `after_seconds` or for the channel to wake it.
-    `unsent`: not a byte of it left, as its address could not be reached. That says nothing against this delivery: it is
-    tried as long as it lives, by one probe for all that go there.
     """
 
     why: str
     after_seconds: float | None = None
     offline: bool = False
-    unsent: bool = False
+
+
+class Unsent(Deferred, frozen=True, tag="deferred"):
+    """Not a byte of it left, as its address could not be reached; kept in the journal as the Deferred that it is.
+
+    That says nothing against this delivery, so it is no attempt that counts: it is tried as long as it lives, by one
+    probe for all that go to this address.
+    """
 
 
 class Bounced(Struct, frozen=True, tag="bounced"):

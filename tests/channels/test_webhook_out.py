@@ -20,7 +20,7 @@ from gateway.channels.webhook_settings import Settings
 from gateway.config.secret import Secret
 from gateway.errors import SettingError, SettingErrors
 from gateway.message.message import Conversation, Message
-from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown
+from gateway.message.receipt import Bounced, Deferred, Delivered, Unknown, Unsent
 from gateway.testing.channels import MOMENT, Bench, answered, bench, delivery, request
 from protocols.errors import AddressRefused, NothingSent, UnknownAfterSend
 
@@ -117,7 +117,7 @@ def date(seconds: float) -> str:
         (answered(404, retry_after="90"), Deferred("", 90.0)),
         (answered(302, location="http://169.254.169.254/"), Bounced("")),
         (answered(410), Bounced("", disable=True)),
-        (NothingSent("refused"), Deferred("", None)),
+        (NothingSent("refused"), Unsent("")),
         (AddressRefused("private"), Bounced("")),
         (UnknownAfterSend("lost"), Unknown("")),
     ],

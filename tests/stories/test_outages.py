@@ -15,7 +15,7 @@ from gateway.flow.admission import LONGEST_STALL_SECONDS
 from gateway.flow.retry import RetryPolicy
 from gateway.journal import Memory
 from gateway.message.lifecycle import DeliveryState
-from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt
+from gateway.message.receipt import Bounced, Deferred, Delivered, Receipt, Unsent
 from gateway.notices import DeliveryBuried, EnvelopeRefused
 from gateway.ports import Accepted, ModelAnswer, ModelCall, Traits
 from tests.support.story import EPOCH, Story, gateway
@@ -56,7 +56,7 @@ async def test_an_address_that_cannot_be_reached_for_hours_costs_no_reply_and_fe
     hours = 6
     async with gateway() as story:
         channel = story.channels["chat"]
-        down = Deferred("the connection was refused", unsent=True)
+        down = Unsent("the connection was refused")
         for conversation in ("a", "b"):
             channel.will(*[down] * 100_000, conversation=conversation)
         first = await story.receives("a1", conversation="a")
