@@ -82,7 +82,7 @@ def _state_setting(raw: dict[str, Any]) -> str:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(read_plain_text(path))
+        raw = tomllib.loads(read_plain_text(path))
     except FileNotFoundError:
         hint = f'Make one with "oclaw init {path.parent}", or name its folder with --config.'
         raise SettingErrors([SettingError(str(path), found="missing", wanted="there", hint=hint)]) from None
@@ -96,6 +96,27 @@ def _parse(path: Path) -> dict[str, Any]:
         raise SettingErrors([_syntax(path, str(error))]) from None
     except RecursionError:
         raise SettingErrors([SettingError(str(path), found="nested too deeply", wanted="a TOML file")]) from None
+    # No file, no address and no header takes one, and each would say so in another way, or not at all.
+    if (place := _nul_at(raw)) is not None:
+        raise SettingErrors([SettingError(place, found="a NUL character", wanted="a text without one")])
+    return raw
+
+
+def _nul_at(value: Any) -> str | None:
+    """Return the dotted path of a text that has a NUL character in it, None when there is none."""
+    match value:
+        case str():
+            return "" if "\0" in value else None
+        case dict():
+            inside = ((key, _nul_at(inner)) for key, inner in value.items())
+        case list():
+            inside = ((f"[{index}]", _nul_at(inner)) for index, inner in enumerate(value))
+        case _:
+            return None
+    for key, rest in inside:
+        if rest is not None:
+            return f"{key}.{rest}" if rest and not rest.startswith("[") else f"{key}{rest}"
+    return None
 
 
 def _syntax(path: Path, sentence: str) -> SettingError:

@@ -20,6 +20,7 @@ from gateway.errors import unwritable
 from gateway.flow.accept import Door
 from gateway.flow.flight import Flight, blamed
 from gateway.flow.lanes import Lanes
+from gateway.plainfile import read_plain
 
 MARK = "running"
 # Longer than the first steps of any platform's retry ladder: what killed us comes again within it.
@@ -37,7 +38,7 @@ class Caution:
     def __init__(self, mark: Path) -> None:
         try:
             self.crashed = mark.exists()
-            found = mark.read_text("ascii", "replace") if self.crashed else ""
+            found = read_plain(mark).decode("ascii", "replace") if self.crashed else ""
             self._file = os.open(mark, os.O_WRONLY | os.O_CREAT, 0o600)
         except OSError as error:
             raise unwritable(mark, error) from error

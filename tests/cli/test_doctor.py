@@ -238,3 +238,12 @@ def test_what_sqlite_finds_is_told_in_one_line() -> None:
     assert told("*** in database main ***\nPage 3: never used\nPage 4: never used") == (
         "Page 3: never used; Page 4: never used"
     )
+
+
+@pytest.mark.parametrize(("free", "told"), [(4_200_000, "4 MB"), (310_000_000, "0.3 GB")])
+def test_how_little_room_there_is_is_told_in_a_unit_that_says_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: str
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    room = place.state(tmp_path)[0]
+    assert not room.ok and room.what.startswith(f"{told} are free")

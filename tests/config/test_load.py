@@ -99,6 +99,18 @@ def test_a_file_that_is_not_toml_is_named_with_line_and_column(tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('[rules]\ndir = "a\\u0000b"', "rules.dir"),
+        ('[listen]\naddresses = ["127.0.0.1:1", "\\u0000"]', "listen.addresses[1]"),
+        ('[[hooks.inbound]]\nuse = "x\\u0000"', "hooks.inbound[0].use"),
+    ],
+)
+def test_a_nul_character_is_named_where_it_stands(tmp_path: Path, text: str, place: str) -> None:
+    assert faults(tmp_path, text) == [f"{place} is a NUL character; it must be a text without one."]
+
+
 def test_a_folder_without_a_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingErrors, match="oclaw init"):
         load(tmp_path, PluginTable())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import trio
 
 from gateway.daemon.caution import CAREFUL_SECONDS, MARK, Caution, careful
+from gateway.errors import OclawError
 from gateway.message.envelope import uuid7
 
 K, A, B = (uuid7(1_800_000_000.0 + number, bytes(10)) for number in range(3))
@@ -52,6 +54,13 @@ async def test_the_start_after_a_crash_is_careful_for_a_while(tmp_path: Path, au
         await trio.sleep(CAREFUL_SECONDS + 1)
         assert not door.cautious
         assert lanes.flight is None
+
+
+async def test_a_pipe_in_the_place_of_the_file_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / MARK)
+    with pytest.raises(OclawError, match=f"{MARK}.*pipe"):
+        async with carefully(tmp_path):
+            pass
 
 
 async def test_a_kill_leaves_the_name_of_whose_step_ran(tmp_path: Path) -> None:

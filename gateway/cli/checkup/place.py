@@ -41,7 +41,8 @@ def port(addresses: tuple[str, ...], config: Path) -> list[Finding]:
 
 def _room(place: Path) -> Finding:
     free = shutil.disk_usage(place).free
-    what = f"{free / 1e9:.1f} GB are free on the disk of {place}"
+    size = f"{free / 1e9:.1f} GB" if free >= 1e8 else f"{free / 1e6:.0f} MB"
+    what = f"{size} are free on the disk of {place}"
     if free >= _ROOM_BYTES:
         return Finding(ok=True, what=what)
     return Finding(ok=False, what=what, way_out="Make room, or lower journal.retention_days.")
