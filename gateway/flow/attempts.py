@@ -187,7 +187,8 @@ class Attempts:
         return None
 
     def _again(self, attempt: Attempt, delivery: Delivery, receipt: Deferred, gone: Callable[[], None]) -> Again | None:
-        policy, began, nothing_went = self._policy, attempt.began, receipt.offline or isinstance(receipt, Unsent)
+        policy, began, unsent = self._policy, attempt.began, isinstance(receipt, Unsent)
+        nothing_went = unsent or receipt.offline
         if delivery.attempt >= policy.attempts and not nothing_went:
             why = f"gave up after {delivery.attempt} attempts: {receipt.why}"
             self._settler.buried(delivery, Bounced(why), began, gone)
@@ -195,6 +196,9 @@ class Attempts:
         seconds = retry.pause(policy, delivery.attempt, self._spread(), receipt.after_seconds)
         told = nothing_went and receipt.why == attempt.head.offline
         self._settler.deferred(delivery, receipt, began, self._now() + seconds, told=told)
-        if nothing_went:
+        if receipt.offline:
             return Again(delivery, seconds, receipt.why)
+        if unsent:  # its pauses grow as others do, and what it has left for an address that answers is half of all
+            number = max(1, min(delivery.attempt + 1, policy.attempts // 2))
+            return Again(replace(delivery, attempt=number), seconds, receipt.why)
         return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)

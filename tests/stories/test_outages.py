@@ -64,13 +64,23 @@ async def test_an_address_that_cannot_be_reached_for_hours_costs_no_reply_and_fe
             await story.receives(text, conversation=conversation)
         await trio.sleep(hours * 3600)
         assert story.flow.outbox.pending == 3
-        assert len(channel.deliveries) < 200 * hours, "one probe at a time, for all who go there"
+        assert len(channel.deliveries) < 40 * hours, "pauses grow, as those of other attempts do"
         (row,) = await story.flow.ground.journal.deliveries_of(first)
         assert len(row.notes) <= 2, "hundreds of attempts found nobody, and one note says so"
         channel.deliveries.clear()
         channel._answers.clear()
         await story.settles()
         assert (story.sent("a"), story.sent("b")) == (["a1", "a2"], ["b1"])
+
+
+async def test_an_address_that_could_not_be_reached_and_then_fails_has_attempts_left(autojump_clock: Any) -> None:
+    async with gateway(policy=RetryPolicy(attempts=6)) as story:
+        channel = story.channels["chat"]
+        channel.will(*[Unsent("refused")] * 20, *[Deferred("answered 500")] * 3, Delivered())
+        await story.receives("hello")
+        await story.settles()
+        assert story.sent() == ["hello"] * 24
+        assert not story.reported(DeliveryBuried)
 
 
 async def test_what_arrives_while_the_shelf_is_read_comes_behind_it_once(autojump_clock: Any) -> None:
