@@ -83,6 +83,7 @@ def _state_setting(raw: dict[str, Any]) -> str:
 def _parse(path: Path) -> dict[str, Any]:
     try:
         raw = tomllib.loads(read_plain_text(path))
+        nul = _nul_at(raw)
     except FileNotFoundError:
         hint = f'Make one with "oclaw init {path.parent}", or name its folder with --config.'
         raise SettingErrors([SettingError(str(path), found="missing", wanted="there", hint=hint)]) from None
@@ -97,8 +98,8 @@ def _parse(path: Path) -> dict[str, Any]:
     except RecursionError:
         raise SettingErrors([SettingError(str(path), found="nested too deeply", wanted="a TOML file")]) from None
     # No file, no address and no header takes one, and each would say so in another way, or not at all.
-    if (place := _nul_at(raw)) is not None:
-        raise SettingErrors([SettingError(place, found="a NUL character", wanted="a text without one")])
+    if nul is not None:
+        raise SettingErrors([SettingError(nul, found="a NUL character", wanted="a text without one")])
     return raw
 
 

@@ -111,6 +111,12 @@ def test_a_nul_character_is_named_where_it_stands(tmp_path: Path, text: str, pla
     assert faults(tmp_path, text) == [f"{place} is a NUL character; it must be a text without one."]
 
 
+@pytest.mark.parametrize("text", [f"x = {'[' * 2000}1{']' * 2000}", f"[{'.'.join('a' * 2000)}]"])
+def test_what_nests_too_deeply_is_named_and_no_traceback(tmp_path: Path, text: str) -> None:
+    (fault,) = faults(tmp_path, text)
+    assert fault.startswith(f"{tmp_path / 'oclaw.toml'} is nested too deeply")
+
+
 def test_a_folder_without_a_file_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(SettingErrors, match="oclaw init"):
         load(tmp_path, PluginTable())
