@@ -69,8 +69,6 @@ class Outbox:
         self._sending = True
         self._attempting = 0
         self._shelved = 0
-        self._reading = 0  # from so many shelves at this moment
-        self._forgotten = set[str]()  # by a person since then: their rows may be on the way here
         self._quiet = trio.lowlevel.ParkingLot()
         self._moment = trio.lowlevel.current_clock().current_time  # what `trio.current_time` asks behind two more calls
         self._began = self._moment()
@@ -160,8 +158,7 @@ class Outbox:
                     destination.blocked_until = 0.0
                     self._resume(destination, destination.paused)
                 return delivery
-        if self._reading:
-            self._forgotten.add(delivery_id)
+        self._shelf.forget(delivery_id)
         return None
 
     def standing(self, delivery_id: str) -> Standing | None:
@@ -377,7 +374,6 @@ class Outbox:
             self._retire(destination)
             return
         before, self._attempting = destination.shelved, self._attempting + 1
-        self._reading += 1
         try:
             taken = await self._shelf.read(destination)
         except Exception as error:  # the disk: what is in the journal is not lost, only later
@@ -386,14 +382,10 @@ class Outbox:
             return
         finally:
             self._attempting -= 1
-            self._reading -= 1
             self._tell_quiet()
-        wanted = [each for each in taken if each.delivery.id not in self._forgotten]
-        if not self._reading:
-            self._forgotten.clear()
         now, wall = self._moment(), self._now()
         since = {True: -inf, False: self._began}
-        read = [timed(each.delivery, now=now, wall=wall, since=since[each.old]) for each in wanted]
+        read = [timed(each.delivery, now=now, wall=wall, since=since[each.old]) for each in taken]
         self._filled(destination, read, before)
 
     def _filled(self, destination: Destination, waiting: list[Waiting], before: int) -> None:

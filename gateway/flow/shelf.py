@@ -52,6 +52,8 @@ class Shelf:
         self._journal, self._sealer, self._settler = journal, sealer, settler
         self._traits_of, self._report, self._now = traits_of, report, now
         self.old_seq = 0
+        self._reading = 0  # so many reads are under way
+        self._forgotten = set[str]()  # since then, by a person: their rows may have been read already
 
     def take_down(self, row: DeliveryRow) -> TakenDown | None:
         """Open a row; None when it does not open, or must not be sent again without a person's word."""
@@ -80,8 +82,22 @@ class Shelf:
         """Return what is left of a row's pause; a clock that was set back cannot make it longer than it was."""
         return max(0.0, min(row.due_at - self._now(), row.due_at - row.changed_at)) if row.due_at else 0.0
 
+    def forget(self, delivery_id: str) -> None:
+        """Take a delivery down no more (a person dropped it), not even by a read that is under way."""
+        if self._reading:
+            self._forgotten.add(delivery_id)
+
     async def read(self, destination: Destination) -> list[TakenDown]:
         """Read the next deliveries of a destination's shelf, oldest first, and note on it how far that went."""
+        self._reading += 1
+        try:
+            return [each for each in await self._read(destination) if each.delivery.id not in self._forgotten]
+        finally:
+            self._reading -= 1
+            if not self._reading:
+                self._forgotten.clear()
+
+    async def _read(self, destination: Destination) -> list[TakenDown]:
         until, after = destination.last_shelved, destination.after_seq or await self._before(destination.first_shelved)
         rows = await self._journal.deliveries_to(self.address(destination.key), after_seq=after, limit=AT_ONCE)
         taken: list[TakenDown] = []
