@@ -198,7 +198,7 @@ class Attempts:
         self._settler.deferred(delivery, receipt, began, self._now() + seconds, told=told)
         if receipt.offline:
             return Again(delivery, seconds, receipt.why)
-        if unsent:  # its pauses grow as others do, and what it has left for an address that answers is half of all
-            number = max(1, min(delivery.attempt + 1, policy.attempts // 2))
+        if unsent:  # pauses grow as others do; half of the attempts stay for an address that answers again
+            number = min(delivery.attempt + 1, max(delivery.attempt, policy.attempts // 2))
             return Again(replace(delivery, attempt=number), seconds, receipt.why)
         return Again(replace(delivery, attempt=delivery.attempt + 1), seconds)

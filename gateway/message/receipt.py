@@ -27,8 +27,8 @@ class Deferred(Struct, frozen=True, tag="deferred"):
 class Unsent(Deferred, frozen=True, tag="deferred"):
     """Not a byte of it left, as its address could not be reached; kept in the journal as the Deferred that it is.
 
-    That says nothing against this delivery, so it is no attempt that counts: it is tried as long as it lives, by one
-    probe for all that go to this address.
+    That says nothing against this delivery, so it is never the last attempt: it is tried as long as it lives, at
+    growing pauses, by one probe at a time for all that go to this address.
     """
 
 

@@ -83,6 +83,17 @@ async def test_an_address_that_could_not_be_reached_and_then_fails_has_attempts_
         assert not story.reported(DeliveryBuried)
 
 
+async def test_an_address_that_cannot_be_reached_gives_back_no_attempt_that_failed(autojump_clock: Any) -> None:
+    async with gateway(policy=RetryPolicy(attempts=6)) as story:
+        channel = story.channels["chat"]
+        failed = [Deferred("answered 500")]
+        channel.will(*failed * 5, *[Unsent("refused")] * 3, *failed)
+        await story.receives("hello")
+        await story.settles()
+        assert len(channel.deliveries) == 9
+        assert len(story.reported(DeliveryBuried)) == 1
+
+
 async def test_what_arrives_while_the_shelf_is_read_comes_behind_it_once(autojump_clock: Any) -> None:
     async with gateway(policy=PATIENT, limits=Limits(most_in_lane=5000)) as story:
         story.channels["chat"].will(Deferred("down", 60.0), conversation="a")
