@@ -33,6 +33,11 @@ def ran(pid: int) -> float:
     return sum(int(each.read_text().split()[0]) for each in threads) / 1e9
 
 
+def rates(text: str) -> list[float]:
+    """Read messages a second, with commas between."""
+    return [float(each) for each in text.split(",")]
+
+
 def main() -> None:
     from gateway.cli.measure.flow import our_cores
     from gateway.cli.measure.load import Load
@@ -41,7 +46,7 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("other", type=Path, help="another checkout of oclaw")
-    parser.add_argument("--rates", default="1000,1500")
+    parser.add_argument("--rates", type=rates, default="1000,1500")
     parser.add_argument("--turns", type=int, default=20)
     asked = parser.parse_args()
     houses = (asked.other.resolve(), HOUSE)
@@ -66,7 +71,7 @@ def main() -> None:
             load.aim(port)
             load.first_reply(time.monotonic() + 30.0)
             sides.append((load, process.pid))
-        for rate in map(float, asked.rates.split(",")):
+        for rate in asked.rates:
             compare(sides, rate, asked.turns)
 
 
