@@ -41,6 +41,7 @@ from gateway.supervise.crash import tell
 from protocols.http1.messages import Request, Response
 from protocols.hub.exchange import Exchange
 from protocols.problem import problem
+from protocols.transport.steps import InStep, at_once
 from protocols.websocket.handshake import UPGRADE
 
 PREFIX = "/channels/"
@@ -109,10 +110,12 @@ class ChannelsEndpoint:
         now: Callable[[], float],
         report: Report,
         full: Callable[[], Refused | None] = lambda: None,
+        in_step: InStep = at_once,
         changing: Mapping[str, Door] = MappingProxyType({}),
     ) -> None:
         self._doors, self._changing, self._nursery, self._results = doors, changing, nursery, results
         self._otherwise, self._now, self._report, self._full = otherwise, now, report, full
+        self._in_step = in_step
         # Where nothing but messages arrives, found once. A row counts while its door is the one of its name.
         self._entries: dict[str, tuple[Door, Webhook]] = {}
         self._waits: set[trio.CancelScope] = set()
@@ -222,11 +225,16 @@ class ChannelsEndpoint:
     def _offer(self, exchange: Exchange, door: Door, came: Arrived) -> None:
         if not came.messages and came.cursor is None:
             exchange.answer(came.answer(()))
-            return
+        else:
+            self._in_step(partial(self._offer_now, exchange, door, came))
+
+    def _offer_now(self, exchange: Exchange, door: Door, came: Arrived) -> None:
         try:
             door.inlet.offer(came.messages, partial(self._committed, exchange, door, came), came.cursor)
         except SealError as error:
             exchange.answer(_unkept(came, error))
+        except Exception as error:
+            self._fail(exchange, error)
 
     def _committed(self, exchange: Exchange, door: Door, came: Arrived, acceptances: Sequence[Acceptance]) -> None:
         """Answer from the commit's callback. What goes wrong here must not reach the journal."""

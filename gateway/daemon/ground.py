@@ -20,6 +20,7 @@ from gateway.message.keyring import KeyRing, check_successor, new_keyring
 from gateway.message.seal import Sealer
 from gateway.notices import Report
 from gateway.ports import Journal
+from protocols.transport.steps import InStep
 
 KEY_RING = "keyring"
 
@@ -69,7 +70,7 @@ def next_keyring(folder: Path, ring: KeyRing) -> KeyRing:
     return newer
 
 
-def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report) -> Ground:
+def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report, in_step: InStep) -> Ground:
     """Translate settings into the flow's own terms."""
     flow, delivery = settings.flow, settings.delivery
     return Ground(
@@ -93,4 +94,5 @@ def ground(settings: Settings, journal: Journal, sealer: Sealer, report: Report)
             expiry_seconds=delivery.expiry_hours * 3600,
         ),
         poison_attempts=flow.poison_attempts,
+        in_step=in_step,
     )

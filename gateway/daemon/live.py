@@ -27,7 +27,7 @@ from gateway.daemon.signals import Stop, watch_signals
 from gateway.daemon.starting import taken_up
 from gateway.daemon.sweeping import sweep_daily
 from gateway.daemon.telling import Telling
-from gateway.errors import SettingError, SettingErrors
+from gateway.errors import SettingError, SettingErrors, stays_contained
 from gateway.flow.spine import open_flow
 from gateway.journal import FILE_NAME, Retention, open_journal
 from gateway.media.store import SealedFiles
@@ -40,7 +40,7 @@ from gateway.supervise.crash import tell
 from gateway.telemetry.stall import StallDetector
 from gateway.telemetry.systemd import READY, STOPPING, feed_watchdog, notify
 from protocols.http_client.client import HttpClient
-from protocols.transport.watch import open_watch
+from protocols.transport.watch import Watch, open_watch
 
 # A message leaves no cycles; a young collection every 700 objects, the default, would run at every third message.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -53,7 +53,7 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
     doors.allow_files()
     media = SealedFiles(settings.state_dir / MEDIA)
     async with (
-        open_watch(),
+        open_watch(partial(_step_failed, telling)) as watch,
         HttpClient(failed=partial(_answer_failed, telling)) as http,
         trio.open_nursery() as answers,
     ):
@@ -71,7 +71,7 @@ async def live(settings: Settings, plugins: PluginTable, telling: Telling) -> in
         prepare_state(settings.state_dir)
         sealer = open_sealer(settings.state_dir)
         media.unlock(sealer)
-        code = await _with_journal(parts, plugins, kit, telling, sealer, media, began)
+        code = await _with_journal(parts, plugins, kit, telling, sealer, media, watch, began)
         answers.cancel_scope.cancel()
     return code
 
@@ -83,6 +83,7 @@ async def _with_journal(
     telling: Telling,
     sealer: Sealer,
     media: SealedFiles,
+    watch: Watch,
     began: float,
 ) -> int:
     settings = parts.settings
@@ -92,7 +93,7 @@ async def _with_journal(
         tree = await opened.enter_async_context(open_supervisor(telling.report, time.time))
         # Before anything is walked: a start that a taken port ends comes again, and would ask models every time.
         listeners = doors.open_listeners(settings, control=_control_socket(settings))
-        standing = ground(settings, journal, sealer, telling.report)
+        standing = ground(settings, journal, sealer, telling.report, watch.in_step)
         serving = Serving(parts, plugins, kit, standing, tree, telling)
         async with (
             open_flow(standing, serving.channels, serving.first_stages()) as flow,
@@ -136,6 +137,13 @@ def _ready(addresses: tuple[str, ...], telling: Telling, began: float) -> None:
 
 def _answer_failed(telling: Telling, error: Exception) -> None:
     telling.report(RequestFailed("the answer to a request of ours", tell(error)))
+
+
+def _step_failed(telling: Telling, error: BaseException) -> None:
+    """Tell of a bug of ours; without memory a message would be left standing, and only the next start takes it up."""
+    if isinstance(error, MemoryError) or not stays_contained(error):
+        raise error
+    telling.report(RequestFailed("a step of a message", tell(error)))
 
 
 def _control_socket(settings: Settings) -> Path:

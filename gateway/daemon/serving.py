@@ -99,6 +99,7 @@ class Serving:
             now=self.ground.now,
             report=self.telling.report,
             full=self.flow.door.full,
+            in_step=self.ground.in_step,
             changing=self.changing,
         )
         control = Router(

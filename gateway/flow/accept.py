@@ -27,6 +27,7 @@ from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import EnvelopeAccepted, EnvelopeDuplicate, EnvelopeRefused, Report
 from gateway.ports import Acceptance, Accepted, Cursor, Duplicate, Journal, Refused, Traits
 from gateway.records import Accept, Failed, HandOver, InboundRecord, Known, Moved, Outcome, Stored
+from protocols.transport.steps import InStep, at_once
 
 # Of the deadline; the rest is for what waits unread before the door, and for sending the reply.
 SHARE = 0.4
@@ -86,8 +87,10 @@ class Door:
         report: Report,
         now: Callable[[], float],
         random: Callable[[int], bytes],
+        in_step: InStep = at_once,
     ) -> None:
         self._journal, self._sealer, self._lanes = journal, sealer, lanes
+        self._in_step = in_step
         self._pressure, self._limits, self._report = Pressure(), limits, report
         self._now, self._random, self._seen = now, random, seen
         self._uncommitted = 0
@@ -164,15 +167,26 @@ class Door:
                 deadline=now + self._limits.deadline_seconds,
             )
             coming.drafts.append(self._draft(envelope, traits))
+        self._in_step(partial(self._enter, coming))
+
+    def _enter(self, coming: _Coming) -> None:
+        """Begin the walk of a message that may be walked before its commit; of any other keep the place, and submit it.
+
+        What comes of either is submitted a step later: in the order in which they came by here.
+        """
         surely_new = True
         for draft in coming.drafts:
             surely_new &= self._seen.is_new(draft.dedupe)
-        if surely_new and len(messages) == 1 and not self.cautious:
+        if surely_new and len(coming.drafts) == 1 and not self.cautious:
             draft = coming.drafts[0]
             coming.led = self._lanes.lead(draft.envelope, Opening(draft.plain, partial(self._submit_walked, coming)))
             if coming.led is not None and coming.led.next is None:
                 return
-        self._submit(coming)
+        if coming.led is None:
+            self._uncommitted += len(coming.drafts)
+            for draft in coming.drafts:
+                self._lanes.expect(draft.envelope.message)
+        self._in_step(partial(self._submit, coming))
 
     async def wait_for_room(self) -> None:
         """Return when a message would not be refused because the gateway is full. Closing the door ends the wait, too.
@@ -197,10 +211,6 @@ class Door:
 
     def _submit(self, coming: _Coming) -> None:
         """Submit messages whose walks begin, or go on, after the commit."""
-        if coming.led is None:
-            self._uncommitted += len(coming.drafts)
-            for draft in coming.drafts:
-                self._lanes.expect(draft.envelope.message)
         seal = self._sealer.seal_bytes
         records = [draft.record(seal(_ENVELOPE, draft.envelope.id, draft.plain)) for draft in coming.drafts]
         self._journal.submit(Accept(tuple(records), coming.cursor), partial(self._committed, coming))

@@ -30,6 +30,7 @@ from gateway.message.message import Message, Sender
 from gateway.notices import EnvelopeBuried, Report, RequestFailed
 from gateway.ports import Traits
 from gateway.telemetry.context import about
+from protocols.transport.steps import InStep, at_once
 
 Walk = Callable[[Envelope, Turn], Coroutine[Any, Any, Ending]]
 
@@ -54,7 +55,9 @@ class Lanes:
         report: Report,
         traits_of: Callable[[str], Traits] = lambda _: Traits(),
         poison_attempts: int = 3,
+        in_step: InStep = at_once,
     ) -> None:
+        self._in_step = in_step
         self._nursery, self._walk, self._hand_over = nursery, walk, hand_over
         self._report, self._traits_of, self._poison_attempts = report, traits_of, poison_attempts
         self._lanes: dict[Key, Lane] = {}
@@ -244,6 +247,11 @@ class Lanes:
         """Submit the end of a walk, and free the lane."""
         lane.walking = None
         lane.uncommitted += 1
+        # While names are taken the hand-over is done under the message's own: what it calls may end the process.
+        in_step = self._in_step if self.flight is None else at_once
+        in_step(partial(self._submit, lane, envelope, ending, opening))
+
+    def _submit(self, lane: Lane, envelope: Envelope, ending: Ending, opening: Opening | None) -> None:
         committed = partial(self._committed, lane)
         try:
             self._hand_over(envelope, ending, committed, opening)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 
 import trio
@@ -31,6 +32,7 @@ from gateway.message.receipt import Bounced, Receipt
 from gateway.notices import JournalFailed, Report
 from gateway.ports import Channel
 from gateway.records import DeliveryRow
+from protocols.transport.steps import InStep, at_once
 
 # A destination's share of memory: two seconds of the fastest sink, half a megabyte of chat.
 MOST_EACH = 256
@@ -56,7 +58,9 @@ class Outbox:
         spread: Callable[[], float],
         most_in_memory: int = 50_000,
         refused: Callable[[], bool] = lambda: False,
+        in_step: InStep = at_once,
     ) -> None:
+        self._in_step = in_step
         self._nursery, self._settler, self._shelf, self._timers = nursery, settler, shelf, timers
         self._report, self._now, self._most_in_memory = report, now, most_in_memory
         self.disabled = disabled
@@ -108,7 +112,8 @@ class Outbox:
         else:
             destination.queue.append(fresh(delivery, now))
         if not destination.busy:
-            self._make_ready(destination, now)
+            destination.busy = True
+            self._in_step(partial(self._go, destination))
 
     def restore(self, row: DeliveryRow) -> None:
         """Take up a delivery of an earlier life; rows come oldest first. What exceeds its share is not even opened."""

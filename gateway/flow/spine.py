@@ -32,6 +32,7 @@ from gateway.flow.walk import Stages, Walker
 from gateway.message.seal import RecordKind, Sealer
 from gateway.notices import JournalFailed, Report
 from gateway.ports import Channel, Journal, Traits
+from protocols.transport.steps import InStep, at_once
 
 # A page takes some 2 ms of the loop to remember.
 DIGESTS_A_PAGE = 2_000
@@ -49,6 +50,7 @@ class Ground(Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     policy: RetryPolicy = RetryPolicy()
     poison_attempts: int = 3
+    in_step: InStep = at_once
 
 
 class Flow:
@@ -73,6 +75,7 @@ class Flow:
             spread=ground.spread,
             most_in_memory=ground.limits.most_replies_in_memory,
             refused=partial(refuses, journal),
+            in_step=ground.in_step,
         )
         self.clerk = Clerk(
             journal=journal,
@@ -95,6 +98,7 @@ class Flow:
             report=report,
             traits_of=self.traits_of,
             poison_attempts=ground.poison_attempts,
+            in_step=ground.in_step,
         )
         self.door = Door(
             journal=journal,
@@ -105,6 +109,7 @@ class Flow:
             report=report,
             now=now,
             random=ground.random,
+            in_step=ground.in_step,
         )
         self.recovery = Recovery(
             journal=journal,

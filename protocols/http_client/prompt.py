@@ -150,7 +150,8 @@ class Listening:
             return
         line.owed = None
         owed.settle(owed.pool, owed.pipe, reader, self.now)
-        self._tell(owed, HttpAnswer(reader.status, reader.headers, reader.take()))
+        assert self._watch is not None
+        self._watch.in_step(partial(self._tell, owed, HttpAnswer(reader.status, reader.headers, reader.take())))
 
     def _end(self, owed: Owed, error: HttpClientError) -> None:
         owed.pool.drop(owed.pipe)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 
 import trio
 
-from protocols.hub.rota import FEW, SLICE_SECONDS, Rota
+from protocols.hub.rota import FEW, SLICE_SECONDS, Company, Rota
 from protocols.transport.watch import Waker, Watch
 
 # Whatever is ready is heard of: the newest are the last that epoll tells.
@@ -44,6 +44,8 @@ class Crowd:
         self._epoll.register(self._knock, 0)
         self._resting = trio.lowlevel.ParkingLot()
         self._now: Callable[[], float] = trio.current_time
+        self._company = Company()
+        self._abreast, self._since = 0, 0.0  # how many were read whose work is still to be done, and since when
         self.late = False
 
     def open(self) -> None:
@@ -88,6 +90,7 @@ class Crowd:
     def _turn(self, _events: int) -> None:
         ready, reluctant = self._epoll.poll(0, _EVENTS), self._reluctant()
         just_read, self._just_read = self._just_read, []
+        self._since = self._now()
         if reluctant or self._rota or just_read or len(ready) > FEW:
             self._turn_of_many(ready, just_read, reluctant=reluctant)
         else:
@@ -98,8 +101,8 @@ class Crowd:
 
     def _turn_of_few(self, ready: Ready) -> None:
         """Serve all, first come, first served; those for whom a slice is too short come first in the next turn."""
-        wakers, now, room = self._wakers, self._now, True
-        began = now()
+        wakers, room, began = self._wakers, True, self._since
+        until = began + SLICE_SECONDS
         for place, (descriptor, events) in enumerate(ready, 1):
             waker = wakers.get(descriptor)
             if waker is None:  # closed in this turn
@@ -108,12 +111,13 @@ class Crowd:
                 self._rota.leave((descriptor,), began)
                 continue
             waker(events)
-            if room and now() >= began + SLICE_SECONDS:
+            if self._was_read() >= until and room:
                 room, self._just_read = False, [descriptor for descriptor, _ in ready[:place]]
             room = room and (place == len(ready) or not self._reluctant())
+        self._work_off()
 
     def _turn_of_many(self, ready: Ready, just_read: list[int], *, reluctant: bool) -> None:
-        rota, began = self._rota, self._now()
+        rota, began = self._rota, self._since
         unread = [descriptor for descriptor, events in ready if events == select.EPOLLIN and descriptor != self._knock]
         again = [descriptor for descriptor in unread if descriptor in rota]
         # Of many the last would be read first: a client who fills every slice would be the newest each time.
@@ -160,9 +164,22 @@ class Crowd:
         for descriptor in order:
             served.append(descriptor)
             self._read(descriptor)
-            if self._now() >= until or (not self.late and self._reluctant()):
+            if self._was_read() >= until or (not self.late and self._reluctant()):
                 break
+        self._work_off()
         return served
+
+    def _was_read(self) -> float:
+        """Count one more; do the work of all that were read when they are many enough. Returns what time it is."""
+        self._abreast += 1
+        return self._work_off() if self._abreast >= self._company.size else self._now()
+
+    def _work_off(self) -> float:
+        self._watch.catch_up()
+        now = self._now()
+        self._company.took(self._abreast, now - self._since)
+        self._abreast, self._since = 0, now
+        return now
 
     def _read(self, descriptor: int) -> None:
         self._rota.forget(descriptor)

@@ -4,8 +4,8 @@ A wake-up of the scheduler costs some 30 µs, a call from this loop one: the ser
 client's awaited answers and the bell of another thread therefore share one. `open_watch` makes the
 one of this run; whoever is opened inside it finds it with `shared_watch`.
 
-While somebody knows that nothing can be answered yet, it may hush the watch: bells are heard, everything else waits
-and is then handed out together, for one wake-up instead of many.
+What a wake-up brings goes in step (`steps.py`). While somebody knows that nothing can be answered yet, it may hush the
+watch: bells are heard, everything else waits and is then handed out together, for one wake-up instead of many.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from contextlib import asynccontextmanager
 
 import trio
 
+from protocols.transport.steps import InStep, Steps
+
 Waker = Callable[[int], object]
 """Called with the events of one descriptor. Must be quick and must not raise: it would end the watch for all."""
 
@@ -26,13 +28,20 @@ _SHARED: trio.lowlevel.RunVar[Watch | None] = trio.lowlevel.RunVar("oclaw.watch"
 
 
 class Watch:
-    """Calls each descriptor's waker when it is ready. Loop only; `run` is its one task."""
+    """Calls each descriptor's waker when it is ready. Loop only; `run` is its one task.
 
-    def __init__(self) -> None:
+    `in_step` takes a step of a message's way and does it with those of all messages of the same wake-up, before what is
+    `behind` it; `catch_up` does what was taken so far, for wakers that want to see how long it takes. What a step
+    raises goes to `failed`, and the others are done; what `failed` raises ends the watch.
+    """
+
+    def __init__(self, failed: Callable[[BaseException], object] | None = None) -> None:
         self._epoll = select.epoll()
         self._wakers: dict[int, Waker] = {}
         self._afterwards: list[Callable[[], object]] = []
-        self._handing_out = False
+        self._steps = steps = Steps() if failed is None else Steps(failed)
+        self.in_step: InStep = steps.take  # every message comes by here several times: no call between
+        self.catch_up = steps.catch_up
         self._endings: list[Callable[[], object]] = []
         # Readable when a bell was rung or the hush is over. One for all bells, as a hushed watch waits for one alone;
         # an epoll of several inside Trio's took a tenth longer from the ringing to the call.
@@ -68,9 +77,9 @@ class Watch:
 
         For what many wakers add to and what is best done once, as writing to a socket is.
         """
-        if self._handing_out:
+        if self._steps.together:
             self._afterwards.append(work)
-        return self._handing_out
+        return self._steps.together
 
     def add_bell(self, answer: Callable[[], object]) -> None:
         """Call `answer` in the loop after each `nudge`, until `remove_bell`."""
@@ -103,19 +112,22 @@ class Watch:
         try:
             await self._hand_out()
         finally:
+            self._steps.together = False
             for work in self._endings:
                 work()
 
     async def _hand_out(self) -> None:
         wakers, poll, everything, nudge = self._wakers, self._epoll.poll, self._epoll.fileno(), self._nudge
+        steps = self._steps
         while True:
             await trio.lowlevel.wait_readable(nudge if self._hushed else everything)
-            self._handing_out = True
+            steps.together = True
             for ready, events in poll(0, _EVENTS):
                 waker = wakers.get(ready)
                 if waker is not None:
                     waker(events)
-            self._handing_out = False
+            steps.catch_up()
+            steps.together = False
             if self._afterwards:
                 works, self._afterwards = self._afterwards, []
                 for work in works:
@@ -133,9 +145,9 @@ class Watch:
 
 
 @asynccontextmanager
-async def open_watch() -> AsyncIterator[Watch]:
+async def open_watch(failed: Callable[[BaseException], object] | None = None) -> AsyncIterator[Watch]:
     """Run a watch, shared by all that is opened inside the block."""
-    watch = Watch()
+    watch = Watch(failed)
     # Shielded: what is closed in the block while it is cancelled still needs its events.
     life = trio.CancelScope(shield=True)
 

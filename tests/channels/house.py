@@ -18,6 +18,7 @@ from protocols.errors import WebSocketClosed
 from protocols.http_client.client import HttpClient
 from protocols.hub.hub import Hub
 from protocols.transport.listeners import open_tcp
+from protocols.transport.watch import open_watch
 from protocols.websocket.client import open_websocket
 from protocols.websocket.connection import WebSocketConnection
 
@@ -89,7 +90,7 @@ async def open_house(
     doors: dict[str, Door] = {}
     changing: dict[str, Door] = {}
     results = FakeResults()
-    async with trio.open_nursery() as nursery:
+    async with open_watch() as watch, trio.open_nursery() as nursery:
         others = Router([], nursery, notices.append)
         endpoint = ChannelsEndpoint(
             doors,
@@ -99,6 +100,7 @@ async def open_house(
             now=bench().kit.now,
             report=notices.append,
             full=full,
+            in_step=watch.in_step,
             changing=changing,
         )
         listener = open_tcp("127.0.0.1", 0)[0]

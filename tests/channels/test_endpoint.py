@@ -225,6 +225,19 @@ async def test_a_value_that_no_record_can_hold_is_named(value, pointer):
         assert json.loads(got.body)["errors"][0]["pointer"] == pointer
 
 
+async def test_a_door_that_fails_costs_one_request(monkeypatch):
+    async with open_house(webhook()) as house:
+        with monkeypatch.context() as broken:
+            broken.setattr(house.inlet(), "offer", _breaks, raising=False)
+            assert (await house.post("/channels/it", {"text": "x"})).status == 500
+        assert [type(notice).__name__ for notice in house.notices] == ["RequestFailed"]
+        assert (await house.post("/channels/it", {"text": "x"})).status == 202
+
+
+def _breaks(*_given):
+    raise KeyError("a bug of the door")
+
+
 def _unsealable(*_given):
     raise Unsealable("envelope 1 holds a value that cannot be stored.")
 

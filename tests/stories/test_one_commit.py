@@ -41,6 +41,37 @@ async def test_a_redelivery_never_reaches_a_hook(autojump_clock: Any) -> None:
     assert heard == ["once"]
 
 
+async def test_of_two_that_one_wake_up_brings_the_second_never_reaches_a_hook(autojump_clock: Any) -> None:
+    heard: list[str] = []
+
+    def listens(message: Any) -> None:
+        heard.append(message.content)
+
+    async with gateway(inbound=[hook(listens)]) as story:
+        with story.wake_up():
+            answers = [story.offer(story.message(text, key="k")) for text in ("once", "twice")]
+            assert heard == [], "both are read before either is walked"
+        await story.settles()
+    assert [type(answer) for (answer,) in answers] == [Accepted, Duplicate]
+    assert heard == ["once"]
+
+
+async def test_a_conversation_keeps_its_order_though_only_some_of_a_wake_up_wait_for_their_commit(
+    autojump_clock: Any,
+) -> None:
+    async with gateway() as story:
+        with story.wake_up():
+            for number in range(4):
+                story.offer(story.message(f"new {number}"))
+                # Two at once are not walked before they are committed: the next new one must not overtake them.
+                story.offer(*[story.message(f"pair {number} {half}") for half in "ab"])
+                story.offer(story.message(f"other {number}", conversation="elsewhere"))
+        await story.settles()
+    expected = [text for number in range(4) for text in (f"new {number}", f"pair {number} a", f"pair {number} b")]
+    assert story.sent("room") == expected
+    assert story.sent("elsewhere") == [f"other {number}" for number in range(4)]
+
+
 async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock: Any) -> None:
     memory = Memory()
     async with gateway(memory=memory) as story:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -46,6 +46,7 @@ from gateway.pipelines.reading import parse
 from gateway.pipelines.spec import Pipeline
 from gateway.pipelines.workers import WorkerPool
 from gateway.ports import Acceptance, Accepted, Provider, Traits
+from protocols.transport.steps import Steps
 from rules import Ruleset, load
 
 EPOCH = 1_800_000_000.0
@@ -104,8 +105,9 @@ class Story:
         notices: list[Notice],
         wall: list[float],
         parts: Parts,
+        steps: Steps,
     ) -> None:
-        self._wall, self._parts = wall, parts
+        self._wall, self._parts, self._steps = wall, parts, steps
         self.flow, self.staging, self.channels, self.notices = flow, staging, channels, notices
         self._numbers = 0
 
@@ -116,6 +118,14 @@ class Story:
     def jump(self, seconds: float) -> None:
         """Set the wall clock forward, or back; Trio's clock goes on as it was."""
         self._wall[0] += seconds
+
+    @contextmanager
+    def wake_up(self) -> Iterator[None]:
+        """Have what is offered in this block go in step, as what one wake-up of the watch brings does."""
+        self._steps.together = True
+        yield
+        self._steps.catch_up()
+        self._steps.together = False
 
     def message(self, text: str, **fields: Any) -> Message:
         """Build a message as channel "chat" would; `conversation`, `sender` and `key` are short forms."""
@@ -194,6 +204,7 @@ async def gateway(
 ) -> AsyncIterator[Story]:
     """Open a gateway over a memory (a fresh one when none is given) and recover what it holds."""
     notices: list[Notice] = []
+    steps = Steps()
     wall = wall if wall is not None else [EPOCH]
     each = traits if isinstance(traits, dict) else dict.fromkeys(("chat", "oncall"), traits or Traits(idempotent=True))
     channels = {name: FakeChannel(name, each[name]) for name in ("chat", "oncall")}
@@ -216,6 +227,7 @@ async def gateway(
             limits=limits or Limits(),
             policy=policy or RetryPolicy(),
             poison_attempts=poison_attempts,
+            in_step=steps.take,
         )
         flows: list[Flow] = []
         staging = Staging(
@@ -236,7 +248,7 @@ async def gateway(
                 flow.outbox.attach(channel)
             await flow.recovery.at_start(channels, blamed([(last or {}).get(place, "") for place in range(_PLACES)]))
             try:
-                yield Story(flow, staging, channels, notices, wall, parts)
+                yield Story(flow, staging, channels, notices, wall, parts, steps)
             finally:
                 if memory is not None and not memory.crashed:
                     del _RUNNING[memory]

@@ -240,18 +240,35 @@ class World:
             case 6 if self.offered:
                 self.offer(story, chance.choice(self.offered[-6:]))  # a platform that did not hear the answer
             case 7 | 8 if self.offered:
-                about = chance.choice(self.offered[-3:])
-                action = chance.choice(["edit", "delete"])
-                self.offered[-1] = change = in_place_of(self.message(story, action=action, target_id=about.id), about)
-                self.offer(story, change)
+                self._change(story)
             case 9 | 10:
                 self.offer(story, *[self.message(story) for _ in range(chance.randrange(2, 5))])
             case 11:
                 story.flow.outbox.wake("chat")
+            case 12:
+                self._crowd(story)
             case _:
                 self.offer(story, self.message(story))
         if chance.random() < 0.6:
             await trio.sleep(chance.choice([0, 0.001, 0.01, 0.3]))
+
+    def _crowd(self, story: Story) -> None:
+        """One wake-up brings many, some of them again and some about others of them."""
+        with story.wake_up():
+            for _ in range(self.chance.randrange(2, 12)):
+                roll = self.chance.random()
+                if roll < 0.2 and self.offered:
+                    self.offer(story, self.chance.choice(self.offered[-4:]))
+                elif roll < 0.3 and self.offered:
+                    self._change(story)
+                else:
+                    self.offer(story, self.message(story))
+
+    def _change(self, story: Story) -> None:
+        about = self.chance.choice(self.offered[-3:])
+        action = self.chance.choice(["edit", "delete"])
+        self.offered[-1] = change = in_place_of(self.message(story, action=action, target_id=about.id), about)
+        self.offer(story, change)
 
     async def _revive_one(self, story: Story) -> None:
         journal = story.flow.ground.journal

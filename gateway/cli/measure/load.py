@@ -93,6 +93,20 @@ class Load:
             self._hear(0.02)
         return self._window(rate, seconds, start, own / (sent_at - start), theirs / (sent_at - start))
 
+    def keep(self, under_way: int, seconds: float) -> int:
+        """Keep so many messages under way, up to 100,000 in all; return how many were replied to in that time."""
+        self._begin(100_000)
+        until, sent = _now() + seconds, 0
+        while _now() < until:
+            while sent - len(self._times) - self._refused < under_way:
+                self._send(_now())
+                sent += 1
+            self._hear(max(0.0, until - _now()))
+        replied, give_up = len(self._times), _now() + PATIENCE_SECONDS
+        while len(self._times) + self._refused < sent and _now() < give_up:
+            self._hear(0.02)
+        return replied
+
     def _begin(self, total: int) -> None:
         self._base, self._number = self._number, self._number + total
         self._due: list[float] = []

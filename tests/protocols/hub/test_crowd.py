@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
+from functools import partial
 from select import EPOLLHUP, EPOLLIN, EPOLLOUT
 from socket import MSG_DONTWAIT
 
@@ -15,17 +16,20 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from protocols.hub.crowd import Crowd
 from protocols.hub.rota import FEW, SLICE_SECONDS
-from protocols.transport.watch import open_watch
+from protocols.transport.watch import Watch, open_watch
 
 Pairs = list[tuple[socket.socket, socket.socket]]
 
 
 @asynccontextmanager
 async def crowd_of(
-    count: int, called: Callable[[int, int, bool], object], reluctant: Callable[[], bool]
+    count: int,
+    called: Callable[[int, int, bool], object],
+    reluctant: Callable[[], bool],
+    shared: Watch | None = None,
 ) -> AsyncIterator[tuple[Crowd, Pairs]]:
     """So many who always have something to read; `called(number, events, late)` when it is their turn."""
-    async with open_watch() as watch, trio.open_nursery() as nursery:
+    async with nullcontext(shared) if shared else open_watch() as watch, trio.open_nursery() as nursery:
         crowd = Crowd(watch, reluctant)
         nursery.start_soon(crowd.run)
         await wait_all_tasks_blocked()
@@ -59,6 +63,42 @@ async def test_one_that_fills_every_slice_keeps_no_other_from_being_read(count: 
         while sum(calls.values()) < 20 * count:
             await trio.lowlevel.checkpoint()
     assert max(apart) == 1  # however long it goes on, they take turns
+
+
+@pytest.mark.parametrize("count", [5, FEW])
+async def test_who_is_ready_together_is_read_before_the_work_of_any_is_done(count: int) -> None:
+    told: list[tuple[str, int]] = []
+    async with open_watch() as watch:
+
+        def called(number: int, _events: int, _late: bool) -> None:
+            told.append(("read", number))
+            watch.in_step(lambda: told.append(("done", number)))
+
+        async with crowd_of(count, called, lambda: False, watch):
+            while len(told) < 2 * count:
+                await trio.lowlevel.checkpoint()
+    assert {what for what, _ in told[:count]} == {"read"}
+    assert [("done", number) for _, number in told[:count]] == told[count : 2 * count]
+
+
+async def test_where_each_takes_more_than_a_slice_they_go_alone(mock_clock: MockClock) -> None:
+    told: list[tuple[str, int]] = []
+    async with open_watch() as watch:
+
+        def done(number: int) -> None:
+            told.append(("done", number))
+            mock_clock.jump(1.5 * SLICE_SECONDS)
+
+        def called(number: int, _events: int, _late: bool) -> None:
+            told.append(("read", number))
+            watch.in_step(partial(done, number))
+
+        async with crowd_of(3, called, lambda: False, watch):
+            while len(told) < 40:
+                await trio.lowlevel.checkpoint()
+    once_learnt = told[12:40]
+    assert [what for what, _ in once_learnt] == ["read", "done"] * 14
+    assert len({number for _, number in once_learnt}) == 3  # and they still take turns
 
 
 async def test_many_who_were_left_unread_are_read_as_soon_as_there_is_room_and_again_after_that() -> None:

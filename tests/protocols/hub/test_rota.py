@@ -7,10 +7,12 @@ from itertools import islice
 
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from protocols.http1.messages import Response
 from protocols.hub.exchange import Exchange
-from protocols.hub.rota import FEW, LATE_SHARE, PATIENCE_OF_FEW, PATIENCE_SECONDS, SLICE_SECONDS, Rota
+from protocols.hub.rota import FEW, LATE_SHARE, PATIENCE_OF_FEW, PATIENCE_SECONDS, SLICE_SECONDS, Company, Rota
 from tests.protocols.serving import GET, RawClient, open_site
 
 MANY = range(2 * FEW)
@@ -121,3 +123,26 @@ async def test_many_at_once_are_all_answered(count: int) -> None:
             for client in clients:
                 nursery.start_soon(ask, client)
     assert answered == [200] * count
+
+
+@given(
+    st.lists(st.floats(0.00001, 0.1), min_size=1, max_size=40),
+    st.integers(1, FEW),
+)
+def test_as_many_go_together_as_take_a_slice_and_one_at_least(each_takes: list[float], ready: int) -> None:
+    company = Company()
+    for seconds in each_takes:
+        together = min(ready, company.size)
+        company.took(together, together * seconds)
+        assert 1 <= company.size <= FEW
+        if together * seconds > SLICE_SECONDS:
+            assert company.size * seconds <= max(SLICE_SECONDS, seconds)
+
+
+def test_company_comes_back_after_a_moment_in_which_the_machine_stood_still() -> None:
+    company = Company()
+    company.took(FEW, 1.0)
+    assert company.size == 1
+    for _ in range(5):
+        company.took(company.size, 0.0001 * company.size)
+    assert company.size == FEW
