@@ -32,6 +32,7 @@ BEGIN, END = "<!-- stages -->", "<!-- /stages -->"
 # What is timed: the row it belongs to, the module, the class, the method.
 COMMON = (
     ("2 accept: admission, ids, digests", "gateway.flow.accept", "Door", "offer"),
+    ("2 accept: admission, ids, digests", "gateway.flow.accept", "Door", "_enter"),
     ("2 seal the message, its story and its reply", "gateway.message.seal", "Sealer", "encode"),
     ("2 seal the message, its story and its reply", "gateway.message.seal", "Sealer", "seal_bytes"),
     ("3 lanes", "gateway.flow.lanes", "Lanes", "lead"),
@@ -42,6 +43,7 @@ COMMON = (
     ("2, 8 journal: the statements", "gateway.journal.ledger", "Ledger", "_filled"),
     ("2 acknowledge", "gateway.flow.accept", "Door", "_committed"),
     ("8 outbox", "gateway.flow.outbox", "Outbox", "add"),
+    ("8 outbox", "gateway.flow.outbox", "Outbox", "_go"),
     ("10 settle", "gateway.flow.attempts", "Attempts", "settle"),
 )
 WEBHOOK = (
@@ -49,6 +51,7 @@ WEBHOOK = (
     ("1 verify, decode, normalise", "gateway.channels.webhook", "WebhookChannel", "receive"),
     ("9 post the reply", "gateway.channels.webhook", "WebhookChannel", "deliver_now"),
     ("9 read the answer", "protocols.http_client.prompt", "Listening", "_wake"),
+    ("9 read the answer", "protocols.http_client.prompt", "Listening", "_tell"),
 )
 GRPC = (
     ("1 read frames", "protocols.http2.machine", "Machine", "receive"),
