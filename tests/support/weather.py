@@ -43,6 +43,7 @@ PIPELINES = {
     "fickle": "pipeline: [{name: x, model: fickle, tries: 2, deadline_seconds: 5}]\non_failure: Sorry.",
     "streamed": "pipeline: [{name: x, model: slow}]\nstream: true",
 }
+ASIDE = ("held", "later")
 ANSWERED = {"plain", "held", "later", "fixed", "copied", "slow", "fickle", "streamed", "rejected"}
 TRAITS = {"chat": Traits(idempotent=True, can_stream=True), "oncall": Traits(idempotent=False)}
 # Of the mocked clock; no schedule lasts longer.
@@ -144,7 +145,7 @@ class World:
                 self.counts["accepted"] += isinstance(answer, Accepted)
                 self._tell("accepted" if isinstance(answer, Accepted) else "known", id, message.content, message.action)
                 self.acked[id] = message
-                if message.content.startswith(("held", "later")):
+                if message.content.startswith(ASIDE):
                     self.aside.add(id)
             case Refused():
                 self.counts["refused"] += 1
@@ -317,6 +318,10 @@ class World:
             for reply in replies:
                 if reply.state is not DeliveryState.DELIVERED or reply.id not in self.arrived:
                     self.wrong.append(f"{reply.id} ({message.content}) is {reply.state}, arrived: {self.arrived}")
+        # What an edit made one for later, before it was walked or walked again, re-enters at the tail as those do.
+        edits = [each for each in self.acked.values() if each.action == "edit" and each.content.startswith(ASIDE)]
+        later = {each.target_id for each in edits}
+        self.aside |= {id for id, message in self.acked.items() if message.id in later}
         for (channel, _), order in self.order.items():
             for room in ROOMS:  # copies of several rooms meet in one place, in no order among each other
                 mine = [id for id in dict.fromkeys(order) if id in places and id not in self.aside]
