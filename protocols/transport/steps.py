@@ -50,5 +50,5 @@ class Steps:
             try:
                 while queue:
                     queue.popleft()()
-            except BaseException as error:
+            except BaseException as error:  # noqa: ASYNC103 (`failed` decides which of them end the watch)
                 self._failed(error)
