@@ -93,6 +93,7 @@ class Door:
         self._in_step = in_step
         self._pressure, self._limits, self._report = Pressure(), limits, report
         self._now, self._random, self._seen = now, random, seen
+        self._moment = trio.lowlevel.current_clock().current_time  # what `trio.current_time` asks behind two more calls
         self._uncommitted = 0
         # After a crash every message is committed before it is walked: one that kills the process must be
         # found in the journal, its attempt counted, and not come in anew from its platform for ever.
@@ -131,7 +132,7 @@ class Door:
         if self._journal.failing:
             return Refused("journal", retry_after=5.0)
         if self.is_crowded():
-            return Refused("overloaded", self._pressure.retry_after(self.in_hand))
+            return self._overloaded()
         if self._lanes.total >= self._limits.most_waiting:
             return Refused("full", retry_after=5.0)
         return None
@@ -152,13 +153,11 @@ class Door:
         """Take messages of one channel; all of them commit together, or none is taken."""
         refused = self.refusal(messages)
         if refused is not None:
-            self._report(EnvelopeRefused(channel, refused.why))
-            then((refused,) * max(1, len(messages)))
+            self._refuse(channel, then, len(messages), refused)
             return
-        self._pressure.arrived += len(messages)
         now = self._now()
         sealed_cursor = self._sealed_cursor(channel, cursor) if cursor is not None else None
-        coming = _Coming(channel, then, sealed_cursor)
+        coming = _Coming(channel, then, sealed_cursor, self._moment())
         for message in messages:
             envelope = Envelope(
                 id=uuid7(now, self._random(10)),
@@ -172,8 +171,13 @@ class Door:
     def _enter(self, coming: _Coming) -> None:
         """Begin the walk of a message that may be walked before its commit; of any other keep the place, and submit it.
 
-        What comes of either is submitted a step later: in the order in which they came by here.
+        What comes of either is submitted a step later: in the order in which they came by here. Whoever came along and
+        was before them may have taken so long that they would be late.
         """
+        if self._moment() - coming.since > self._limits.deadline_seconds * SHARE:
+            self._refuse(coming.channel, coming.then, len(coming.drafts), self._overloaded())
+            return
+        self._pressure.arrived += len(coming.drafts)
         surely_new = True
         for draft in coming.drafts:
             surely_new &= self._seen.is_new(draft.dedupe)
@@ -187,6 +191,13 @@ class Door:
             for draft in coming.drafts:
                 self._lanes.expect(draft.envelope.message)
         self._in_step(partial(self._submit, coming))
+
+    def _overloaded(self) -> Refused:
+        return Refused("overloaded", self._pressure.retry_after(self.in_hand))
+
+    def _refuse(self, channel: str, then: Then, count: int, refused: Refused) -> None:
+        self._report(EnvelopeRefused(channel, refused.why))
+        then((refused,) * max(1, count))
 
     async def wait_for_room(self) -> None:
         """Return when a message would not be refused because the gateway is full. Closing the door ends the wait, too.
@@ -302,12 +313,15 @@ class _Draft(Struct, frozen=True):
 
 
 class _Coming:
-    """Messages whose accepting commit is under way. `led`: the walk of the only one began before it."""
+    """Messages whose accepting commit is under way. `led`: the walk of the only one began before it.
 
-    __slots__ = ("channel", "cursor", "drafts", "led", "then")
+    `since`: when they came, on Trio's clock.
+    """
 
-    def __init__(self, channel: str, then: Then, cursor: tuple[str, str, bytes] | None) -> None:
-        self.channel, self.then, self.cursor = channel, then, cursor
+    __slots__ = ("channel", "cursor", "drafts", "led", "since", "then")
+
+    def __init__(self, channel: str, then: Then, cursor: tuple[str, str, bytes] | None, since: float) -> None:
+        self.channel, self.then, self.cursor, self.since = channel, then, cursor, since
         self.drafts: list[_Draft] = []
         self.led: Led | None = None
 

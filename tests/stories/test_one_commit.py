@@ -72,6 +72,27 @@ async def test_a_conversation_keeps_its_order_though_only_some_of_a_wake_up_wait
     assert story.sent("elsewhere") == [f"other {number}" for number in range(4)]
 
 
+async def test_whom_the_hooks_of_a_wake_ups_others_would_make_late_is_refused_and_may_come_again(
+    autojump_clock: Any,
+) -> None:
+    heard: list[str] = []
+
+    def takes_long(message: Any) -> None:
+        heard.append(message.content)
+        autojump_clock.jump(0.03)
+
+    async with gateway(inbound=[hook(takes_long)]) as story:
+        with story.wake_up():
+            answers = [story.offer(story.message(f"{number}", key=f"{number}")) for number in range(8)]
+        await story.settles()
+        assert [type(answer) for (answer,) in answers] == [Accepted] * 3 + [Refused] * 5
+        assert answers[-1][0].why == "overloaded"
+        again = story.offer(story.message("7", key="7"))
+        await story.settles()
+        assert isinstance(again[0], Accepted)
+    assert heard == ["0", "1", "2", "7"]
+
+
 async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock: Any) -> None:
     memory = Memory()
     async with gateway(memory=memory) as story:
