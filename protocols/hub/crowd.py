@@ -90,6 +90,7 @@ class Crowd:
     def _turn(self, _events: int) -> None:
         ready, reluctant = self._epoll.poll(0, _EVENTS), self._reluctant()
         just_read, self._just_read = self._just_read, []
+        self._watch.catch_up()  # what others brought in this wake-up is no work of those who are read now
         self._since = self._now()
         if reluctant or self._rota or just_read or len(ready) > FEW:
             self._turn_of_many(ready, just_read, reluctant=reluctant)

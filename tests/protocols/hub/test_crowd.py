@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -99,6 +100,35 @@ async def test_where_each_takes_more_than_a_slice_they_go_alone(mock_clock: Mock
     once_learnt = told[12:40]
     assert [what for what, _ in once_learnt] == ["read", "done"] * 14
     assert len({number for _, number in once_learnt}) == 3  # and they still take turns
+
+
+async def test_what_others_bring_in_the_same_wake_up_takes_nothing_from_the_slice(mock_clock: MockClock) -> None:
+    told: list[str] = []
+    bell = os.eventfd(0)
+    async with open_watch() as watch:
+
+        def commits_land(_events: int) -> None:
+            told.append("bell")
+            watch.in_step(lambda: mock_clock.jump(3 * SLICE_SECONDS))
+
+        def called(_number: int, _events: int, _late: bool) -> None:
+            told.append("read")
+            watch.in_step(partial(told.append, "done"))
+
+        watch.add(bell, commits_land)
+        async with crowd_of(3, called, lambda: False, watch) as (crowd, pairs):
+            for wanted in (0, EPOLLIN):  # epoll tells first who was ready first: the bell, from now on
+                for ours, _ in pairs:
+                    crowd.change(ours.fileno(), wanted)
+                os.eventfd_write(bell, 1)
+                while "bell" not in told:
+                    await trio.lowlevel.checkpoint()
+            while told.count("bell") < 10:
+                await trio.lowlevel.checkpoint()
+        watch.remove(bell)
+    os.close(bell)
+    turns = "".join(what[0] for what in told).split("b")
+    assert turns[3:8] == ["rrrddd"] * 5
 
 
 async def test_many_who_were_left_unread_are_read_as_soon_as_there_is_room_and_again_after_that() -> None:
