@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from gateway.flow.flight import Flight
 from gateway.message.receipt import Deferred, Delivered
 from gateway.notices import TypingFailed
 from gateway.ports import ModelAnswer, Traits
@@ -95,3 +96,15 @@ async def test_a_platform_that_is_down_for_a_day_buries_no_reply(autojump_clock)
         story.flow.outbox.wake("chat")
         await story.settles()
     assert story.sent()[-1] == "hello" and story.flow.outbox.pending == 0
+
+
+async def test_what_cuts_runs_under_its_messages_own_name_while_names_are_taken(autojump_clock):
+    names, under = {}, []
+    async with gateway() as story:
+        story.flow.door.cautious, story.flow.lanes.flight = True, Flight(names.__setitem__)
+        story.channels["chat"].cut = lambda reply: under.append(names[0]) or [reply.content]
+        answers = [story.offer(story.message(f"{number}", conversation=f"{number}")) for number in range(3)]
+        with story.wake_up():  # their commits come in one
+            await trio.sleep(1)
+        await story.settles()
+    assert under == [answer.id for (answer,) in answers]
