@@ -93,6 +93,17 @@ async def test_whom_the_hooks_of_a_wake_ups_others_would_make_late_is_refused_an
     assert heard == ["0", "1", "2", "7"]
 
 
+async def test_two_replies_to_one_destination_that_one_wake_up_commits_are_sent_once_each(autojump_clock: Any) -> None:
+    async with gateway() as story:
+        for text in ("first", "second"):
+            story.offer(story.message(text))
+        with story.wake_up():  # their commits come in one
+            await trio.sleep(1)
+        await story.settles()
+        assert story.sent("room") == ["first", "second"]
+        assert story.flow.outbox.pending == 0
+
+
 async def test_a_first_message_needs_one_commit_and_a_crowd_a_few(autojump_clock: Any) -> None:
     memory = Memory()
     async with gateway(memory=memory) as story:
