@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import trio
@@ -21,6 +21,8 @@ from gateway.journal.desk import Desk
 from gateway.journal.ledger import Entry, Ledger
 from gateway.journal.writer import RIDE_SECONDS
 from gateway.notices import Notice, Report
+
+WakeUp = Callable[[], AbstractContextManager[None]]
 
 
 def _quiet(notice: Notice) -> None:
@@ -104,12 +106,17 @@ def _full(why: str) -> sqlite3.OperationalError:
 
 
 @asynccontextmanager
-async def open_memory_journal(memory: Memory | None = None, *, report: Report = _quiet) -> AsyncIterator[Desk]:
-    """Open a journal over `memory`, or over a fresh one. Promises what `open_journal` does, but for durability."""
+async def open_memory_journal(
+    memory: Memory | None = None, *, report: Report = _quiet, wake_up: WakeUp = nullcontext
+) -> AsyncIterator[Desk]:
+    """Open a journal over `memory`, or over a fresh one. Promises what `open_journal` does, but for durability.
+
+    A commit's callbacks run inside `wake_up()`, as those of the journal on disk do inside a wake-up of the watch.
+    """
     memory = memory or Memory()
     if memory.crashed:
         memory.restart()
-    store = MemoryStore(memory, report)
+    store = MemoryStore(memory, report, wake_up)
     async with trio.open_nursery() as nursery:
         await nursery.start(store.run)
         try:
@@ -123,8 +130,8 @@ async def open_memory_journal(memory: Memory | None = None, *, report: Report = 
 class MemoryStore:
     """The queue and the one task that commits it."""
 
-    def __init__(self, memory: Memory, report: Report) -> None:
-        self._memory = memory
+    def __init__(self, memory: Memory, report: Report, wake_up: WakeUp) -> None:
+        self._memory, self._wake_up = memory, wake_up
         self._clerk = Clerk(Ledger(memory.db, memory.commit, uptime=self.uptime), trio.current_time)
         self._callbacks = Callbacks(report, trio.lowlevel.current_trio_token().run_sync_soon)
         self._inbox: deque[Item] = deque()
@@ -194,7 +201,8 @@ class MemoryStore:
                 batch = [self._inbox.popleft() for _ in range(len(self._inbox))]
                 settled = self._clerk.commit(batch)
                 if not self._memory.crashed:
-                    self._callbacks.land(settled, self._clerk.failing)
+                    with self._wake_up():
+                        self._callbacks.land(settled, self._clerk.failing)
 
         self._ended.set()
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import random
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,6 +25,7 @@ from msgspec.structs import replace
 from gateway.config.settings import FlowSettings, GatewaySettings, Settings
 from gateway.daemon.build import Parts
 from gateway.daemon.stages import Staging
+from gateway.errors import in_words
 from gateway.flow.accept import Limits
 from gateway.flow.actions import InstalledAction
 from gateway.flow.flight import Flight, blamed
@@ -41,7 +43,7 @@ from gateway.message.seal import Sealer
 from gateway.models.echo import Echo
 from gateway.models.echo import Settings as EchoSettings
 from gateway.models.registry import Models
-from gateway.notices import Notice
+from gateway.notices import Notice, RequestFailed
 from gateway.pipelines.reading import parse
 from gateway.pipelines.spec import Pipeline
 from gateway.pipelines.workers import WorkerPool
@@ -119,13 +121,9 @@ class Story:
         """Set the wall clock forward, or back; Trio's clock goes on as it was."""
         self._wall[0] += seconds
 
-    @contextmanager
-    def wake_up(self) -> Iterator[None]:
+    def wake_up(self) -> AbstractContextManager[None]:
         """Have what is offered in this block go in step, as what one wake-up of the watch brings does."""
-        self._steps.together = True
-        yield
-        self._steps.catch_up()
-        self._steps.together = False
+        return _wake_up(self._steps)
 
     def message(self, text: str, **fields: Any) -> Message:
         """Build a message as channel "chat" would; `conversation`, `sender` and `key` are short forms."""
@@ -204,7 +202,7 @@ async def gateway(
 ) -> AsyncIterator[Story]:
     """Open a gateway over a memory (a fresh one when none is given) and recover what it holds."""
     notices: list[Notice] = []
-    steps = Steps()
+    steps = Steps(lambda error: notices.append(RequestFailed("a step of a message", in_words(error))))
     wall = wall if wall is not None else [EPOCH]
     each = traits if isinstance(traits, dict) else dict.fromkeys(("chat", "oncall"), traits or Traits(idempotent=True))
     channels = {name: FakeChannel(name, each[name]) for name in ("chat", "oncall")}
@@ -216,7 +214,8 @@ async def gateway(
     names = dict[int, str]()
     # Another life over the same memory must not name its messages as the last one did.
     chance = random.Random(f"{seed}/{memory.commits if memory else 0}")
-    async with journal or open_memory_journal(memory, report=notices.append) as opened:
+    wake_up = partial(_wake_up, steps)
+    async with journal or open_memory_journal(memory, report=notices.append, wake_up=wake_up) as opened:
         ground = Ground(
             journal=opened,
             sealer=_sealer(),
@@ -252,6 +251,16 @@ async def gateway(
             finally:
                 if memory is not None and not memory.crashed:
                     del _RUNNING[memory]
+
+
+@contextmanager
+def _wake_up(steps: Steps) -> Iterator[None]:
+    steps.together = True
+    try:
+        yield
+        steps.catch_up()
+    finally:
+        steps.together = False
 
 
 def _named_in(names: dict[int, str], memory: Memory) -> Callable[[int, str], None]:
