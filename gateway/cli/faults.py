@@ -1,7 +1,7 @@
 """Examine a configuration folder: settings, plugins, pipelines, rules. Every fault as one text.
 
-What the daemon would build is built (which reads word lists and answer files) and never run. When the settings are
-faulty, pipelines and rules are examined all the same, against the names that stand in oclaw.toml.
+What the daemon would build is built (which reads word lists, answer files and certificates) and never run. When the
+settings are faulty, pipelines and rules are examined all the same, against the names that stand in oclaw.toml.
 """
 
 from __future__ import annotations
@@ -21,10 +21,14 @@ from gateway.config.outline import outline
 from gateway.config.secret import Secret
 from gateway.config.settings import AccessSettings, ChannelEntry, FolderSettings, GatewaySettings, ModelEntry, Settings
 from gateway.daemon.build import build
+from gateway.daemon.certificate import tls_context, tls_files
 from gateway.errors import SettingError, SettingErrors
 from gateway.models import echo
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
+
+# Where systemd puts what it passes to a service; a path in oclaw.toml may name it (systemd/README.md).
+_CREDENTIALS = Path("/run/credentials")
 
 
 class Found(Struct, frozen=True):
@@ -49,10 +53,11 @@ def examine(directory: Path) -> Found:
         if not outline(directory).known:  # whatever refers to a name would seem wrong
             return Found([str(fault) for fault in faults], notes, ["oclaw.toml"])
         settings = by_name(directory)
-    try:
-        build(settings, table, _kit(settings))
-    except SettingErrors as error:
-        faults += error.problems
+    for tried in (lambda: tls_context(settings), lambda: build(settings, table, _kit(settings))):
+        try:
+            tried()
+        except SettingErrors as error:
+            faults += error.problems
     rules, pipelines = (
         len(list(d.glob(g))) for d, g in ((settings.rules_dir, "*.rules"), (settings.pipelines_dir, "*.y*ml"))
     )
@@ -66,11 +71,16 @@ def tryable(directory: Path, table: PluginTable) -> tuple[Settings, dict[str, st
     Raises `SettingErrors`.
     """
     settings = load(directory, table, beside=True)
+    why = "which systemd passes to the service alone: it is not tried here"
     entries = {f"channels.{name}": entry.settings for name, entry in settings.channels.items() if entry.enabled}
     entries |= {f"models.{name}": entry.settings for name, entry in settings.models.items()}
     unread = {place: [s.source for s in _secrets(own) if not s.known] for place, own in entries.items()}
-    why = "which systemd passes to the service alone: it is not tried here"
     left = {place: f"needs {', '.join(sources)}, {why}" for place, sources in unread.items() if sources}
+    passed = [str(file) for file in tls_files(settings) if _CREDENTIALS in file.parents]
+    if passed and "CREDENTIALS_DIRECTORY" not in os.environ:
+        left["listen"] = f"needs {', '.join(passed)}, {why}"
+        without = replace(settings.listen, tls_certificate="", tls_key="", tls_client_authorities="")
+        settings = replace(settings, listen=without)
     channels = {
         name: replace(entry, enabled=False) if f"channels.{name}" in left else entry
         for name, entry in settings.channels.items()

@@ -43,6 +43,23 @@ def test_what_systemd_passes_to_the_service_alone_is_no_fault_beside_it(
     assert "the credential shop: No such file" in fault, "here systemd did pass some"
 
 
+def test_a_certificate_that_cannot_be_shown_is_told_beside_all_else(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with (config / "oclaw.toml").open("a") as file:
+        file.write('[listen]\ntls_certificate = "port.pem"\ntls_key = "/run/credentials/oclaw.service/port-key"\n')
+    found = examine(config)
+    assert found.faults == []
+    (note,) = found.notes
+    assert note.startswith("listen needs /run/credentials/oclaw.service/port-key, which systemd passes")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", "/run/credentials/oclaw.service")
+    (config / "rules.d" / "a.rules").write_text('THEN route_to("nowhere")\n')
+    certificate, rules = examine(config).faults
+    assert certificate.startswith("listen.tls_certificate is not usable") and "port.pem" in certificate
+    assert "nowhere" in rules
+
+
 def test_a_file_that_is_no_toml_is_the_only_fault(config: Path) -> None:
     (config / "oclaw.toml").write_text("x = = 3\n")
     (fault,) = examine(config).faults
