@@ -1,4 +1,4 @@
-"""`make run` with the tools as they are after installing: it says where the chat is, and hands over to oclaw."""
+"""`make run`: what a machine lacks is named; once installed, it says where the chat is and hands over to oclaw."""
 
 from __future__ import annotations
 
@@ -36,3 +36,15 @@ def test_make_run_starts_every_configuration_that_is_right(listen: str, said: li
     done = subprocess.run(command, cwd=HOUSE, env=ours, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [*said, f"run --config {demo}"]
+
+
+def test_a_missing_venv_module_is_named_by_the_package_of_this_very_python(tmp_path: Path) -> None:
+    # The package python3-venv serves the system's own Python alone, which may be an older one.
+    (tmp_path / "ensurepip.py").write_text("raise ImportError\n")
+    command = ["make", "-s", "run", f"VENV={tmp_path / 'venv'}", f"PYTHON={sys.executable}"]
+    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    ours["PYTHONPATH"] = os.fspath(tmp_path)
+    done = subprocess.run(command, cwd=HOUSE, env=ours, capture_output=True, text=True, timeout=60, check=False)
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    assert (done.returncode, f"sudo apt-get install {package}" in done.stdout) == (2, True)
+    assert not (tmp_path / "venv").exists()
