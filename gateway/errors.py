@@ -8,7 +8,9 @@ exceptions, and stand elsewhere.
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 # It goes into the journal, the log and what watchers are shown, of which thousands may wait in memory.
 LONGEST_REASON = 2000
@@ -27,10 +29,13 @@ class SettingError(OclawError):
 
 
 class SettingErrors(OclawError):
-    """Everything that is wrong with the configuration, at once. The daemon exits 78 on it."""
+    """Everything that is wrong with the configuration, at once. The daemon exits 78 on it.
 
-    def __init__(self, problems: list[SettingError]) -> None:
-        self.problems = problems
+    `sound` holds, by section, the entries of oclaw.toml in which nothing is wrong.
+    """
+
+    def __init__(self, problems: list[SettingError], sound: Mapping[str, Any] | None = None) -> None:
+        self.problems, self.sound = problems, sound or {}
         super().__init__("\n".join(str(problem) for problem in problems))
 
     def listed(self) -> str:

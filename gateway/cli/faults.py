@@ -1,14 +1,15 @@
 """Examine a configuration folder: settings, plugins, pipelines, rules. Every fault as one text.
 
-What the daemon would build is built (which reads word lists, answer files and certificates) and never run. When the
-settings are faulty, pipelines and rules are examined all the same, against the names that stand in oclaw.toml.
+What the daemon would build is built (which reads word lists, answer files and certificates) and never run. When
+settings are faulty, the other channels, models and hooks are built all the same, and pipelines and rules examined
+against the names that stand in oclaw.toml.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,20 @@ from msgspec.structs import replace
 from gateway.config.load import load
 from gateway.config.outline import outline
 from gateway.config.secret import Secret
-from gateway.config.settings import AccessSettings, ChannelEntry, FolderSettings, GatewaySettings, ModelEntry, Settings
+from gateway.config.settings import (
+    AccessSettings,
+    ChannelEntry,
+    FolderSettings,
+    GatewaySettings,
+    HookChains,
+    HookEntry,
+    ModelEntry,
+    Settings,
+)
 from gateway.daemon.build import build
 from gateway.daemon.certificate import tls_context, tls_files
 from gateway.errors import SettingError, SettingErrors
+from gateway.hooks import max_length
 from gateway.models import echo
 from gateway.plugins import PluginTable
 from gateway.ports import Kit
@@ -45,14 +56,15 @@ def examine(directory: Path) -> Found:
     faults: list[SettingError] = []
     notes: list[str] = []
     try:
-        settings, left = tryable(directory, table)
-        notes += [f"{place} {why}" for place, why in left.items()]
-        notes += _missing_secrets(settings, left)
+        settings = load(directory, table, beside=True)
     except SettingErrors as error:
         faults += error.problems
         if not outline(directory).known:  # whatever refers to a name would seem wrong
             return Found([str(fault) for fault in faults], notes, ["oclaw.toml"])
-        settings = by_name(directory)
+        settings = _with_sound(by_name(directory), error.sound)
+    settings, left = _without_credentials(settings)
+    notes += [f"{place} {why}" for place, why in left.items()]
+    notes += _missing_secrets(settings, left)
     for tried in (lambda: tls_context(settings), lambda: build(settings, table, _kit(settings))):
         try:
             tried()
@@ -70,7 +82,10 @@ def tryable(directory: Path, table: PluginTable) -> tuple[Settings, dict[str, st
 
     Raises `SettingErrors`.
     """
-    settings = load(directory, table, beside=True)
+    return _without_credentials(load(directory, table, beside=True))
+
+
+def _without_credentials(settings: Settings) -> tuple[Settings, dict[str, str]]:
     why = "which systemd passes to the service alone: it is not tried here"
     entries = {f"channels.{name}": entry.settings for name, entry in settings.channels.items() if entry.enabled}
     entries |= {f"models.{name}": entry.settings for name, entry in settings.models.items()}
@@ -106,6 +121,18 @@ def by_name(directory: Path) -> Settings:
         access=AccessSettings(workers={name: Secret(f"env:{name}") for name in names.workers}),
         rules=FolderSettings(dir=names.rules_dir),
         pipelines=FolderSettings(dir=names.pipelines_dir),
+    )
+
+
+def _with_sound(named: Settings, sound: Mapping[str, Any]) -> Settings:
+    """Put in what nothing is wrong with. A hook stands in for a faulty one, so that the others keep their places."""
+    other = HookEntry(use="max_length", settings=max_length.Settings())
+    chains = {name: tuple(hook or other for hook in sound.get(name, ())) for name in ("inbound", "outbound")}
+    return replace(
+        named,
+        channels={**named.channels, **sound.get("channels", {})},
+        models={**named.models, **sound.get("models", {})},
+        hooks=HookChains(**chains),
     )
 
 

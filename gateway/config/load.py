@@ -62,8 +62,21 @@ def load(
     except SettingError as error:
         gather.problems.append(error)
     if gather.problems:
-        raise SettingErrors(gather.problems)
+        raise SettingErrors(gather.problems, _sound(values))
     return Settings(directory=directory, state_dir=place, **values)
+
+
+def _sound(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the channels and models without a fault by name, and the hooks in their places, None for a faulty one."""
+    tables = {name: values[name] for name in ("channels", "models") if isinstance(values.get(name), Mapping)}
+    whole: dict[str, Any] = {
+        section: {name: entry for name, entry in entries.items() if entry is not FAULTY}
+        for section, entries in tables.items()
+    }
+    if isinstance(hooks := values.get("hooks"), HookChains):
+        for chain in ("inbound", "outbound"):
+            whole[chain] = tuple(None if entry is FAULTY else entry for entry in getattr(hooks, chain))
+    return whole
 
 
 def state_of(directory: Path, environment: Mapping[str, str]) -> Path:
@@ -223,7 +236,9 @@ def _split(
     elif key not in raw:  # without a shape nobody knows which keys are wrong, except the one it was meant to be
         decode.unknown_keys({k: v for k, v in raw.items() if similar(k, [key]) and k != key}, names, place, gather)
     common = decode.struct({k: v for k, v in raw.items() if k in names} | given, entry, place, gather)
-    if not shape or not shape.settings:
+    if not shape:
+        return common, FAULTY, None
+    if not shape.settings:
         return common, None, shape
     mine = {f.encode_name for f in own}
     return common, decode.struct({k: v for k, v in raw.items() if k in mine}, shape.settings, place, gather), shape

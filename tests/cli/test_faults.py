@@ -169,6 +169,28 @@ def test_a_faulty_setting_hides_no_fault_in_rules_and_pipelines(config: Path) ->
     assert "gatway" in faults[0] and 'did you mean "chat"?' in faults[1]
 
 
+def test_a_faulty_setting_hides_no_fault_in_other_sections(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    with (config / "oclaw.toml").open("a") as file:
+        file.write(
+            '[models.help]\nprovider = "faq"\nfile = "faq.md"\n[models.none]\nprovider = "faqq"\n'
+            '[[hooks.inbound]]\nuse = "rate_limit"\nmessages = -1\n'
+            '[[hooks.inbound]]\nuse = "sensitive_words"\nwords_file = "words.txt"\n'
+            '[channels.in]\ntype = "webhook"\nauth = "none"\nbody_bytes = "many"\n'
+            '[channels.out]\ntype = "irc"\nhost = "localhost"\nnick = "o"\ntls_authority = "authority.pem"\n'
+            '[channels.shop]\ntype = "webhook"\nauth = "bearer"\ntokens = ["credential:shop"]\n'
+        )
+    places = sorted(fault.partition(" is ")[0] for fault in examine(config).faults)
+    assert places == [
+        "channels.in.body_bytes",
+        "channels.out.tls_authority",
+        "hooks.inbound[0].messages",
+        "hooks.inbound[1].words_file",
+        "models.help.file",
+        "models.none.provider",
+    ]
+
+
 def test_a_folder_that_cannot_be_listed_is_the_one_fault_and_not_all_that_names_what_is_in_it(config: Path) -> None:
     folder = config / "pipelines.d"
     folder.rename(config / "aside")
