@@ -8,7 +8,7 @@ from typing import IO
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.deciding import decide
+from gateway.cli.deciding import confirm, decide
 from gateway.cli.frame import Family, with_config, with_json
 from gateway.cli.show import json_text, show, show_some
 from gateway.cli.trace import as_read
@@ -75,7 +75,7 @@ def _age(letter_id: str) -> tuple[str, int]:
 def drop(letter_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
     """Drop dead letters, or replies that still wait, for good."""
     if not yes:
-        click.confirm(f"Drop {len(letter_ids)} letter(s) for good?", abort=True, err=True)
+        confirm(f"Drop {len(letter_ids)} letter(s) for good?")
     decide(Control(config), "dead", letter_ids, "drop", as_json=as_json)
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import click
+
 from gateway.cli.control import Control
 from gateway.cli.frame import NOT_DONE, UNAVAILABLE, NotDone, complain
 from gateway.cli.show import show
+
+
+def confirm(question: str) -> None:
+    """Ask the person at the terminal. Raises `NotDone` when the answer is no, or nobody is there to give one."""
+    try:
+        agreed = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        raise NotDone("nobody answered, and nothing was done; --yes does it without asking") from None
+    if not agreed:
+        raise NotDone("nothing was done")
 
 
 def decide(control: Control, section: str, ids: Sequence[str], verb: str, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from gateway.cli.control import Control
-from gateway.cli.deciding import decide
+from gateway.cli.deciding import confirm, decide
 from gateway.cli.frame import Family, with_config, with_json
 from gateway.cli.show import show_some
 from gateway.cli.trace import show_trace
@@ -53,5 +53,5 @@ def release(envelope_ids: tuple[str, ...], config: Path, as_json: bool) -> None:
 def drop(envelope_ids: tuple[str, ...], yes: bool, config: Path, as_json: bool) -> None:
     """Drop held messages for good; nobody is answered."""
     if not yes:
-        click.confirm(f"Drop {len(envelope_ids)} held message(s) for good?", abort=True, err=True)
+        confirm(f"Drop {len(envelope_ids)} held message(s) for good?")
     decide(Control(config), "held", envelope_ids, "drop", as_json=as_json)

@@ -208,6 +208,7 @@ def test_dead_letters_are_listed_retried_and_dropped_only_when_confirmed(runtime
     assert asked.requests == [("POST", "/dead/a/retry", None)]
     kept, asked = asking(runtime, answers, "dead", "drop", "a")
     assert (kept.exit_code, asked.requests) == (1, [])
+    assert "--yes does it without asking" in kept.stderr
     dropped, asked = asking(runtime, answers, "dead", "drop", "a", "--yes", "--json")
     assert json.loads(dropped.stdout) == {"id": "a", "state": "dropped"}
 
